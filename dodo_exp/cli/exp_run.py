@@ -1,0 +1,108 @@
+"""`dodo exp run`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("run")
+@options.selection
+@click.option(
+    "-S",
+    "--set-param",
+    "changes",
+    multiple=True,
+    metavar="[FILE:]KEY=VALUE",
+    help="Set a param before the run; again, or with commas, for several.",
+)
+@click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
+@click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
+@click.option("--replace", is_flag=True, help="Replace an experiment of the same name.")
+@options.running
+def command(**given: Any) -> Report:
+    """Run the pipeline and keep the result as an experiment.
+
+    Runs the stages that are out of date, restores those that have run with the same inputs
+    before, and keeps params, metrics and the whole workspace under a name.
+
+    TARGETS are stages (`train`), pipeline files (`sub/dvc.yaml`) or stages of one
+    (`sub/dvc.yaml:train`); without any, the dvc.yaml of this folder.
+    """
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    changes = _changes(given["changes"])
+    if given["dry"]:
+        return _plan(project, changes, given)
+    return _run(project, changes, given)
+
+
+def _changes(texts: tuple[str, ...]) -> tuple[Any, ...]:
+    if not texts:
+        return ()
+    from dodo_exp.pipeline import overrides
+
+    return tuple(change for text in texts for change in overrides.parse(text))
+
+
+def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
+    from dodo_exp.cli import results, tell
+    from dodo_exp.engine import repro
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.exps.run import plan_edits
+    from dodo_exp.pipeline import params
+
+    workspace = Workspace(project.root, project.store)
+    progress = tell.Progress(quiet=given["quiet"])
+    edits = plan_edits(workspace, changes, project.folder, progress)
+    for path, text in edits.items():
+        workspace.suppose(path, params.parse(text.encode(), path))
+    request, how = options.request_of(given), options.options_of(given)
+    _, steps = repro.plan(workspace, request, how, project.folder)
+    lines = [f"{path} would be edited" for path in edits]
+    return results.plan_report(steps, "json" if given["as_json"] else "text", lines)
+
+
+def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
+    from dodo_exp.cli import results, tell
+    from dodo_exp.exps.run import Order, run_experiment
+
+    how = options.options_of(given)
+    order = Order(
+        options.request_of(given),
+        how,
+        changes,
+        given["name"],
+        given["message"],
+        given["replace"] or given["force"],
+    )
+    progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
+    confirm = options.confirm if given["interactive"] else None
+    ran = run_experiment(project, order, progress, confirm)
+    results.tell_failures(ran.outcome)
+    data = {
+        "experiment": ran.experiment,
+        "new": ran.is_new,
+        **results.outcome_data(ran.outcome),
+        "metrics": ran.metrics,
+        "params": ran.params,
+    }
+    code = 1 if results.failed(ran.outcome, how.ignore_errors) else 0
+    return Report(data, _text(ran), form="json" if given["as_json"] else "text", code=code)
+
+
+def _text(ran: Any) -> str:
+    from dodo_exp.cli import results
+
+    if ran.experiment is None:
+        return ""
+    if ran.is_new:
+        head = f"Ran experiment {ran.experiment!r}: {results.counts(ran.outcome)}"
+    else:
+        head = f"Up to date: experiment {ran.experiment!r} holds this result"
+    return f"{head}\n{results.metrics_text(ran.metrics)}"

@@ -1,0 +1,213 @@
+"""The command: finds the verb, runs it, prints its report, and turns errors into exit codes.
+
+Nothing else prints or exits. A verb is imported when it is used; its summary comes from the table
+here, so that `dodo --help` imports none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from dodo_exp import __version__
+from dodo_exp.errors import DodoError, did_you_mean
+
+Table = dict[str, Any]
+
+VERBS: Table = {
+    "exp": {
+        "": "Run and compare experiments.",
+        "run": "Run the pipeline and keep the result as an experiment.",
+        "show": "Show experiments with their metrics and params.",
+    },
+    "repro": "Bring the pipeline up to date without keeping an experiment.",
+    "status": "Show which stages are out of date.",
+    "why": "Say why a stage is out of date.",
+    "dag": "Show which stage follows which.",
+    "stage": {
+        "": "Write and list the stages of dvc.yaml.",
+        "add": "Add a stage to dvc.yaml.",
+        "list": "List the stages.",
+    },
+    "init": "Make a folder a project of its own.",
+    "store": {
+        "": "Look after the store.",
+        "check": "Check that the store holds all it should.",
+    },
+    "completion": "Print the completion script of a shell.",
+}
+ALIASES = {"experiments": "exp"}
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules: `dodo exp show` is `cli/exp_show.py:command`."""
+
+    def __init__(self, table: Table, path: tuple[str, ...] = (), **attributes: Any) -> None:
+        super().__init__(no_args_is_help=True, **attributes)
+        self._table = table
+        self._path = path
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order of the table."""
+        return [name for name in self._table if name]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the verb, or make the group of verbs."""
+        name = ALIASES.get(name, name)
+        entry = self._table.get(name) if name else None
+        if entry is None:
+            return None
+        if isinstance(entry, dict):
+            return Verbs(entry, (*self._path, name), name=name, help=entry[""])
+        from importlib import import_module
+
+        module = import_module("dodo_exp.cli." + "_".join((*self._path, name)))
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or say which one was meant."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            group = " ".join(("dodo", *self._path))
+            raise BadUsage(
+                f"no command {args[0]!r} in `{group}`",
+                did_you_mean(args[0], self.list_commands(ctx), "commands"),
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        rows = [
+            (name, entry[""] if isinstance(entry, dict) else entry)
+            for name, entry in self._table.items()
+            if name
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class BadUsage(DodoError):
+    """A command line that names no verb."""
+
+    code = 2
+
+
+def _cd(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        os.chdir(value)
+    except OSError as error:
+        raise BadUsage(f"--cd {value!r}: {error.strerror}") from None
+
+
+dodo = Verbs(
+    VERBS,
+    name="dodo",
+    help="Run, compare and restore experiments over a dvc.yaml, without Git.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--cd"], metavar="DIR", callback=_cd, expose_value=False, help="Work in DIR."
+        ),
+        click.Option(
+            ["--version", "-V"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=lambda ctx, param, value: _version(ctx, value),
+            help="Print the version.",
+        ),
+    ],
+)
+
+
+def _version(ctx: click.Context, value: bool) -> None:
+    if value:
+        click.echo(f"dodo {__version__}")
+        ctx.exit()
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_gone()
+    # Leaving at once skips the interpreter's tidying up: nothing of ours is left to do.
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(args: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        report = dodo.main(args, prog_name="dodo", standalone_mode=False)
+        if isinstance(report, int):
+            return report
+        if report is None:
+            return 0
+        from dodo_exp.cli import render
+
+        return render.emit(report)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return _fail("stopped", None, 130)
+    except click.UsageError as error:
+        return _fail(*_usage(error), 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), None, error.exit_code)
+    except DodoError as error:
+        return _fail(str(error), error.hint, error.code)
+    except KeyboardInterrupt:
+        return _fail("stopped", None, 130)
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:
+        told = _outside_fault(error)
+        if told is None:
+            raise
+        return _fail(*told)
+
+
+def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
+    """Words and code for a fault of the store or the system; None for a bug of ours."""
+    from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError
+
+    if isinstance(error, NewerFormat):
+        return f"{error.path}: {error}", "use a newer dodo on this project", 5
+    if isinstance(error, Damaged | Missing):
+        return f"{error.path}: {error}", "`dodo store check` says what else is damaged", 5
+    if isinstance(error, StoreError):
+        return f"{error.path}: {error}", None, 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", None, 1
+    return None
+
+
+def _usage(error: click.UsageError) -> tuple[str, str | None]:
+    message = error.format_message()
+    message = message[:1].lower() + message[1:].rstrip(".")
+    path = error.ctx.command_path if error.ctx is not None else "dodo"
+    return message, f"see `{path} --help`"
+
+
+def _fail(message: str, hint: str | None, code: int) -> int:
+    from dodo_exp.cli import tell
+
+    tell.error(message, hint)
+    return code
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has closed it, as `head` does: not a failure worth a message."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141

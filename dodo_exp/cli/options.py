@@ -1,0 +1,121 @@
+"""Options that several verbs share, and how their values become requests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Stage names of the project for the shell; nothing where anything is wrong."""
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.errors import DodoError
+    from dodo_exp.project import Project
+
+    try:
+        project = Project.find()
+        workspace = Workspace(project.root, project.store)
+        return [name for name in workspace.graph.stages if name.startswith(incomplete)]
+    except (DodoError, OSError):
+        return []
+
+
+targets = click.argument("targets", nargs=-1, shell_complete=_complete_stage)
+
+
+def selection(function: F) -> F:
+    """Which stages: targets and how far they reach."""
+    for decorator in reversed(
+        [
+            click.option("-s", "--single-item", "--single-stage", is_flag=True,
+                         help="Only the targets, nothing before or after them."),
+            click.option("-p", "--pipeline", is_flag=True,
+                         help="Everything that is connected with the targets."),
+            click.option("-P", "--all-pipelines", is_flag=True, help="Every stage of the project."),
+            click.option("-R", "--recursive", is_flag=True,
+                         help="Targets are folders: every dvc.yaml in and below them."),
+            click.option("--downstream", is_flag=True,
+                         help="The targets and what follows; nothing before them is looked at."),
+            click.option("--glob", is_flag=True, help="Targets are patterns of stage names."),
+        ]
+    ):  # fmt: skip
+        function = decorator(function)
+    return targets(function)
+
+
+def running(function: F) -> F:
+    """How to run."""
+    for decorator in reversed(
+        [
+            click.option("-j", "--jobs", type=click.IntRange(1, 1024), default=1, metavar="N",
+                         help="Run up to N stages at the same time."),
+            click.option("-f", "--force", is_flag=True,
+                         help="Run stages even if they are up to date."),
+            click.option("--force-downstream", is_flag=True,
+                         help="Run what follows a stage that ran, even if its output is the same."),
+            click.option("-i", "--interactive", is_flag=True,
+                         help="Ask before each stage that would run."),
+            click.option("-k", "--keep-going", is_flag=True,
+                         help="After a failure go on with stages that do not depend on it."),
+            click.option("--ignore-errors", is_flag=True,
+                         help="After a failure go on with all stages."),
+            click.option("--no-run-cache", is_flag=True,
+                         help="Do not restore results of earlier runs."),
+            click.option("--dry", is_flag=True, help="Say what would be done; change nothing."),
+            click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
+            click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        ]
+    ):  # fmt: skip
+        function = decorator(function)
+    return function
+
+
+def request_of(given: dict[str, Any]) -> Any:
+    """The request in a verb's keyword arguments."""
+    from dodo_exp.engine.request import Request
+
+    return Request(**{name: given[name] for name in Request._fields if name in given})
+
+
+def options_of(given: dict[str, Any]) -> Any:
+    """The run options in a verb's keyword arguments."""
+    from dodo_exp.engine.run import Options
+
+    return Options(
+        jobs=given["jobs"],
+        force=given["force"],
+        force_downstream=given["force_downstream"],
+        keep_going=given["keep_going"],
+        ignore_errors=given["ignore_errors"],
+        run_cache=not given["no_run_cache"],
+    )
+
+
+def confirm(stage: str) -> str:
+    """Ask the user about a stage: yes, no, all or quit.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    from dodo_exp.errors import UsageError
+
+    words = {"y": "yes", "n": "no", "a": "all", "q": "quit", "yes": "yes", "no": "no"}
+    while True:
+        sys.stderr.write(f"Going to reproduce stage: {stage!r}... continue? [y/n] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        if not answer:
+            sys.stderr.write("\n")
+            raise UsageError(
+                "--interactive asks before each stage, and nobody answers",
+                "run it in a terminal, or without --interactive",
+            )
+        word = words.get(answer.strip().lower())
+        if word:
+            return word
+        sys.stderr.write("y: yes, n: not this one nor what depends on it, a: all, q: stop here\n")

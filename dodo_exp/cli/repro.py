@@ -1,0 +1,43 @@
+"""`dodo repro`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("repro")
+@options.selection
+@options.running
+def command(**given: Any) -> Report:
+    """Bring the pipeline up to date without keeping an experiment.
+
+    TARGETS are stages (`train`), pipeline files (`sub/dvc.yaml`) or stages of one
+    (`sub/dvc.yaml:train`); without any, the dvc.yaml of this folder. What they depend on is
+    brought up to date first.
+    """
+    from dodo_exp.cli import results, tell
+    from dodo_exp.engine import repro
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    request, how = options.request_of(given), options.options_of(given)
+    form = "json" if given["as_json"] else "text"
+    if given["dry"]:
+        from dodo_exp.engine.workspace import Workspace
+
+        workspace = Workspace(project.root, project.store)
+        _, steps = repro.plan(workspace, request, how, project.folder)
+        return results.plan_report(steps, form, [])
+    progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
+    confirm = options.confirm if given["interactive"] else None
+    outcome = repro.repro(project, request, how, progress, confirm)
+    results.tell_failures(outcome)
+    done = all(result.how == "unchanged" for result in outcome.results)
+    text = "Data and pipelines are up to date.\n" if done else f"{results.counts(outcome)}\n"
+    code = 1 if results.failed(outcome, how.ignore_errors) else 0
+    return Report(results.outcome_data(outcome), text, form=form, code=code)

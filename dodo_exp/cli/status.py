@@ -1,0 +1,93 @@
+"""`dodo status`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("status")
+@options.targets
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Print nothing; exit with 1 if anything is out of date."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the causes as JSON, in DVC's shape.")
+def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
+    """Show which stages are out of date, and why.
+
+    Without TARGETS, every stage of the project. Changes nothing.
+    """
+    from dodo_exp.cli import tell
+    from dodo_exp.engine import decide, session
+    from dodo_exp.engine.request import Request, select
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    session.tidy(project, tell.Progress())
+    workspace = Workspace(project.root, project.store)
+    request = Request(targets, all_pipelines=not targets)
+    selection = select(workspace, request, project.folder)
+    steps = decide.plan(workspace, selection, force=False, cached=True)
+    workspace.save_caches()
+    dirty = [step for step in steps if step.action != decide.UNCHANGED]
+    if quiet:
+        return Report(code=1 if dirty else 0)
+    data = {s.verdict.stage.address: _causes(s.verdict) for s in steps if s.verdict.reasons}
+    return Report(data, _text(steps, dirty), form="json" if as_json else "text")
+
+
+def _text(steps: list[Any], dirty: list[Any]) -> str:
+    if not steps:
+        return "There are no stages in this project.\n"
+    if not dirty:
+        return "Data and pipelines are up to date.\n"
+    lines = []
+    for step in dirty:
+        lines.append(f"{step.verdict.stage.address}: {_word(step)}")
+        lines += [f"    {reason}" for reason in step.verdict.reasons]
+    return "\n".join(lines) + "\n"
+
+
+def _word(step: Any) -> str:
+    if step.action == "maybe":
+        return f"depends on what {', '.join(step.waits)} makes"
+    if step.action == "restore":
+        return "out of date, its result is in the run-cache"
+    return "out of date"
+
+
+def _causes(verdict: Any) -> list[Any]:
+    """The direct causes in the shape of `dvc status --json`."""
+    deps: dict[str, Any] = {}
+    outs: dict[str, str] = {}
+    words: list[str] = []
+    for reason in verdict.reasons:
+        change = reason.change
+        if reason.kind == "always":
+            words.append("always changed")
+        elif reason.kind == "out":
+            outs[reason.name] = "deleted" if reason.text.endswith("missing") else "modified"
+        elif reason.kind == "new":
+            deps.update({line.name: "new" for line in verdict.print.lines if line.kind == "dep"})
+            words.append("not run yet")
+        elif change is not None and change.kind == "param":
+            file, _, key = change.name.partition(":")
+            deps.setdefault(file, {})[key] = change.verb
+        elif change is not None and change.kind == "dep":
+            deps[change.name] = change.verb
+        elif change is not None and change.kind in ("cmd", "wdir"):
+            if "changed command" not in words:
+                words.append("changed command")
+        elif change is not None:
+            outs[change.name] = change.verb
+    causes: list[Any] = []
+    if deps:
+        causes.append({"changed deps": deps})
+    if outs:
+        causes.append({"changed outs": outs})
+    return [*causes, *words]

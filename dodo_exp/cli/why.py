@@ -1,0 +1,70 @@
+"""`dodo why`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("why")
+@click.argument("stage", shell_complete=options._complete_stage)
+@click.option("--json", "as_json", is_flag=True, help="Print the reasons as JSON.")
+def command(stage: str, as_json: bool) -> Report:
+    """Say why a stage is out of date: what changed, from what to what.
+
+    Looks at what the stage waits for too. Changes nothing.
+    """
+    from dodo_exp.cli import tell
+    from dodo_exp.engine import decide, session
+    from dodo_exp.engine.request import Request, select
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    session.tidy(project, tell.Progress())
+    workspace = Workspace(project.root, project.store)
+    names = workspace.graph.resolve(stage, project.folder)
+    selection = select(workspace, Request((stage,)), project.folder)
+    steps = decide.plan(workspace, selection, force=False, cached=True)
+    workspace.save_caches()
+    asked = [step for step in steps if step.verdict.stage.address in names]
+    upstream = {step.verdict.stage.address: step for step in steps}
+    text = "".join(_text(step, upstream) for step in asked)
+    data = [_data(step) for step in asked]
+    return Report(data, text, form="json" if as_json else "text")
+
+
+def _text(step: Any, upstream: dict[str, Any]) -> str:
+    name = step.verdict.stage.address
+    lines = [str(reason) for reason in step.verdict.reasons]
+    for waited in step.waits:
+        causes = "; ".join(str(reason) for reason in upstream[waited].verdict.reasons)
+        lines.append(f"waits for {waited}" + (f" ({causes})" if causes else ""))
+    if not lines:
+        return f"{name} is up to date\n"
+    note = (
+        "\n  its result is in the run-cache: a run restores it" if step.action == "restore" else ""
+    )
+    return f"{name}:\n" + "\n".join(f"  {line}" for line in lines) + note + "\n"
+
+
+def _data(step: Any) -> dict[str, Any]:
+    return {
+        "stage": step.verdict.stage.address,
+        "action": step.action,
+        "reasons": [
+            {
+                "kind": reason.change.kind if reason.change else reason.kind,
+                "name": reason.name,
+                "old": reason.change.old if reason.change else None,
+                "new": reason.change.new if reason.change else None,
+                "text": reason.text,
+            }
+            for reason in step.verdict.reasons
+        ],
+        "after": list(step.waits),
+    }

@@ -1,0 +1,1 @@
+"""One pipeline in one folder: fingerprint, decide, run or restore."""

@@ -1,0 +1,130 @@
+"""Stages as doit tasks. doit schedules; whether a stage is up to date is asked of our own records.
+
+doit writes its database only when a run ends, so nothing of ours is ever kept there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from doit.control import TaskControl
+from doit.dependency import Dependency
+from doit.exceptions import TaskFailed
+from doit.runner import MThreadRunner
+from doit.task import Task
+
+from dodo_exp.pipeline.graph import Selection
+from dodo_exp.pipeline.model import Stage
+
+UpToDate = Callable[[Stage], bool]
+Perform = Callable[[Stage], bool]
+
+
+class NoMemory:
+    """A doit backend that keeps nothing: our records are the truth."""
+
+    def __init__(self, name: str, codec: Any = None, *, module_name: str | None = None) -> None:
+        self.name = name
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        """Part of the backend's contract."""
+
+    def get(self, task_id: str, dependency: str) -> None:
+        """Nothing is ever known."""
+
+    def in_(self, task_id: str) -> bool:
+        """No task is ever known."""
+        return False
+
+    def remove(self, task_id: str) -> None:
+        """Part of the backend's contract."""
+
+    def remove_all(self) -> None:
+        """Part of the backend's contract."""
+
+    def dump(self) -> None:
+        """Where other backends write their file."""
+
+
+class Quiet:
+    """A doit reporter that says nothing: the engine's events tell more."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def _pass(self, *args: Any) -> None:
+        return None
+
+    initialize = get_status = execute_task = add_success = _pass
+    skip_uptodate = skip_ignore = teardown_task = complete_run = _pass
+
+    def add_failure(self, task: Task, failure: Any) -> None:
+        """A stage that failed has said so itself; anything else is a bug worth its text."""
+        if not isinstance(failure, TaskFailed) and type(failure).__name__ != "UnmetDependency":
+            self.errors.append(failure.get_msg())
+
+    def cleanup_error(self, failure: Any) -> None:
+        """Tasks here have no teardown."""
+
+    def runtime_error(self, message: str) -> None:
+        """Kept for the caller to raise."""
+        self.errors.append(message)
+
+
+class _Action:
+    """Performs one stage; False from it is the stage's failure."""
+
+    def __init__(self, stage: Stage, perform: Perform) -> None:
+        self._stage = stage
+        self._perform = perform
+        self.task: Task | None = None
+        self.out = self.err = ""
+        self.result: str | None = None
+        self.values: dict[str, Any] = {}
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        """Called by doit in a thread of its pool."""
+        return None if self._perform(self._stage) else TaskFailed(self._stage.address)
+
+
+def tasks(selection: Selection, up_to_date: UpToDate, perform: Perform) -> list[Task]:
+    """One task a stage, waiting for the stages it reads from."""
+    made = []
+    for stage in selection.stages:
+        task = Task(
+            task_name(stage.address),
+            None,
+            task_dep=[task_name(name) for name in selection.after[stage.address]],
+            uptodate=[_check(stage, up_to_date)],
+            doc=stage.desc,
+        )
+        task._action_instances = [_Action(stage, perform)]
+        made.append(task)
+    return made
+
+
+def _check(stage: Stage, up_to_date: UpToDate) -> Callable[[], bool]:
+    return lambda: up_to_date(stage)
+
+
+def task_name(address: str) -> str:
+    """doit reads `=` and `*` in a name in its own way."""
+    return address.replace("%", "%25").replace("=", "%3D").replace("*", "%2A")
+
+
+def run(made: list[Task], *, jobs: int, keep_going: bool) -> None:
+    """Run tasks, *jobs* at a time; without *keep_going* nothing starts after a failure.
+
+    Raises:
+        RuntimeError: doit itself could not go on, which is a bug.
+        KeyboardInterrupt, or what a signal handler raises in the main thread.
+    """
+    control = TaskControl(made)
+    control.process(None)
+    reporter = Quiet()
+    memory = Dependency(NoMemory, "")
+    runner = MThreadRunner(memory, reporter, continue_=keep_going, num_process=jobs)
+    runner.run_all(control.task_dispatcher())
+    if reporter.errors:
+        raise RuntimeError("; ".join(reporter.errors))

@@ -1,0 +1,277 @@
+"""Journal: what one run has changed in the workspace and not yet folded in, for whoever comes next.
+
+One append-only file a run, held under the workspace lock. Its entries:
+
+    begin   the content of each lock file at the start
+    edit    a params file as it was, and what it became
+    aside   a stage is about to run; its old outputs lie elsewhere
+    back    the stage failed; its old outputs are where they were
+    stage   the stage went well; its record
+
+A run that ends folds the records into the lock files and removes the journal. After a kill the
+next command does the same, and puts back what an unfinished stage or edit had moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import Any
+
+from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.lockfile import StageRecord
+from dodo_store import durable, record, snapshot
+from dodo_store.errors import StoreError
+from dodo_store.oid import of_bytes
+from dodo_store.store import Store
+
+Locks = dict[str, dict[str, StageRecord]]
+"""Path of a dvc.yaml -> stage name -> record."""
+
+
+def _folder(store: Store) -> str:
+    return f"{store.folder}/journal"
+
+
+def _paths(store: Store) -> list[str]:
+    try:
+        names = sorted(os.listdir(_folder(store)))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [f"{_folder(store)}/{name}" for name in names if name.endswith(".journal")]
+
+
+def _entries(path: str) -> list[Any]:
+    """The whole entries of a journal; a torn last one was never acted on."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    found, start = [], 0
+    while start < len(data):
+        try:
+            value, start = record.split(record.JOURNAL, data, path, start)
+        except StoreError:
+            break
+        found.append(value)
+    return found
+
+
+def _lock_content(root: str, pipeline: str) -> bytes:
+    """Name of the lock file's content, or nothing where there is none."""
+    try:
+        with open(os.path.join(root, _lock_path(pipeline)), "rb") as file:
+            return of_bytes(file.read())
+    except FileNotFoundError:
+        return b""
+
+
+def _lock_path(pipeline: str) -> str:
+    return os.path.join(os.path.dirname(pipeline), lockfile.LOCK_FILE)
+
+
+def overlay(store: Store, root: str, locks: Locks) -> None:
+    """Put the records of unfinished journals over those of the lock files.
+
+    A lock file that somebody has replaced since the run began is taken as it is.
+    """
+    for path in _paths(store):
+        begun: dict[str, bytes] = {}
+        for entry in _entries(path):
+            if entry[0] == "begin":
+                begun = entry[1]
+            elif entry[0] == "stage":
+                _, pipeline, name, row = entry
+                if begun.get(pipeline, b"") == _lock_content(root, pipeline):
+                    locks.setdefault(pipeline, {})[name] = lockfile.of_plain(row)
+
+
+class Journal:
+    """The journal of the run that is going on in this process."""
+
+    def __init__(self, store: Store, root: str, pipelines: list[str]) -> None:
+        self._store = store
+        self._root = root
+        self._stem = f"{_folder(store)}/{os.getpid()}-{durable.temporary_name()}"
+        self.path = f"{self._stem}.journal"
+        self._fd = os.open(
+            self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self._edited: list[tuple[str, bytes, bytes]] = []
+        self._made: Locks = {}
+        self._asides = 0
+        self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
+
+    def _write(self, entry: list[Any], *, sync: bool = False) -> None:
+        # One write call to an O_APPEND file: entries of several threads do not mix.
+        os.write(self._fd, record.encode(record.JOURNAL, entry))
+        if sync:
+            os.fdatasync(self._fd)
+
+    def edit(self, path: str, new: bytes) -> None:
+        """Replace a params file, in a way that can be taken back."""
+        full = os.path.realpath(os.path.join(self._root, path))
+        try:
+            with open(full, "rb") as file:
+                old = file.read()
+        except FileNotFoundError:
+            old = b""
+        self._write(["edit", path, old, of_bytes(new)], sync=True)
+        durable.sync_folder(_folder(self._store))
+        self._edited.append((path, old, of_bytes(new)))
+        durable.replace(full, new)
+
+    def aside(self, stage: str, paths: list[str]) -> list[tuple[str, str]]:
+        """Move a stage's outputs out of the way; say from where to where."""
+        moves = []
+        for path in paths:
+            self._asides += 1
+            moves.append((path, f"{self._stem}.aside/{self._asides}"))
+        self._write(["aside", stage, moves])
+        for path, place in moves:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            _move(os.path.join(self._root, path), place)
+        return moves
+
+    def put_back(self, stage: str, moves: list[tuple[str, str]]) -> None:
+        """Undo `aside`; what the stage left meanwhile is kept for a look (see `partial`)."""
+        _put_back(self._store, self._root, stage, moves)
+        self._write(["back", stage])
+
+    def keep_replaced(self, stage: str, moves: list[tuple[str, str]]) -> None:
+        """Keep outputs that no recorded run had made; those of the time before go."""
+        kept = replaced(self._store, stage)
+        snapshot.remove(kept)
+        for path, place in moves:
+            if os.path.lexists(place):
+                os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
+                _move(place, f"{kept}/{path}")
+
+    def leave(self, stage: str, moves: list[tuple[str, str]]) -> None:
+        """The stage's new outputs stay though they have no record; the old ones go."""
+        self._write(["back", stage])
+        for _, place in moves:
+            snapshot.remove(place)
+
+    def finish_stage(
+        self, pipeline: str, name: str, made: StageRecord, moves: list[tuple[str, str]]
+    ) -> None:
+        """The stage went well: make its record durable, drop its old outputs."""
+        self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
+        self._made.setdefault(pipeline, {})[name] = made
+        for _, place in moves:
+            snapshot.remove(place)
+
+    def close(self, locks: Locks, *, keep_edits: bool) -> None:
+        """Fold everything in: lock files first, then the journal goes."""
+        for pipeline, records in self._made.items():
+            _write_lock(self._root, pipeline, {**locks.get(pipeline, {}), **records})
+        if not keep_edits:
+            _roll_back(self._root, self._edited)
+        os.close(self._fd)
+        os.unlink(self.path)
+        shutil.rmtree(f"{self._stem}.aside", ignore_errors=True)
+
+
+def partial(store: Store, stage: str) -> str:
+    """Where the outputs of a stage's last failed run are kept."""
+    return f"{store.folder}/partial/{stage.replace('/', '%2F')}"
+
+
+def replaced(store: Store, stage: str) -> str:
+    """Where outputs are kept that a run replaced and no record knows."""
+    return f"{store.folder}/replaced/{stage.replace('/', '%2F')}"
+
+
+def _move(source: str, place: str) -> None:
+    try:
+        os.rename(source, place)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        import errno
+
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(source, place)
+
+
+def _put_back(store: Store, root: str, stage: str, moves: list[tuple[str, str]]) -> None:
+    kept = partial(store, stage)
+    snapshot.remove(kept)
+    for path, place in moves:
+        full = os.path.join(root, path)
+        if os.path.lexists(full):
+            os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
+            _move(full, f"{kept}/{path}")
+        if os.path.lexists(place):
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            _move(place, full)
+
+
+def _roll_back(root: str, edits: list[tuple[str, bytes, bytes]]) -> list[str]:
+    """Take edits back, the last first, where the file is still what we wrote; say which."""
+    undone = []
+    for path, old, new in reversed(edits):
+        full = os.path.realpath(os.path.join(root, path))
+        with contextlib.suppress(FileNotFoundError):
+            with open(full, "rb") as file:
+                current = of_bytes(file.read())
+            if current == new:
+                durable.replace(full, old)
+                undone.append(path)
+    return undone
+
+
+def _write_lock(root: str, pipeline: str, records: dict[str, StageRecord]) -> None:
+    text = lockfile.dump(records).encode()
+    path = os.path.join(root, _lock_path(pipeline))
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read() == text:
+            return
+    durable.replace(path, text)
+
+
+def has_leftovers(store: Store) -> bool:
+    """Whether a run is going on or was cut short."""
+    return bool(_paths(store))
+
+
+def recover(store: Store, root: str, locks: Locks) -> list[str]:
+    """Finish what killed runs left; the caller holds the workspace lock. Says what was put back.
+
+    *locks* are the lock files' records with `overlay` applied.
+    """
+    notes = []
+    for path in _paths(store):
+        pipelines: set[str] = set()
+        open_asides: dict[str, list[tuple[str, str]]] = {}
+        edits: list[tuple[str, bytes, bytes]] = []
+        for entry in _entries(path):
+            if entry[0] == "edit":
+                edits.append(entry[1:])
+            elif entry[0] == "aside":
+                open_asides[entry[1]] = entry[2]
+            elif entry[0] == "back":
+                open_asides.pop(entry[1], None)
+            elif entry[0] == "stage":
+                pipelines.add(entry[1])
+                open_asides.pop(_address(entry[1], entry[2]), None)
+        for stage, moves in open_asides.items():
+            _put_back(store, root, stage, moves)
+            notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")
+        for pipeline in pipelines:
+            _write_lock(root, pipeline, locks.get(pipeline, {}))
+        notes += [
+            f"{name} is as it was before the run that was cut short"
+            for name in _roll_back(root, edits)
+        ]
+        os.unlink(path)
+        shutil.rmtree(path.removesuffix(".journal") + ".aside", ignore_errors=True)
+    return notes
+
+
+def _address(pipeline: str, name: str) -> str:
+    return name if pipeline == "dvc.yaml" else f"{pipeline}:{name}"

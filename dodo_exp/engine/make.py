@@ -1,0 +1,258 @@
+"""Make: bring one stage's outputs about, from the run-cache or by running its commands.
+
+The order is what makes it safe: inputs are hashed before the command and looked at again after
+it; outputs are in the store before the run's record, and that is on disk before the stage counts
+as done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dodo_exp.engine import fingerprint, runcache
+from dodo_exp.engine.execute import Executor
+from dodo_exp.engine.fingerprint import Fingerprint
+from dodo_exp.engine.journal import Journal, partial, replaced
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import StageFailed
+from dodo_exp.events import Listener, Note, StageStarted, Waiting
+from dodo_exp.pipeline.lockfile import StageRecord
+from dodo_exp.pipeline.model import Out, Stage
+from dodo_store import snapshot
+from dodo_store.errors import Changing, Damaged, Missing, NotStorable
+from dodo_store.oid import Oid
+from dodo_store.pool import Batch
+from dodo_store.snapshot import Source
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
+
+
+class Made(NamedTuple):
+    """How a stage came out: `record` is None where its inputs changed under it."""
+
+    how: str
+    record: StageRecord | None
+
+
+class Maker:
+    """What all stages of a run share."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        executor: Executor,
+        listener: Listener,
+        scratch: str,
+        who: str,
+    ) -> None:
+        self._workspace = workspace
+        self._store = workspace.store
+        self._journal = journal
+        self._executor = executor
+        self._listener = listener
+        self._scratch = scratch
+        self._who = who
+
+    def make(self, stage: Stage, why: tuple[str, ...], *, look_up: bool) -> Made:
+        """Restore the stage's outputs, or run it.
+
+        Raises:
+            StageFailed, Stopping
+        """
+        found = fingerprint.take(stage, self._workspace)
+        if found.missing:
+            raise self._missing(stage, found)
+        if not stage.is_cacheable:
+            return self._run(stage, found, why)
+        with runcache.claim(self._store, found.key, self._who, self._waiting(stage)):
+            run = runcache.find(self._store, found.key) if look_up else None
+            if run is not None and self._restore(stage, run.record):
+                self._journal.finish_stage(stage.file, stage.name, run.record, [])
+                return Made("restored", run.record)
+            return self._run(stage, found, why)
+
+    def restore_frozen(self, stage: Stage, record: StageRecord | None) -> None:
+        """Bring back what is missing of a stage that is never run.
+
+        Raises:
+            StageFailed: the store does not have it.
+        """
+        if record is None or not self._restore(stage, record, only_missing=True):
+            raise StageFailed(
+                f"{stage.at}: stage {stage.address!r} is frozen, and the store does not have"
+                " its missing outputs",
+                "remove 'frozen: true' to let it run",
+            )
+
+    def _waiting(self, stage: Stage) -> Callable[[str], None]:
+        what = f"the result of stage {stage.address!r}"
+        return lambda owner: self._listener(Waiting(what, owner))
+
+    def _missing(self, stage: Stage, found: Fingerprint) -> StageFailed:
+        names = ", ".join(repr(line.name.rstrip(":")) for line in found.missing)
+        return StageFailed(f"{stage.at}: stage {stage.address!r} needs {names}: not there")
+
+    # -- restoring -------------------------------------------------------------------------
+
+    def _restore(self, stage: Stage, record: StageRecord, *, only_missing: bool = False) -> bool:
+        """Make the outputs what *record* says; False where the store cannot give them."""
+        nodes = dict(record.outs)
+        for out in stage.outs:
+            node = nodes.get(out.path)
+            present = self._workspace.out_digest(out.path)
+            if present is not None and only_missing:
+                continue
+            if node is None:
+                return False
+            if present == node.digest:
+                continue
+            if present is not None and not self._is_known(stage, out):
+                self._journal.keep_replaced(
+                    stage.address, [(out.path, self._workspace.path(out.path))]
+                )
+                self._tell_replaced(stage)
+            try:
+                snapshot.restore(self._store, node, self._workspace.root, out.path)
+            except Damaged as error:
+                self._set_aside(error)
+                return False
+            except Missing:
+                return False
+            except NotStorable as error:
+                raise StageFailed(f"{stage.at}: {out.path}: {error}") from None
+        return True
+
+    def _is_known(self, stage: Stage, out: Out) -> bool:
+        """Whether the store can bring back what is at the output's path now."""
+        record = self._workspace.record(stage)
+        node = dict(record.outs).get(out.path) if record is not None else None
+        return (
+            node is not None
+            and out.is_stored
+            and self._workspace.out_digest(out.path) == node.digest
+            and runcache.is_whole(self._store, node)
+        )
+
+    def _tell_replaced(self, stage: Stage) -> None:
+        kept = os.path.relpath(replaced(self._store, stage.address), self._workspace.root)
+        text = f"outputs of {stage.address!r} that no recorded run had made are kept in {kept}"
+        self._listener(Note("info", text))
+
+    def _set_aside(self, error: Damaged) -> None:
+        """A damaged object counts as missing from here on, and is made again."""
+        for pool in (self._store.objects, self._store.trees):
+            if error.path.startswith(pool.folder + "/"):
+                ab, name = error.path[len(pool.folder) + 1 :].split("/")
+                pool.set_aside(Oid(bytes.fromhex(ab + name)))
+        self._listener(Note("warning", f"{error.path}: {error}; it will be made again"))
+
+    # -- running ---------------------------------------------------------------------------
+
+    def _run(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
+        self._listener(StageStarted(stage.address, why))
+        log = f"{self._store.folder}/logs/{stage.address.replace('/', '%2F')}.log"
+        movable = [out.path for out in stage.outs if _is_moved(out)]
+        unknown = {
+            out.path
+            for out in stage.outs
+            if os.path.lexists(self._workspace.path(out.path)) and not self._is_known(stage, out)
+        }
+        moves = self._journal.aside(stage.address, movable)
+        started, clock = time.time(), time.monotonic()
+        try:
+            self._executor.run(stage, log)
+            outs = self._take_outs(stage)
+        except BaseException:
+            self._journal.put_back(stage.address, moves)
+            if os.path.exists(partial(self._store, stage.address)):
+                kept = os.path.relpath(partial(self._store, stage.address), self._workspace.root)
+                self._listener(Note("info", f"what stage {stage.address!r} had made is in {kept}"))
+            raise
+        seconds = time.monotonic() - clock
+        if any(path in unknown for path, _ in moves):
+            self._journal.keep_replaced(stage.address, [m for m in moves if m[0] in unknown])
+            self._tell_replaced(stage)
+        changed = self._changed(stage, found)
+        if changed:
+            self._warn_tainted(stage, changed)
+            self._journal.leave(stage.address, moves)
+            return Made("ran", None)
+        record = StageRecord(found.key, found.lines, outs)
+        if stage.is_cacheable:
+            run = runcache.Run(record, stage.address, started, seconds, socket.gethostname())
+            runcache.save(self._store, run)
+        self._journal.finish_stage(stage.file, stage.name, record, moves)
+        return Made("ran", record)
+
+    def _changed(self, stage: Stage, before: Fingerprint) -> tuple[str, ...]:
+        """Inputs that are no longer what they were when the command began."""
+        after = fingerprint.take(stage, self._workspace)
+        return tuple(change.name for change in fingerprint.changes(before.lines, after.lines))
+
+    def _warn_tainted(self, stage: Stage, changed: tuple[str, ...]) -> None:
+        self._listener(
+            Note(
+                "warning",
+                f"{', '.join(changed)} changed while stage {stage.address!r} ran:"
+                " its result is not recorded, and it will run again",
+            )
+        )
+
+    # -- outputs ---------------------------------------------------------------------------
+
+    def _take_outs(self, stage: Stage) -> tuple[tuple[str, Node], ...]:
+        """Every output as a node; those that may be stored are in the store, durably."""
+        workspace = self._workspace
+        source = Source(workspace.root, workspace.stamps, workspace.dvcignore, strict=True)
+        batch = Batch(self._scratch)
+        nodes: list[tuple[str, Node]] = []
+        try:
+            for out in sorted(stage.outs, key=lambda out: out.path):
+                self._check_made(stage, out)
+                if out.is_stored:
+                    node = snapshot.take(self._store, batch, source, out.path)
+                else:
+                    node = self._unstored(out.path)
+                nodes.append((out.path, node))
+            batch.commit()
+        except (NotStorable, Changing) as error:
+            raise StageFailed(f"{stage.at}: output {error.path!r}: {error}") from None
+        finally:
+            batch.drop()
+        return tuple(nodes)
+
+    def _check_made(self, stage: Stage, out: Out) -> None:
+        try:
+            mode = os.lstat(self._workspace.path(out.path)).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise StageFailed(
+                f"{stage.at}: stage {stage.address!r} did not make its output {out.path!r}"
+            ) from None
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")
+
+    def _unstored(self, path: str) -> Node:
+        """An output with `cache: false`: known by its digest, kept by the user."""
+        full = self._workspace.path(path)
+        found = os.lstat(full)
+        digest = self._workspace.out_digest(path)
+        if digest is None:
+            raise NotStorable(path, "it vanished")
+        if stat.S_ISDIR(found.st_mode):
+            kind = FOLDER
+        elif stat.S_ISLNK(found.st_mode):
+            kind = LINK
+        else:
+            kind = EXEC if found.st_mode & stat.S_IXUSR else FILE
+        return Node(kind, digest, found.st_size, digest)
+
+
+def _is_moved(out: Out) -> bool:
+    """Whether an output is out of the way when its stage runs; outside the project nothing is."""
+    inside = not out.path.startswith("/") and out.path.split("/")[0] != ".."
+    return inside and not out.persist and not out.checkpoint

@@ -1,0 +1,59 @@
+"""Memo: what was read from the user's files, kept as msgpack until a file's stat moves.
+
+Parsing YAML of ten thousand stages takes over a second, unpacking the same 40 ms. The file may be
+deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from dodo_store import durable, record
+from dodo_store.errors import StoreError
+from dodo_store.stamps import is_settled, mark, now
+
+VERSION = 1
+"""Raise it whenever the shape of any kept value changes."""
+
+
+class Memo:
+    """Kind and path -> the file's mark and the value read from it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._dirty = False
+        try:
+            version, table = record.read(record.CACHE, path)
+            self._table: dict[str, Any] = table if version == VERSION else {}
+        except (OSError, StoreError, ValueError, TypeError):
+            self._table = {}
+
+    def get(self, kind: str, path: str, full: str, read: Callable[[], Any]) -> Any:
+        """The value of the file at *full*, from the table or by *read*.
+
+        Raises:
+            FileNotFoundError, and whatever *read* raises.
+        """
+        found = mark(os.stat(full))
+        entry = self._table.get(f"{kind}:{path}")
+        if entry is not None and entry[0] == found:
+            return entry[1]
+        started = now()
+        value = read()
+        if is_settled(found, started) and mark(os.stat(full)) == found:
+            self._table[f"{kind}:{path}"] = (found, value)
+            self._dirty = True
+        return value
+
+    def save(self) -> None:
+        """Write the table if it changed; where that cannot be, only time is lost."""
+        if not self._dirty:
+            return
+        try:
+            data = record.encode(record.CACHE, [VERSION, self._table])
+            durable.replace(self._path, data, sync=False)
+        except (OSError, OverflowError, ValueError, TypeError):
+            return
+        self._dirty = False

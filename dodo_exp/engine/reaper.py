@@ -1,0 +1,134 @@
+"""Reaper: nothing that a run started outlives the run, however the run ends.
+
+Before the first stage a small process is forked that holds the reading end of a pipe whose only
+writer is us. When the pipe closes without a good-bye we are dead, and it ends every process that
+carries our tag in its environment: also those that left their process group or session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterable
+
+TAG = "DODO_RUN"
+"""Environment variable that marks every process of a run; its value is unique to the run."""
+
+GRACE = 10.0
+"""Seconds between asking processes to end and ending them."""
+
+
+class Reaper:
+    """The watcher of one run. Start it before any thread exists: it is a fork."""
+
+    def __init__(self, root: str) -> None:
+        self.tag = f"{os.getpid()}-{secrets.token_hex(6)}:{root}"
+        read, self._write = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _watch(read, self._write, self.tag)
+        os.close(read)
+        self._groups: set[int] = set()
+
+    def add(self, group: int) -> None:
+        """A process group of the run has begun."""
+        self._groups.add(group)
+        os.write(self._write, b"+%d\n" % group)
+
+    def done(self, group: int) -> None:
+        """The group's first process has been waited for."""
+        self._groups.discard(group)
+        os.write(self._write, b"-%d\n" % group)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every group that runs."""
+        for group in list(self._groups):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
+
+    def kill(self) -> None:
+        """End everything that is left, at once."""
+        self.signal(signal.SIGKILL)
+        _kill(tagged(self.tag), signal.SIGKILL)
+
+    def close(self) -> None:
+        """The run is over; what a stage left running on purpose may stay."""
+        with contextlib.suppress(OSError):
+            os.write(self._write, b"bye\n")
+        os.close(self._write)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def tagged(tag: str) -> list[int]:
+    """Processes whose environment carries *tag* (Linux; elsewhere only groups are known)."""
+    wanted = f"{TAG}={tag}".encode()
+    found = []
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    for name in names:
+        if name.isdecimal() and int(name) != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+                if wanted in file.read().split(b"\0"):
+                    found.append(int(name))
+    return found
+
+
+def _kill(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _watch(read: int, write: int, tag: str) -> None:
+    """The child's whole life; it leaves only through os._exit."""
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        # Holding a copy of the user's pipe open would keep `dodo repro | head` from ending.
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.dup2(read, 3)
+        os.closerange(4, 256)
+        del write
+        groups: set[int] = set()
+        rest = b""
+        while data := os.read(3, 4096):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line == b"bye":
+                    os._exit(0)
+                change = groups.add if line[:1] == b"+" else groups.discard
+                change(int(line[1:]))
+        _end(groups, tag)
+    finally:
+        os._exit(0)
+
+
+def _end(groups: set[int], tag: str) -> None:
+    """Ask, wait, insist."""
+
+    def send(number: int) -> bool:
+        alive = tagged(tag)
+        _kill(alive, number)
+        for group in list(groups):
+            try:
+                os.killpg(group, number)
+            except (ProcessLookupError, PermissionError):
+                groups.discard(group)
+        return bool(alive or groups)
+
+    send(signal.SIGTERM)
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until:
+        time.sleep(0.02)
+        if not send(0):
+            return
+    send(signal.SIGKILL)

@@ -1,0 +1,92 @@
+"""Repro: select, plan, run, fold in: what `dodo repro` does, and what an experiment is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dodo_exp.engine import decide, run, session
+from dodo_exp.engine.decide import Step
+from dodo_exp.engine.journal import Journal
+from dodo_exp.engine.request import Request, select
+from dodo_exp.engine.run import Confirm, Options, Outcome
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.events import Listener
+from dodo_exp.pipeline.graph import Selection
+from dodo_exp.project import Project
+
+
+def plan(
+    workspace: Workspace, request: Request, options: Options, folder: str
+) -> tuple[Selection, list[Step]]:
+    """What a run would do; changes nothing.
+
+    Raises:
+        BadInput, UsageError
+    """
+    selection = select(workspace, request, folder)
+    steps = decide.plan(workspace, selection, force=options.force, cached=options.run_cache)
+    return selection, steps
+
+
+def is_idle(steps: list[Step]) -> bool:
+    """Whether there is nothing to do."""
+    return all(step.action == decide.UNCHANGED for step in steps)
+
+
+@contextmanager
+def journaled(workspace: Workspace) -> Iterator[Journal]:
+    """A journal that is folded in at the end of the block, whichever way it ends.
+
+    Edits stay when stages had their turn, also if one failed; they are taken back when the run
+    was stopped or never began.
+    """
+    journal = Journal(workspace.store, workspace.root, list(workspace.files))
+    keep = False
+    try:
+        yield journal
+        keep = True
+    finally:
+        locks = {path: workspace.lock_records(path) for path in workspace.files}
+        journal.close(locks, keep_edits=keep)
+
+
+def repro(
+    project: Project,
+    request: Request,
+    options: Options,
+    listener: Listener,
+    confirm: Confirm | None = None,
+) -> Outcome:
+    """Bring stages up to date in the workspace.
+
+    Raises:
+        BadInput, UsageError, Busy, Failure, Stopped
+    """
+    workspace = Workspace(project.root, project.store)
+    selection, steps = plan(workspace, request, options, project.folder)
+    if is_idle(steps):
+        workspace.save_caches()
+        return unchanged(selection)
+    with session.begin(project, listener) as workspace:
+        selection, steps = plan(workspace, request, options, project.folder)
+        decide.check_inputs(workspace, steps, selection)
+        with journaled(workspace) as journal:
+            outcome = run.run(
+                workspace,
+                selection,
+                steps,
+                journal,
+                options,
+                listener,
+                who=session.describe(),
+                confirm=confirm,
+            )
+        workspace.save_caches()
+        return outcome
+
+
+def unchanged(selection: Selection) -> Outcome:
+    """The outcome of a run that had nothing to do."""
+    results = (run.StageResult(s.address, "unchanged", (), 0.0) for s in selection.stages)
+    return Outcome(tuple(results), (), ())

@@ -1,0 +1,287 @@
+"""Run: bring the selected stages up to date, several at a time, through doit.
+
+The caller holds the workspace lock. Everything that a stage needs is checked before the first one
+starts.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+from dodo_exp.engine import decide
+from dodo_exp.engine.decide import Step
+from dodo_exp.engine.execute import Executor, Stopping
+from dodo_exp.engine.journal import Journal
+from dodo_exp.engine.make import Maker
+from dodo_exp.engine.reaper import GRACE, Reaper
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import DodoError, StageFailed, Stopped
+from dodo_exp.events import Listener, StageEnded
+from dodo_exp.pipeline.graph import Selection
+from dodo_exp.pipeline.model import Stage
+
+Confirm = Callable[[str], str]
+"""Asked before a stage runs; answers yes, no, all or quit."""
+
+
+class Options(NamedTuple):
+    """How to run."""
+
+    jobs: int = 1
+    force: bool = False
+    force_downstream: bool = False
+    keep_going: bool = False
+    ignore_errors: bool = False
+    run_cache: bool = True
+
+
+class StageResult(NamedTuple):
+    """What became of a stage: ran, restored, unchanged, failed or skipped."""
+
+    stage: str
+    how: str
+    why: tuple[str, ...]
+    seconds: float
+
+
+class Outcome(NamedTuple):
+    """What became of a run; `tainted` stages ran while their inputs changed."""
+
+    results: tuple[StageResult, ...]
+    failures: tuple[DodoError, ...]
+    tainted: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every selected stage is now up to date."""
+        return not any(result.how in ("failed", "skipped") for result in self.results)
+
+
+class Signalled(BaseException):
+    """Raised in the main thread by a signal; not an Exception, so that nothing swallows it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def run(
+    workspace: Workspace,
+    selection: Selection,
+    steps: list[Step],
+    journal: Journal,
+    options: Options,
+    listener: Listener,
+    *,
+    who: str,
+    experiment: str | None = None,
+    confirm: Confirm | None = None,
+) -> Outcome:
+    """Run what is out of date.
+
+    Raises:
+        Stopped: a signal ended it; no process of it is left, finished stages are kept.
+    """
+    decide.check_inputs(workspace, steps, selection)
+    todo = {step.verdict.stage.address for step in steps if step.action != decide.UNCHANGED}
+    turn = _Turn(workspace, selection, todo, options, listener, confirm)
+    if todo:
+        reaper = Reaper(workspace.root)
+        try:
+            with workspace.store.scratch() as scratch, _signals():
+                executor = Executor(
+                    workspace.root,
+                    reaper,
+                    listener,
+                    experiment,
+                    stdin=options.jobs == 1 and confirm is None,
+                )
+                turn.maker = Maker(workspace, journal, executor, listener, scratch, who)
+                try:
+                    _through_doit(selection, todo, turn, options)
+                except (Signalled, KeyboardInterrupt) as stop:
+                    number = stop.number if isinstance(stop, Signalled) else signal.SIGINT
+                    _end(executor, reaper, turn, number)
+                    raise Stopped(number, "stopped; finished stages are kept") from None
+        finally:
+            reaper.close()
+    return turn.outcome()
+
+
+def _through_doit(selection: Selection, todo: set[str], turn: _Turn, options: Options) -> None:
+    """Hand doit the stages that may have to run; the others are known to be up to date."""
+    from dodo_exp.engine import doit_tasks
+
+    part = Selection(
+        tuple(stage for stage in selection.stages if stage.address in todo),
+        {name: tuple(n for n in selection.after[name] if n in todo) for name in todo},
+    )
+    made = doit_tasks.tasks(part, turn.is_up_to_date, turn.perform)
+    # A stage that the user declines ends its branch, not the run.
+    keep_going = options.keep_going or turn.asks
+    doit_tasks.run(made, jobs=options.jobs, keep_going=keep_going)
+
+
+class _Turn:
+    """Each stage's turn: is it up to date, and if not, make it. Collects what became of them."""
+
+    maker: Maker
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        selection: Selection,
+        todo: set[str],
+        options: Options,
+        listener: Listener,
+        confirm: Confirm | None,
+    ) -> None:
+        self._workspace = workspace
+        self._selection = selection
+        self._options = options
+        self._listener = listener
+        self._confirm = confirm
+        self._why: dict[str, tuple[str, ...]] = {}
+        self._results: dict[str, StageResult] = {}
+        self._failures: list[DodoError] = []
+        self._tainted: list[str] = []
+        self._busy = 0
+        self._idle = threading.Condition()
+        for stage in selection.stages:
+            if stage.address not in todo:
+                self._end(stage, "unchanged", 0.0)
+        workspace.go_live()
+
+    @property
+    def asks(self) -> bool:
+        """Whether the user is asked about each stage."""
+        return self._confirm is not None
+
+    def is_up_to_date(self, stage: Stage) -> bool:
+        """doit asks this once, in the main thread, when all that the stage waits for is done."""
+        verdict = decide.judge(self._workspace, stage)
+        why = tuple(str(reason) for reason in verdict.reasons)
+        if not stage.frozen:
+            if self._options.force:
+                why += ("--force",)
+            elif self._options.force_downstream:
+                why += tuple(
+                    f"{name!r} ran (--force-downstream)"
+                    for name in self._selection.after[stage.address]
+                    if name in self._results and self._results[name].how == "ran"
+                )
+        if why and self._confirm is not None and not self._is_confirmed(stage):
+            self._end(stage, "skipped", 0.0)
+            return False
+        self._why[stage.address] = why
+        if not why:
+            self._end(stage, "unchanged", 0.0)
+        return not why
+
+    def _is_confirmed(self, stage: Stage) -> bool:
+        if self._confirm is None or (self._failures and not self._options.keep_going):
+            return False
+        answer = self._confirm(stage.address)
+        if answer == "all":
+            self._confirm = None
+        elif answer == "quit":
+            raise Signalled(signal.SIGINT)
+        return answer in ("yes", "all")
+
+    def perform(self, stage: Stage) -> bool:
+        """Make one stage, in a thread of doit's pool; False if it failed."""
+        if stage.address in self._results:
+            return False
+        started = time.monotonic()
+        with self._idle:
+            self._busy += 1
+        try:
+            how = self._make(stage)
+        except Stopping:
+            return False
+        except DodoError as error:
+            self._failures.append(error)
+            how = "failed"
+        except OSError as error:
+            self._failures.append(StageFailed(f"stage {stage.address!r}: {error}"))
+            how = "failed"
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+        self._end(stage, how, time.monotonic() - started)
+        return how != "failed" or self._options.ignore_errors
+
+    def _make(self, stage: Stage) -> str:
+        if stage.frozen:
+            self.maker.restore_frozen(stage, self._workspace.record(stage))
+            return "restored"
+        why = self._why.get(stage.address, ())
+        look_up = self._options.run_cache and not self._options.force
+        made = self.maker.make(stage, why, look_up=look_up)
+        if made.record is None:
+            self._tainted.append(stage.address)
+        return made.how
+
+    def _end(self, stage: Stage, how: str, seconds: float) -> None:
+        why = self._why.get(stage.address, ())
+        self._results[stage.address] = StageResult(stage.address, how, why, seconds)
+        self._listener(StageEnded(stage.address, how, seconds))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no stage is in the making; False if that takes longer."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._busy == 0, seconds)
+
+    def outcome(self) -> Outcome:
+        """The stages in order; those that never had their turn were skipped."""
+        results = tuple(
+            self._results.get(stage.address, StageResult(stage.address, "skipped", (), 0.0))
+            for stage in self._selection.stages
+        )
+        return Outcome(results, tuple(self._failures), tuple(self._tainted))
+
+
+# -- signals -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """While stages run, TERM and HUP end the run the way Ctrl-C does."""
+
+    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
+        raise Signalled(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int) -> None:
+    """Pass the signal on, wait, then insist; a second signal insists at once."""
+    executor.stop()
+    try:
+        reaper.signal(number)
+        if turn.wait(GRACE / 2):
+            return
+        reaper.signal(signal.SIGTERM)
+        if turn.wait(GRACE / 2):
+            return
+    except (Signalled, KeyboardInterrupt):
+        pass
+    finally:
+        reaper.kill()
+        turn.wait(GRACE)

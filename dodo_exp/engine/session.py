@@ -1,0 +1,84 @@
+"""Session: the right to change a workspace, one command at a time, tidied after the last one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dodo_exp.engine import journal
+from dodo_exp.engine.reaper import TAG
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import Busy, Failure
+from dodo_exp.events import Listener, Note, Waiting
+from dodo_exp.project import Project
+from dodo_store import locks
+from dodo_store.errors import Held
+
+
+def describe() -> str:
+    """Us, in the words that others are told while they wait for us."""
+    command = " ".join(["dodo", *sys.argv[1:]])
+    return f"pid {os.getpid()}, `{command:.120}`, since {time.strftime('%H:%M:%S')}"
+
+
+@contextmanager
+def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterator[Workspace]:
+    """Hold the workspace for a block, with what a killed run left put in order first.
+
+    Raises:
+        Busy: somebody else has it, and *wait* is false or waiting would be for ourselves.
+        Failure: the folder cannot be written.
+    """
+    inside = os.environ.get(TAG, "")
+    if inside.endswith(f":{project.root}"):
+        raise Busy(
+            "a stage cannot run its own project's stages: the command that runs it holds the"
+            " workspace",
+            "reading works: dodo status, dodo exp show",
+        )
+    try:
+        project.store.create()
+        path = f"{project.state}/locks/workspace"
+        with locks.hold(
+            path,
+            describe(),
+            timeout=-1 if wait else 0,
+            waiting=lambda owner: listener(Waiting("the workspace", owner)),
+        ):
+            yield _open(project, listener)
+    except Held as error:
+        raise Busy(f"the workspace is held by {error.owner}") from None
+    except PermissionError as error:
+        raise Failure(f"cannot write to {error.filename or project.state}: no permission") from None
+
+
+def _open(project: Project, listener: Listener) -> Workspace:
+    workspace = Workspace(project.root, project.store)
+    if journal.has_leftovers(project.store):
+        for text in put_in_order(workspace):
+            listener(Note("warning", text))
+    project.store.sweep()
+    return workspace
+
+
+def put_in_order(workspace: Workspace) -> list[str]:
+    """Finish what killed runs left; the caller holds the workspace. Says what was put back."""
+    found = {path: workspace.lock_records(path) for path in workspace.files}
+    journal.overlay(workspace.store, workspace.root, found)
+    notes = journal.recover(workspace.store, workspace.root, found)
+    workspace.forget()
+    return notes
+
+
+def tidy(project: Project, listener: Listener) -> None:
+    """For commands that only read: put leftovers in order if nobody runs and we may write."""
+    if not journal.has_leftovers(project.store):
+        return
+    try:
+        with begin(project, listener, wait=False):
+            return
+    except (Busy, Failure, OSError):
+        return

@@ -1,0 +1,208 @@
+"""Workspace: one folder as it is now: its pipeline, params, lock records and contents.
+
+Reading only; nothing here changes a user's file. What was read once in a command is not read
+again, unless `forget` says that time has passed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dodo_exp.engine import discover, journal
+from dodo_exp.engine.memo import Memo
+from dodo_exp.errors import BadInput, Failure
+from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.graph import Graph
+from dodo_exp.pipeline.lockfile import StageRecord
+from dodo_exp.pipeline.model import PipelineFile, Stage, pipeline_file_of
+from dodo_store.content import Seen, digest
+from dodo_store.errors import NotStorable
+from dodo_store.ignore import Ignore
+from dodo_store.oid import Oid
+from dodo_store.stamps import Stamps
+from dodo_store.store import Store
+
+
+class Workspace:
+    """A folder with stages, seen through the caches of *store*."""
+
+    def __init__(self, root: str, store: Store) -> None:
+        self.root = root
+        self.store = store
+        self.stamps = Stamps(f"{store.folder}/stamps")
+        self.memo = Memo(f"{store.folder}/memo")
+        self.dvcignore = Ignore(root, (".dvcignore", ".dodoignore"))
+        self.forget()
+
+    def go_live(self) -> None:
+        """Stages begin to run and files to change: from here on every question looks at the disk.
+
+        The pipeline and the records stay as they are: the run goes by what it began with.
+        """
+        _ = self.graph, self.records
+        self._live = True
+
+    def forget(self) -> None:
+        """Read everything anew from here on; the caches on disk still spare what stood still."""
+        self._live = False
+        self._files: dict[str, PipelineFile] | None = None
+        self._graph: Graph | None = None
+        self._params: dict[str, dict[Any, Any] | None] = {}
+        self._records: dict[str, StageRecord] | None = None
+        self._seen: dict[tuple[str, bool], Seen] = {}
+
+    def save_caches(self) -> None:
+        """Keep what was learned, if the folder can be written."""
+        if self.store.exists:
+            self.stamps.save()
+            self.memo.save()
+
+    def path(self, relative: str) -> str:
+        """The full path of one relative to the root (an absolute one stays)."""
+        return os.path.join(self.root, relative)
+
+    # -- what the user wrote ---------------------------------------------------------------
+
+    @property
+    def files(self) -> dict[str, PipelineFile]:
+        """Every dvc.yaml by its path."""
+        if self._files is None:
+            self._files = discover.pipeline_files(self.root, self.memo, self._pipeline_file)
+        return self._files
+
+    @property
+    def graph(self) -> Graph:
+        """All stages and what they wait for."""
+        if self._graph is None:
+            self._graph = Graph(stage for file in self.files.values() for stage in file.stages)
+        return self._graph
+
+    def _pipeline_file(self, path: str) -> PipelineFile:
+        def read() -> PipelineFile:
+            from dodo_exp.pipeline import dvcyaml, yaml12
+
+            return dvcyaml.parse(yaml12.decode(self.read(path), path), path)
+
+        return pipeline_file_of(self.memo.get("pipeline", path, self.path(path), read))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file the user wrote.
+
+        Raises:
+            BadInput: not a regular file, or not readable.
+        """
+        full = self.path(path)
+        if os.path.exists(full) and not os.path.isfile(full):
+            raise BadInput(path, "not a regular file")
+        try:
+            with open(full, "rb") as file:
+                return file.read()
+        except PermissionError:
+            raise Failure(f"{path}: no permission to read it") from None
+
+    def params(self, path: str) -> dict[Any, Any] | None:
+        """The contents of a parameter file; None where there is none.
+
+        Raises:
+            BadInput
+        """
+        if self._live or path not in self._params:
+            self._params[path] = self._read_params(path)
+        return self._params[path]
+
+    def suppose(self, path: str, values: dict[Any, Any]) -> None:
+        """From here on take these for the contents of a parameter file."""
+        self._params[path] = values
+
+    def _read_params(self, path: str) -> dict[Any, Any] | None:
+        def read() -> dict[Any, Any]:
+            from dodo_exp.pipeline import params
+
+            return params.parse(self.read(path), path)
+
+        try:
+            value: dict[Any, Any] = self.memo.get("params", path, self.path(path), read)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return value
+
+    def metrics(self, path: str) -> Any:
+        """The contents of a metrics file.
+
+        Raises:
+            FileNotFoundError, BadInput
+        """
+
+        def read() -> Any:
+            from dodo_exp.pipeline import params
+
+            return params.parse_metrics(self.read(path), path)
+
+        return self.memo.get("metrics", path, self.path(path), read)
+
+    # -- what has been made ----------------------------------------------------------------
+
+    def record(self, stage: Stage) -> StageRecord | None:
+        """The stage's last good run in this folder."""
+        return self.records.get(stage.address)
+
+    @property
+    def records(self) -> dict[str, StageRecord]:
+        """Every stage's last good run: the lock files, then what a run has yet to fold in."""
+        if self._records is None:
+            locks = {path: self.lock_records(path) for path in self.files}
+            journal.overlay(self.store, self.root, locks)
+            self._records = {
+                stage.address: locks[path][stage.name]
+                for path, file in self.files.items()
+                for stage in file.stages
+                if stage.name in locks[path]
+            }
+        return self._records
+
+    def lock_records(self, pipeline: str) -> dict[str, StageRecord]:
+        """The records in the dodo.lock beside one dvc.yaml, by stage name."""
+        path = lock_path(pipeline)
+
+        def read() -> dict[str, Any]:
+            text = self.read(path).decode("utf-8", "replace")
+            records = lockfile.parse(text, path)
+            return {name: lockfile.plain(record) for name, record in records.items()}
+
+        try:
+            rows = self.memo.get("lock", path, self.path(path), read)
+        except FileNotFoundError:
+            return {}
+        return {name: lockfile.of_plain(row) for name, row in rows.items()}
+
+    # -- what is on disk -------------------------------------------------------------------
+
+    def digest(self, path: str) -> Oid | None:
+        """Digest of an input as a program would read it; None where it is missing."""
+        plain = self._seen.get((path, False))
+        if plain is not None and not plain.has_links and not self._live:
+            return plain.digest
+        return self._digest(path, follow=True)
+
+    def out_digest(self, path: str) -> Oid | None:
+        """Digest of an output as the store would keep it; None where it is missing."""
+        return self._digest(path, follow=False)
+
+    def _digest(self, path: str, follow: bool) -> Oid | None:
+        key = (path, follow)
+        if self._live or key not in self._seen:
+            try:
+                self._seen[key] = digest(
+                    self.root, path, self.stamps, self.dvcignore, follow=follow
+                )
+            except PermissionError:
+                raise Failure(f"{path}: no permission to read it") from None
+            except NotStorable as error:
+                raise Failure(f"{path}: {error}") from None
+        return self._seen[key].digest
+
+
+def lock_path(pipeline: str) -> str:
+    """The lock file beside a dvc.yaml."""
+    return os.path.join(os.path.dirname(pipeline), lockfile.LOCK_FILE)

@@ -1,0 +1,100 @@
+"""Everything that can go wrong for a user, with the exit code it ends in.
+
+DodoError
+├── UsageError   2  words on the command line
+│   └── BadInput 2  a file the user wrote; the message begins with file:line
+├── NoProject    3  no dvc.yaml here or above
+├── Busy         4  another command holds the workspace
+├── Damage       5  the store is not what it was
+├── Failure      1  the environment: a full disk, a folder that cannot be written
+│   └── StageFailed 1
+└── Stopped      128 + signal
+
+Messages are lower case, quote names, start with the place and have no full stop. Anything that is
+not a DodoError (or dodo_store.errors.StoreError) is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Location(NamedTuple):
+    """A place in a file the user wrote; lines count from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class DodoError(Exception):
+    """A failure to be told in one line, and a hint what to do about it in another."""
+
+    code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(DodoError):
+    """The command line asks for something that cannot be."""
+
+    code = 2
+
+
+class BadInput(UsageError):
+    """A file that the user wrote cannot be used as it is."""
+
+    def __init__(self, at: Location | str, message: str, hint: str | None = None) -> None:
+        super().__init__(f"{at}: {message}", hint)
+
+
+class NoProject(DodoError):
+    """There is nothing to work on in this folder or above it."""
+
+    code = 3
+
+
+class Busy(DodoError):
+    """Another command holds what this one needs."""
+
+    code = 4
+
+
+class Damage(DodoError):
+    """The store is damaged in a way that cannot be worked around."""
+
+    code = 5
+
+
+class Failure(DodoError):
+    """The environment refuses: no space, no permission, no such command."""
+
+
+class StageFailed(Failure):
+    """A stage's command failed, or did not do what the stage promises."""
+
+
+class Stopped(DodoError):
+    """A signal ended the run."""
+
+    def __init__(self, signal: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = 128 + signal
+
+
+def did_you_mean(name: str, known: Iterable[str], what: str = "known") -> str | None:
+    """A hint that names the nearest known word, or the few there are."""
+    from difflib import get_close_matches
+
+    words = sorted(set(known))
+    close = get_close_matches(name, words, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if 0 < len(words) <= 12:
+        return f"{what}: {', '.join(words)}"
+    return None

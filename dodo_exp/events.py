@@ -1,0 +1,53 @@
+"""Events: what a run tells while it goes on. The engine emits them; a progress display listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class StageStarted(NamedTuple):
+    """A stage's commands are about to run, for these reasons."""
+
+    stage: str
+    why: tuple[str, ...]
+
+
+class CommandStarted(NamedTuple):
+    """One command line of a stage is about to run."""
+
+    stage: str
+    command: str
+
+
+class Output(NamedTuple):
+    """Bytes that a stage's command wrote; they may end anywhere."""
+
+    stage: str
+    data: bytes
+
+
+class StageEnded(NamedTuple):
+    """A stage is done with: ran, restored, unchanged, failed or skipped."""
+
+    stage: str
+    how: str
+    seconds: float
+
+
+class Note(NamedTuple):
+    """Something a user should know; `level` is info or warning."""
+
+    level: str
+    text: str
+
+
+class Waiting(NamedTuple):
+    """The command waits for another one, described in `owner`."""
+
+    what: str
+    owner: str
+
+
+Event = StageStarted | CommandStarted | Output | StageEnded | Note | Waiting
+Listener = Callable[[Event], None]

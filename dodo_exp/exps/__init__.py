@@ -1,0 +1,1 @@
+"""Experiments: a run's record, the table of them."""

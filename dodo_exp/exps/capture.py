@@ -1,0 +1,94 @@
+"""Capture: the workspace as a snapshot that a later run could start from, anywhere.
+
+In it: every file that is not ignored, declared dependencies and outputs even where they are
+ignored, and stored outputs by what their record names rather than by what lies there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dodo_exp.engine import runcache
+from dodo_exp.engine.discover import IGNORE_FILES
+from dodo_exp.engine.workspace import Workspace
+from dodo_store import snapshot
+from dodo_store.errors import NotStorable
+from dodo_store.ignore import Ignore
+from dodo_store.pool import Batch
+from dodo_store.snapshot import Source
+from dodo_store.tree import Node
+
+
+def capture(workspace: Workspace) -> Node:
+    """Take the workspace into the store; reads only what has changed since it was last taken."""
+    store = workspace.store
+    ignore = Ignore(workspace.root, IGNORE_FILES)
+    source = Source(workspace.root, workspace.stamps, ignore, strict=False)
+    with store.scratch() as scratch:
+        batch = Batch(scratch)
+        try:
+            grafts = _outputs(workspace, batch, source)
+            grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts)
+            node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
+            batch.commit()
+        finally:
+            batch.drop()
+    return node
+
+
+def _outputs(workspace: Workspace, batch: Batch, source: Source) -> dict[str, Node | None]:
+    """Outputs by reference where the store has them, as they lie where it does not."""
+    found: dict[str, Node | None] = {}
+    for stage in workspace.graph.stages.values():
+        record = workspace.record(stage)
+        recorded = dict(record.outs) if record else {}
+        for out in stage.outs:
+            if not _is_inside(out.path):
+                continue
+            node = recorded.get(out.path)
+            if node is not None and out.is_stored and runcache.is_whole(workspace.store, node):
+                found[out.path] = node
+            elif out.is_stored and node is None:
+                # Never recorded: whatever lies there is not this pipeline's work.
+                found[out.path] = None
+            else:
+                found[out.path] = _as_it_lies(workspace, batch, source, out.path)
+    return found
+
+
+def _ignored_inputs(
+    workspace: Workspace,
+    batch: Batch,
+    source: Source,
+    ignore: Ignore,
+    outputs: dict[str, Node | None],
+) -> dict[str, Node | None]:
+    found: dict[str, Node | None] = {}
+    for stage in workspace.graph.stages.values():
+        for path in stage.inputs:
+            if path in found or not _is_inside(path) or workspace.graph.maker(path):
+                continue
+            if _is_ignored(workspace, ignore, path):
+                found[path] = _as_it_lies(workspace, batch, source, path)
+    return {path: node for path, node in found.items() if node is not None and path not in outputs}
+
+
+def _as_it_lies(workspace: Workspace, batch: Batch, source: Source, path: str) -> Node | None:
+    plain = source._replace(ignore=workspace.dvcignore)
+    try:
+        return snapshot.take(workspace.store, batch, plain, path)
+    except (FileNotFoundError, NotADirectoryError, NotStorable):
+        return None
+
+
+def _is_ignored(workspace: Workspace, ignore: Ignore, path: str) -> bool:
+    parts = path.split("/")
+    for i in range(1, len(parts) + 1):
+        part = "/".join(parts[:i])
+        if ignore.skips(part, i < len(parts) or os.path.isdir(workspace.path(part))):
+            return True
+    return False
+
+
+def _is_inside(path: str) -> bool:
+    return not path.startswith("/") and path.split("/")[0] != ".."

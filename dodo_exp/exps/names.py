@@ -1,0 +1,54 @@
+"""Names of experiments: two words, or what the user says within the rules of a file name."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Container
+
+from dodo_exp.errors import UsageError
+
+_RULE = re.compile(r"[^\W_][\w.\-]*\Z")
+_RESERVED = {"HEAD", "workspace"}
+_FIRST = (
+    "amber ample apt azure bold brave brief brisk calm civil clean clear close cool coral "
+    "crisp daily dear deep eager early easy exact fair fine firm first fleet fond frank free "
+    "fresh full glad grand great green happy ideal jolly keen kind large light lively loyal "
+    "lucid lunar mild neat noble novel open plain polar prime proud pure quick quiet rapid "
+    "rare ready rosy round royal sharp shiny sober solar solid sound spare sunny super sweet "
+    "swift tidy tiny vast vivid warm whole wide wise witty young"
+).split()
+_SECOND = (
+    "acorn alder arch aspen badge barn basil bay bear birch bloom boat brook cape cedar clay "
+    "cliff cloud clover coast comet cove crane creek crow dawn deer delta dove drift dune "
+    "eagle elm ember fern field finch fjord flame fox frost gale glade glen goose grove gull "
+    "harbor hare hawk hazel heron hill holly ibis iris isle ivy jade kite lake lark leaf "
+    "lily linden lynx maple marsh mesa mint moon moss oak oat opal orbit otter owl palm "
+    "peach pearl pine plum pond quail quartz rain raven reed ridge river robin rose sage "
+    "sand seal shore spruce star stone storm swan thyme tide trout tulip vale wave willow "
+    "wind wren"
+).split()
+
+
+def fresh(taken: Container[str]) -> str:
+    """A name that is not taken. Its own source of chance: a script's seed has no say."""
+    for attempt in range(1000):
+        name = f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}"
+        if attempt > 20:
+            name += f"-{secrets.randbelow(10_000)}"
+        if name not in taken:
+            return name
+    raise AssertionError("BUG: a thousand names were taken")
+
+
+def check(name: str) -> None:
+    """Hold a name that the user chose to the rules.
+
+    Raises:
+        UsageError
+    """
+    rule = "letters, digits, '-', '_' and '.', at most 100, a letter or digit first"
+    if name in _RESERVED:
+        raise UsageError(f"the name {name!r} is reserved", rule)
+    if not _RULE.match(name) or len(name.encode()) > 100 or name.endswith((".lock", ".")):
+        raise UsageError(f"not an experiment name: {name[:40]!r}", rule)

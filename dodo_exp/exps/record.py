@@ -1,0 +1,71 @@
+"""Experiment: one finished run, as a small record that names all it consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import Damage
+from dodo_store import record
+from dodo_store.oid import Oid
+from dodo_store.store import Store
+from dodo_store.tree import Node
+
+
+class Experiment(NamedTuple):
+    """What was run and what came out.
+
+    `base` is the workspace before the run, `result` after it; `state` names what the stages were
+    made from and made, so that equal results are seen to be equal. Params and metrics are
+    {file: {"data": contents}} or {file: {"error": words}}. `stale` stages were left out of date,
+    `tainted` ones ran while their inputs changed: the numbers may not belong to the params.
+    """
+
+    name: str
+    created: float
+    seconds: float
+    parent: str | None
+    base: Node
+    result: Node
+    state: Oid
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    deps: dict[str, str]
+    stages: tuple[tuple[str, str, float], ...]
+    stale: tuple[str, ...]
+    tainted: tuple[str, ...]
+    message: str
+
+
+def save(store: Store, experiment: Experiment) -> None:
+    """Keep an experiment: its record first, then the name that points to it."""
+    oid = store.put_record(record.EXPERIMENT, experiment._asdict())
+    store.experiments.set(experiment.name, oid)
+
+
+def load(store: Store, oid: Oid) -> Experiment:
+    """Read an experiment's record.
+
+    Raises:
+        Missing, Damaged: from the store.
+        Damage: whole, but not an experiment.
+    """
+    return of_plain(store.get_record(record.EXPERIMENT, oid))
+
+
+def of_plain(row: Any) -> Experiment:
+    """An experiment from its plain map; fields of later versions are passed over."""
+    try:
+        given = {name: row[name] for name in Experiment._fields}
+        given |= {"base": Node(*given["base"]), "result": Node(*given["result"])}
+        return Experiment(**given)
+    except (KeyError, TypeError) as error:
+        raise Damage(f"an experiment's record lacks {error}") from None
+
+
+def nodes_of(kind: int, value: Any) -> Iterable[Node]:
+    """What a record refers to in the store; for checking and collecting."""
+    if kind == record.EXPERIMENT:
+        experiment = of_plain(value)
+        return (experiment.base, experiment.result)
+    return tuple(Node(*node) for _, node in value["outs"])

@@ -1,0 +1,209 @@
+"""Graph: which stage makes what another reads, by path containment, and what a target selects.
+
+A stage follows another when it reads the other's output, something inside it, or a folder that
+holds it. All paths are relative to the project's root.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from dodo_exp.errors import BadInput, UsageError, did_you_mean
+from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+
+
+class Selection(NamedTuple):
+    """Stages in an order in which they can run, and what each waits for among them."""
+
+    stages: tuple[Stage, ...]
+    after: dict[str, tuple[str, ...]]
+
+
+class Graph:
+    """The stages of a project and the edges between them.
+
+    Raises:
+        BadInput: two stages make the same path, one inside another's, or a cycle.
+    """
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self.stages = {stage.address: stage for stage in stages}
+        self._makers: dict[str, str] = {}
+        for stage in self.stages.values():
+            self._claim(stage)
+        self._outs = sorted(self._makers)
+        self._check_overlaps()
+        self.before = {name: self._before(stage) for name, stage in self.stages.items()}
+        self.next: dict[str, list[str]] = {name: [] for name in self.stages}
+        for name, makers in self.before.items():
+            for maker in makers:
+                self.next[maker].append(name)
+        self._check_cycles()
+
+    def maker(self, path: str) -> str | None:
+        """Address of the stage that makes *path* or a folder that holds it."""
+        while path not in ("", "/"):
+            if path in self._makers:
+                return self._makers[path]
+            path = os.path.dirname(path)
+        return None
+
+    def made_inside(self, path: str) -> list[str]:
+        """Outputs that lie inside the folder *path*."""
+        prefix = path + "/" if path != "." else ""
+        found = []
+        for out in self._outs[bisect_left(self._outs, prefix) :]:
+            if not out.startswith(prefix):
+                break
+            found.append(out)
+        return found
+
+    def _claim(self, stage: Stage) -> None:
+        for out in stage.outs:
+            other = self._makers.setdefault(out.path, stage.address)
+            if other != stage.address:
+                raise BadInput(
+                    stage.at,
+                    f"{out.path!r} is made by stage {stage.address!r} and by {other!r}"
+                    f" ({self.stages[other].at})",
+                )
+
+    def _check_overlaps(self) -> None:
+        for out in self._outs:
+            parent = os.path.dirname(out)
+            outer = self.maker(parent) if parent else None
+            if outer is not None:
+                stage = self.stages[self._makers[out]]
+                raise BadInput(
+                    stage.at,
+                    f"output {out!r} of stage {stage.address!r} lies inside an output of {outer!r}"
+                    f" ({self.stages[outer].at})",
+                )
+
+    def _before(self, stage: Stage) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for path in stage.inputs:
+            maker = self.maker(path)
+            makers = [maker] if maker else [self._makers[out] for out in self.made_inside(path)]
+            for name in makers:
+                if name == stage.address:
+                    raise BadInput(stage.at, f"stage {name!r} reads {path!r}, which it makes")
+                found[name] = None
+        return () if stage.frozen else tuple(found)
+
+    def _check_cycles(self) -> None:
+        """Depth first without recursion: a chain of ten thousand stages is no reason to fail."""
+        done: set[str] = set()
+        for start in self.stages:
+            path: dict[str, Iterator[str]] = {}
+            todo = [start]
+            while todo:
+                name = todo[-1]
+                if name in done:
+                    todo.pop()
+                    continue
+                rest = path.setdefault(name, iter(self.before[name]))
+                following = next(rest, None)
+                if following is None:
+                    done.add(name)
+                    del path[name]
+                    todo.pop()
+                elif following in path:
+                    names = list(path)
+                    circle = [*names[names.index(following) :], following]
+                    raise BadInput(
+                        self.stages[following].at,
+                        "stages wait for each other: " + " <- ".join(circle),
+                    )
+                else:
+                    todo.append(following)
+
+    # -- selection -------------------------------------------------------------------------
+
+    def upstream(self, names: Iterable[str]) -> list[str]:
+        """The stages and all they wait for, each after what it waits for (post-order)."""
+        order: dict[str, None] = {}
+        for start in names:
+            todo = [(start, iter(self.before[start]))]
+            while todo:
+                name, rest = todo[-1]
+                following = next((n for n in rest if n not in order), None)
+                if name in order:
+                    todo.pop()
+                elif following is None:
+                    order[name] = None
+                    todo.pop()
+                else:
+                    todo.append((following, iter(self.before[following])))
+        return list(order)
+
+    def downstream(self, names: Iterable[str]) -> set[str]:
+        """The stages and all that wait for them."""
+        found = set(names)
+        todo = list(found)
+        while todo:
+            for name in self.next[todo.pop()]:
+                if name not in found:
+                    found.add(name)
+                    todo.append(name)
+        return found
+
+    def component(self, names: Iterable[str]) -> set[str]:
+        """Every stage connected with these, up and down."""
+        found = set(names)
+        todo = list(found)
+        while todo:
+            name = todo.pop()
+            for other in (*self.before[name], *self.next[name]):
+                if other not in found:
+                    found.add(other)
+                    todo.append(other)
+        return found
+
+    def select(self, names: Iterable[str], *, only: bool = False) -> Selection:
+        """Put stages in order; with *only*, without those they wait for."""
+        wanted = list(names)
+        chosen = set(wanted)
+        order = [name for name in self.upstream(wanted) if not only or name in chosen]
+        kept = set(order)
+        return Selection(
+            tuple(self.stages[name] for name in order),
+            {name: tuple(n for n in self.before[name] if n in kept) for name in order},
+        )
+
+    def resolve(self, target: str, folder: str, *, glob: bool = False) -> list[str]:
+        """Addresses that *target* means, said in *folder* (relative to the root, "" for it).
+
+        `stage`, `:stage`, `path/dvc.yaml` or `path/dvc.yaml:stage`.
+
+        Raises:
+            UsageError: no such stage or file.
+        """
+        file, _, name = target.rpartition(":")
+        if not file and (
+            name.endswith((".yaml", ".yml")) or os.path.basename(name) == PIPELINE_FILE
+        ):
+            file, name = name, ""
+        path = os.path.normpath(os.path.join(folder, file or PIPELINE_FILE))
+        here = {stage.name: stage.address for stage in self.stages.values() if stage.file == path}
+        if not here and not any(stage.file == path for stage in self.stages.values()):
+            files = {stage.file for stage in self.stages.values()}
+            raise UsageError(f"no stages in {path}", did_you_mean(path, files, "files"))
+        if not name:
+            return list(here.values())
+        if glob:
+            found = [address for known, address in here.items() if fnmatchcase(known, name)]
+            if found:
+                return found
+        elif name in here:
+            return [here[name]]
+        raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, here, "stages"))
+
+    def within(self, folder: str) -> list[str]:
+        """Addresses of the stages whose dvc.yaml lies in *folder* or below it."""
+        prefix = "" if folder in ("", ".") else folder + "/"
+        return [name for name, stage in self.stages.items() if stage.file.startswith(prefix)]

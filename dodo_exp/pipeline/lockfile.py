@@ -1,0 +1,121 @@
+"""dodo.lock: what each stage of one dvc.yaml was made from, and what it made. JSON, for diffs.
+
+One block a stage, sorted, so that two branches which touch different stages merge.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import BadInput, Location
+from dodo_store import tree
+from dodo_store.oid import Oid
+from dodo_store.oid import parse as parse_oid
+from dodo_store.tree import Node
+
+LOCK_FILE = "dodo.lock"
+VERSION = 1
+KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "dir"}
+_KINDS = {name: kind for kind, name in KINDS.items()}
+
+
+class Line(NamedTuple):
+    """One fact that a result depends on: `kind` is cmd, wdir, dep, param or out."""
+
+    kind: str
+    name: str
+    value: str
+
+
+class StageRecord(NamedTuple):
+    """A stage's last good run: its key, the facts behind the key, and what came out."""
+
+    key: Oid
+    lines: tuple[Line, ...]
+    outs: tuple[tuple[str, Node], ...]
+
+
+def dump(records: dict[str, StageRecord]) -> str:
+    """The text of a dodo.lock with these stages."""
+    blocks = {name: _block(records[name]) for name in sorted(records)}
+    return json.dumps({"version": VERSION, "stages": blocks}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _block(record: StageRecord) -> dict[str, Any]:
+    block: dict[str, Any] = {"key": record.key.hex(), "cmd": []}
+    for kind, name, value in record.lines:
+        if kind == "cmd":
+            block["cmd"].append(value)
+        elif kind == "wdir":
+            block["wdir"] = value
+        elif kind in ("dep", "param"):
+            block.setdefault(f"{kind}s", {})[name] = value
+    block["outs"] = {path: _out(node) for path, node in record.outs}
+    return block
+
+
+def _out(node: Node) -> dict[str, Any]:
+    out: dict[str, Any] = {"kind": KINDS[node.kind], "oid": node.oid.hex(), "size": node.size}
+    if node.digest != node.oid:
+        out["digest"] = node.digest.hex()
+    return out
+
+
+def parse(text: str, file: str) -> dict[str, StageRecord]:
+    """Read a dodo.lock.
+
+    Raises:
+        BadInput: not a lock file, or one that a newer version wrote.
+    """
+    hint = "delete it: the next run writes it again from the run-cache"
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            Location(file, getattr(error, "lineno", 1)), "not valid JSON", hint
+        ) from None
+    version = value.get("version") if isinstance(value, dict) else None
+    if version != VERSION:
+        raise BadInput(file, f"lock format {version!r} is not one this version reads", hint)
+    records = {}
+    for name, block in value.get("stages", {}).items():
+        try:
+            records[name] = _record(block)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(
+                file, f"the block of stage {name!r} is damaged ({error})", hint
+            ) from None
+    return records
+
+
+def _record(block: dict[str, Any]) -> StageRecord:
+    lines = [Line("cmd", str(i), cmd) for i, cmd in enumerate(block["cmd"])]
+    if "wdir" in block:
+        lines.append(Line("wdir", "", block["wdir"]))
+    for kind in ("dep", "param"):
+        lines += [Line(kind, name, value) for name, value in block.get(f"{kind}s", {}).items()]
+    outs = tuple((path, _node(out)) for path, out in block["outs"].items())
+    lines += [Line("out", path, "") for path, _ in outs]
+    return StageRecord(parse_oid(block["key"]), tuple(lines), outs)
+
+
+def _node(out: dict[str, Any]) -> Node:
+    oid = parse_oid(out["oid"])
+    digest = parse_oid(out["digest"]) if "digest" in out else oid
+    return Node(_KINDS[out["kind"]], oid, int(out["size"]), digest)
+
+
+def plain(record: StageRecord) -> list[Any]:
+    """A record as plain lists, for msgpack."""
+    return [record.key, list(record.lines), list(record.outs)]
+
+
+def of_plain(row: Any) -> StageRecord:
+    """Read back what `plain` made."""
+    key, lines, outs = row
+    return StageRecord(
+        Oid(key),
+        tuple(Line(*line) for line in lines),
+        tuple((path, Node(*node)) for path, node in outs),
+    )

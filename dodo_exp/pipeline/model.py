@@ -1,0 +1,124 @@
+"""Model: stages as dvc.yaml describes them, with every path relative to the project's root.
+
+Named tuples rather than dataclasses: these are imported by every command, and a dataclass costs
+ten times as much to define (0.6 ms against 0.07 ms).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import Location
+
+PIPELINE_FILE = "dvc.yaml"
+PARAMS_FILE = "params.yaml"
+
+OUT, METRIC, PLOT = "out", "metric", "plot"
+
+
+class Out(NamedTuple):
+    """Something a stage makes."""
+
+    path: str
+    role: str
+    cache: bool
+    persist: bool
+    checkpoint: bool
+    plot: dict[str, Any]
+    """Plot options (x, y, template, ...) as written; empty for other roles."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the run-cache may keep it; DVC exempts metrics and plots from `cache: false`."""
+        return self.cache or self.role != OUT
+
+
+class ParamDep(NamedTuple):
+    """The parameters of one file that a stage reads; no keys means the whole file."""
+
+    file: str
+    keys: tuple[str, ...]
+
+
+class Stage(NamedTuple):
+    """One stage. `cmds` are run in turn, each by a shell of its own, in the folder `wdir`."""
+
+    name: str
+    file: str
+    line: int
+    cmds: tuple[str, ...]
+    wdir: str
+    deps: tuple[str, ...]
+    params: tuple[ParamDep, ...]
+    outs: tuple[Out, ...]
+    frozen: bool
+    always: bool
+    desc: str
+    meta: Any
+
+    @property
+    def address(self) -> str:
+        """The stage's name where it is known: `train`, or `sub/dvc.yaml:train`."""
+        return self.name if self.file == PIPELINE_FILE else f"{self.file}:{self.name}"
+
+    @property
+    def at(self) -> Location:
+        """Where it is written."""
+        return Location(self.file, self.line)
+
+    @property
+    def runs_always(self) -> bool:
+        """Whether it is never up to date: so marked, or with nothing to compare (a callback)."""
+        return self.always or not (self.deps or self.params or self.outs)
+
+    @property
+    def is_cacheable(self) -> bool:
+        """Whether a result may be restored from the run-cache, by DVC's rules."""
+        return (
+            bool(self.deps or self.params)
+            and bool(self.outs)
+            and not self.always
+            and all(out.is_stored and not out.persist and not out.checkpoint for out in self.outs)
+        )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every path whose content the stage reads: dependencies and parameter files."""
+        return (*self.deps, *(dep.file for dep in self.params))
+
+
+class PipelineFile(NamedTuple):
+    """One dvc.yaml: its stages, and the metrics, plots and params that it names at the top."""
+
+    path: str
+    stages: tuple[Stage, ...]
+    metrics: tuple[str, ...]
+    plots: tuple[Any, ...]
+    params: tuple[str, ...]
+
+
+def stage_of(row: Any) -> Stage:
+    """A stage from the plain lists that a cache keeps."""
+    name, file, line, cmds, wdir, deps, params, outs, frozen, always, desc, meta = row
+    return Stage(
+        name,
+        file,
+        line,
+        tuple(cmds),
+        wdir,
+        tuple(deps),
+        tuple(ParamDep(path, tuple(keys)) for path, keys in params),
+        tuple(Out(*out) for out in outs),
+        frozen,
+        always,
+        desc,
+        meta,
+    )
+
+
+def pipeline_file_of(row: Any) -> PipelineFile:
+    """A pipeline file from the plain lists that a cache keeps."""
+    path, stages, metrics, plots, params = row
+    return PipelineFile(
+        path, tuple(map(stage_of, stages)), tuple(metrics), tuple(plots), tuple(params)
+    )

@@ -1,0 +1,268 @@
+"""YAML 1.2 as DVC reads it, on PyYAML's C parser: `1e-3` is a float, `on` a string, `010` is ten.
+
+PyYAML itself reads YAML 1.1 and would hash and show other values than DVC does. Depth, aliases and
+expanded size are limited before anything is built, so that no file can exhaust stack or memory.
+Timestamps stay strings, as in YAML 1.2's core schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml._yaml import CParser
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from dodo_exp.errors import BadInput, Location
+
+MAX_BYTES = 10 << 20
+MAX_DEPTH = 64
+MAX_ALIASES = 1000
+MAX_NODES = 1_000_000
+
+PLAIN, TEXT, LIST, MAP = "plain", "text", "list", "map"
+_SHORT = "str int float bool null seq map".split()
+_TAGS = {f"tag:yaml.org,2002:{short}": short for short in _SHORT}
+
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)\Z")
+_FLOAT = re.compile(
+    r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+    r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
+_WORDS = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
+}
+
+
+class _Parser(CParser):
+    """The C parser, leaving it to us what a plain scalar means."""
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return PLAIN if implicit[0] else TEXT
+        return LIST if kind is SequenceNode else MAP
+
+    def descend_resolver(self, parent: Any, index: Any) -> None:
+        """Part of the parser's protocol; paths have no say in our resolution."""
+
+    def ascend_resolver(self) -> None:
+        """See `descend_resolver`."""
+
+
+def scalar(text: str) -> Any:
+    """The value of an unquoted scalar."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] in "-+.0123456789":
+        if _INT.match(text) and (digits := text.replace("_", "")).strip("+-"):
+            return _integer(digits)
+        if _FLOAT.match(text):
+            return _float(text)
+    return text
+
+
+def _integer(text: str) -> int:
+    sign = -1 if text[0] == "-" else 1
+    digits = text.lstrip("+-")
+    base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
+    return sign * int(digits[2:] if base != 10 else digits, base)
+
+
+def _float(text: str) -> float:
+    return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def decode(data: bytes, file: str) -> str:
+    """The text of a file that the user wrote.
+
+    Raises:
+        BadInput: too large, not UTF-8, or with NUL bytes.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadInput(file, f"larger than {MAX_BYTES >> 20} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput(Location(file, line), "not UTF-8 text") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput(Location(file, line), "a NUL byte in the text")
+    return text
+
+
+def compose(text: str, file: str) -> Node | None:
+    """The document's nodes, each with its place; None for an empty document.
+
+    Raises:
+        BadInput: not YAML, more than one document, or beyond a limit.
+    """
+    try:
+        if _needs_scan(text):
+            _scan(text, file)
+        node: Node | None = _Parser(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise BadInput(Location(file, line), f"not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise BadInput(file, f"not valid YAML: {error}") from None
+    if node is not None and "*" in text and "&" in text:
+        _expanded(node, file, {})
+    return node
+
+
+_OPENERS = re.compile(r"[\[{]")
+_DEEP = re.compile(r"^ {60}|(?:[-?:][ \t]+){20}", re.MULTILINE)
+
+
+def _needs_scan(text: str) -> bool:
+    """Whether the text could be deeper than the C parser's recursion is safe with.
+
+    A block level takes a column (two levels where a list stands under its key), a flow level an
+    opening bracket; ordinary files are cleared by this without being parsed twice.
+    """
+    if "&" in text and "*" in text:
+        return True
+    return len(_OPENERS.findall(text)) > MAX_DEPTH or _DEEP.search(text) is not None
+
+
+def _scan(text: str, file: str) -> None:
+    """Hold the parser's events, which do not nest on the stack, to the limits."""
+    depth = aliases = 0
+    parser = _Parser(text)
+    while parser.check_event():
+        event = parser.get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _beyond(file, event, f"nested more than {MAX_DEPTH} levels deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+            if aliases > MAX_ALIASES:
+                raise _beyond(file, event, f"more than {MAX_ALIASES} aliases")
+
+
+def _beyond(file: str, where: Any, message: str) -> BadInput:
+    return BadInput(Location(file, where.start_mark.line + 1), message)
+
+
+def _expanded(node: Node, file: str, sizes: dict[int, int]) -> int:
+    """How many nodes *node* stands for once aliases are followed."""
+    key = id(node)
+    if key in sizes:
+        if sizes[key] == 0:
+            raise _beyond(file, node, "an alias that contains itself")
+        return sizes[key]
+    sizes[key] = 0
+    size = 1 + sum(_expanded(inner, file, sizes) for inner in _children(node))
+    if size > MAX_NODES:
+        raise _beyond(file, node, f"aliases that expand to more than {MAX_NODES:,} values")
+    sizes[key] = size
+    return size
+
+
+def _children(node: Node) -> Iterator[Node]:
+    if isinstance(node, SequenceNode):
+        yield from node.value
+    elif isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+
+
+def line(node: Node) -> int:
+    """The node's line, counted from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def pairs(node: MappingNode, file: str) -> list[tuple[Any, Node, Node]]:
+    """A mapping's keys as values, with the nodes of key and value; `<<` is merged in.
+
+    Raises:
+        BadInput: a duplicate key, naming both lines, or a key that is a list or mapping.
+    """
+    own: dict[Any, tuple[Node, Node]] = {}
+    merged: dict[Any, tuple[Node, Node]] = {}
+    for key_node, value_node in node.value:
+        if key_node.tag == PLAIN and key_node.value == "<<":
+            for source in _merge_sources(value_node, file):
+                for key, inner_key, inner_value in pairs(source, file):
+                    merged.setdefault(_typed(key), (inner_key, inner_value))
+            continue
+        if not isinstance(key_node, ScalarNode):
+            raise BadInput(Location(file, line(key_node)), "a key must be a word or a number")
+        key = _typed(construct(key_node, file))
+        if key in own:
+            first = line(own[key][0])
+            raise BadInput(
+                Location(file, line(key_node)),
+                f"duplicate key {key_node.value!r}, first on line {first}",
+            )
+        own[key] = (key_node, value_node)
+    return [(key[1], *nodes) for key, nodes in {**merged, **own}.items()]
+
+
+def _typed(key: Any) -> tuple[str, Any]:
+    """Keys 1, 1.0 and true are three keys, though Python's dict takes them for one."""
+    return type(key).__name__, key
+
+
+def _merge_sources(node: Node, file: str) -> list[MappingNode]:
+    sources = node.value if isinstance(node, SequenceNode) else [node]
+    for source in sources:
+        if not isinstance(source, MappingNode):
+            raise BadInput(Location(file, line(source)), "'<<' takes a mapping, or a list of them")
+    return list(sources)
+
+
+def construct(node: Node, file: str, depth: int = 0) -> Any:
+    """The Python value of a node: None, bool, int, float, str, list or dict."""
+    if depth > MAX_DEPTH:
+        raise _beyond(file, node, f"nested more than {MAX_DEPTH} levels deep")
+    tag = node.tag
+    if tag == PLAIN:
+        return scalar(node.value)
+    if tag == TEXT:
+        return node.value
+    if tag == MAP and isinstance(node, MappingNode):
+        return {k: construct(v, file, depth + 1) for k, _, v in pairs(node, file)}
+    if tag == LIST:
+        return [construct(v, file, depth + 1) for v in node.value]
+    return _tagged(node, file, depth)
+
+
+def _tagged(node: Node, file: str, depth: int) -> Any:
+    short = _TAGS.get(node.tag)
+    where = Location(file, line(node))
+    if short == "map" and isinstance(node, MappingNode):
+        return {k: construct(v, file, depth + 1) for k, _, v in pairs(node, file)}
+    if short == "seq" and isinstance(node, SequenceNode):
+        return [construct(v, file, depth + 1) for v in node.value]
+    if short in ("str", "int", "float", "bool", "null") and isinstance(node, ScalarNode):
+        if short == "str":
+            return node.value
+        value = scalar(node.value) if node.value else None
+        if short == "float" and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        wanted = {"int": int, "float": float, "bool": bool, "null": type(None)}[short]
+        if type(value) is wanted:
+            return value
+        raise BadInput(where, f"{node.value!r} is not a {short}")
+    raise BadInput(where, f"the tag {node.tag!r} is not allowed: only plain data is read")
+
+
+def load(text: str, file: str) -> Any:
+    """The value of a YAML document; None for an empty one.
+
+    Raises:
+        BadInput
+    """
+    node = compose(text, file)
+    return None if node is None else construct(node, file)

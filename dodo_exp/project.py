@@ -1,0 +1,78 @@
+"""Project: where the root is, where in it we stand, and its store."""
+
+from __future__ import annotations
+
+import os
+
+from dodo_exp.errors import Failure, NoProject
+from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_store.store import Store
+
+STATE = ".dodo"
+
+
+class Project:
+    """A folder with a dvc.yaml and everything below it.
+
+    Attributes:
+        root: absolute path of the top folder.
+        folder: where the user stands, relative to the root; "" at the root.
+        store: the store in `.dodo/`, which may not exist yet.
+    """
+
+    def __init__(self, root: str, folder: str) -> None:
+        self.root = root
+        self.folder = folder
+        self.store = Store(os.path.join(root, STATE))
+
+    @classmethod
+    def find(cls) -> Project:
+        """The project that the current folder belongs to.
+
+        Raises:
+            NoProject
+        """
+        try:
+            here = os.getcwd()
+        except FileNotFoundError:
+            raise Failure("the current folder does not exist any more") from None
+        root = find_root(here)
+        if root is None:
+            raise NoProject(
+                f"no {PIPELINE_FILE} here or in any folder above",
+                "`dodo stage add` writes one; see `dodo stage add --help`",
+            )
+        folder = os.path.relpath(here, root)
+        return cls(root, "" if folder == "." else folder)
+
+    @property
+    def state(self) -> str:
+        """The folder of our own files."""
+        return self.store.folder
+
+    def inside(self, path: str) -> str:
+        """A path that the user gave, standing in `folder`, relative to the root."""
+        return os.path.normpath(os.path.join(self.folder, path))
+
+    def shown(self, path: str) -> str:
+        """A path relative to the root, as seen from where the user stands."""
+        return os.path.relpath(path, self.folder) if self.folder else path
+
+
+def find_root(start: str) -> str | None:
+    """The nearest folder with `.dodo/`, else with `.dvc/` or `.git`, else with a dvc.yaml."""
+    by_repository = by_pipeline = None
+    folder = start
+    while True:
+        if os.path.exists(os.path.join(folder, STATE, "VERSION")):
+            return folder
+        if by_repository is None and any(
+            os.path.exists(os.path.join(folder, name)) for name in (".dvc", ".git")
+        ):
+            by_repository = folder
+        if by_pipeline is None and os.path.isfile(os.path.join(folder, PIPELINE_FILE)):
+            by_pipeline = folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return by_repository or by_pipeline
+        folder = parent

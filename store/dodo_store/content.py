@@ -1,0 +1,106 @@
+"""Content: the digest of a file or folder, without storing anything.
+
+An input's links are followed, because a program that opens the path follows them; one that leads
+back into a folder being walked is taken as it is. An output's links are taken as they are,
+because that is what the store keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from dodo_store import tree
+from dodo_store.errors import Changing, NotStorable
+from dodo_store.ignore import Ignore
+from dodo_store.oid import Oid, of_file
+from dodo_store.stamps import Stamps, mark, now
+
+
+class Seen(NamedTuple):
+    """A digest, and whether it would be another if links were treated the other way."""
+
+    digest: Oid | None
+    has_links: bool
+
+
+class _Walk:
+    """One digest in the making."""
+
+    def __init__(self, root: str, stamps: Stamps, ignore: Ignore | None, follow: bool) -> None:
+        self.root = root
+        self.stamps = stamps
+        self.ignore = ignore
+        self.follow = follow
+        self.has_links = False
+
+    def link(self, path: str) -> Oid:
+        return tree.link_digest(os.readlink(os.path.join(self.root, path)))
+
+    def any(self, path: str, found: os.stat_result, above: frozenset[tuple[int, int]]) -> Oid:
+        if stat.S_ISREG(found.st_mode):
+            return of_stamped(self.root, path, found, self.stamps)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotStorable(path, "neither a file nor a folder")
+        above |= {(found.st_dev, found.st_ino)}
+        members: list[tuple[bytes, Oid]] = []
+        with os.scandir(os.path.join(self.root, path)) as entries:
+            for entry in entries:
+                inner = f"{path}/{entry.name}"
+                if self.ignore is None or not self.ignore.skips(inner, entry.is_dir()):
+                    members.append((os.fsencode(entry.name), self.member(inner, entry, above)))
+        return tree.digest(members)
+
+    def member(self, path: str, entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> Oid:
+        if entry.is_symlink():
+            self.has_links = True
+            if not self.follow:
+                return self.link(path)
+            try:
+                found = entry.stat()
+            except OSError:
+                return self.link(path)
+            if (found.st_dev, found.st_ino) in above:
+                return self.link(path)
+            return self.any(path, found, above)
+        return self.any(path, entry.stat(follow_symlinks=False), above)
+
+
+def digest(root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follow: bool) -> Seen:
+    """Digest of the file or folder at *path* (relative to *root*); None where nothing is there.
+
+    Raises:
+        NotStorable: a FIFO, socket or device, which is never opened.
+        Changing: a file that does not hold still.
+    """
+    walk = _Walk(root, stamps, ignore, follow)
+    full = os.path.join(root, path)
+    try:
+        found = os.lstat(full)
+        if stat.S_ISLNK(found.st_mode):
+            walk.has_links = True
+            if not follow:
+                return Seen(walk.link(path), True)
+            found = os.stat(full)
+    except (FileNotFoundError, NotADirectoryError):
+        return Seen(None, False)
+    return Seen(walk.any(path, found, frozenset()), walk.has_links)
+
+
+def of_stamped(root: str, path: str, found: os.stat_result, stamps: Stamps) -> Oid:
+    """Name of a regular file's content, read only if its stamp moved."""
+    seen = mark(found)
+    oid = stamps.get(path, seen)
+    if oid is not None:
+        return oid
+    full = os.path.join(root, path)
+    for _ in range(3):
+        started = now()
+        oid = of_file(full)
+        after = mark(os.stat(full))
+        if after == seen:
+            stamps.set(path, seen, oid, started)
+            return oid
+        seen = after
+    raise Changing(path, "it is still being written to")

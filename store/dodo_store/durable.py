@@ -1,0 +1,98 @@
+"""Durable writes: what has been reported as written survives a crash and is never seen half.
+
+The order is always: write a temporary file, fsync it, rename it over the name, fsync the folder.
+A failed fsync is never retried on the same file (the kernel may have dropped the pages): the
+temporary file goes and the error is the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from itertools import count
+
+_serial = count()
+
+MANY = 32
+"""Above this many files one syncfs is cheaper than an fsync each."""
+
+TEMPORARY = ".dodo-tmp-"
+"""Prefix of temporary names that stand beside users' files; snapshots and globs pass them over."""
+
+
+def temporary_name() -> str:
+    """A name that no other live thread or process uses in the same folder."""
+    return f"{TEMPORARY}{os.getpid()}-{next(_serial)}"
+
+
+def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
+    """Make *data* the content of *path*, all or nothing, keeping the mode of what was there."""
+    folder = os.path.dirname(path) or "."
+    if mode is None:
+        try:
+            mode = os.stat(path).st_mode & 0o777
+        except FileNotFoundError:
+            mode = None
+    temporary = os.path.join(folder, temporary_name())
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            if mode is not None:
+                os.fchmod(fd, mode)
+            write_all(fd, data)
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if sync:
+        sync_folder(folder)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte of *data*; a single os.write may stop early."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in this folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_files(paths: list[str]) -> None:
+    """Make the content of these files durable; they lie on one file system."""
+    if len(paths) > MANY and _syncfs(paths[0]):
+        return
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _syncfs(path: str) -> bool:
+    """Flush the file system that holds *path* in one call; False where the system cannot."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return False
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if call(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+    finally:
+        os.close(fd)
+    return True

@@ -1,0 +1,78 @@
+"""Locks of the kernel (flock): they end with their holder, however it ends.
+
+The text inside a lock file is for people; nothing is ever decided by it. Lock files stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from dodo_store.errors import Held
+
+
+def owner(path: str) -> str:
+    """Who wrote itself into the lock file at *path*, in words."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(500).strip() or "another process"
+    except OSError:
+        return "another process"
+
+
+@contextlib.contextmanager
+def hold(
+    path: str,
+    who: str,
+    *,
+    timeout: float = -1,
+    waiting: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Hold the lock at *path* for a block.
+
+    Args:
+        who: what others are told while they wait, e.g. "pid 12 `dodo repro`, since 10:02".
+        timeout: seconds to wait; negative for as long as it takes, 0 for not at all.
+        waiting: called once with the holder's words if it takes longer than a moment.
+
+    Raises:
+        Held: the time is up.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+    patience = 0.5 if timeout < 0 else min(0.5, timeout)
+    started = time.monotonic()
+    try:
+        lock.acquire(timeout=patience, poll_interval=0.02)
+    except Timeout:
+        if waiting is not None and timeout != 0:
+            waiting(owner(path))
+        left = -1 if timeout < 0 else max(0.0, timeout - (time.monotonic() - started))
+        try:
+            lock.acquire(timeout=left, poll_interval=0.05)
+        except Timeout:
+            raise Held(path, owner(path)) from None
+    try:
+        with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
+            file.write(who + "\n")
+        yield
+    finally:
+        lock.release()
+
+
+def is_free(path: str) -> bool:
+    """Whether nobody holds the lock at *path* at this moment."""
+    if not os.path.exists(path):
+        return True
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    lock.release()
+    return True

@@ -1,0 +1,100 @@
+"""Record: a value on disk that can tell whether it is whole.
+
+Layout: `DODO`, format (1 byte), kind (1 byte), payload length (4 bytes, big endian), payload in
+msgpack, xxh3_128 of all before. A torn, emptied, foreign or newer file is told apart before
+anything in it is interpreted. See docs/design/store.md, "Records".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NoReturn
+
+import msgpack
+
+from dodo_store.errors import Damaged, NewerFormat
+from dodo_store.oid import of_bytes
+
+MAGIC = b"DODO"
+FORMAT = 1
+HEAD = struct.Struct(">4sBBI")
+LIMIT = 64 << 20
+"""No record is larger than this many bytes; a larger one is not read."""
+
+TREE = 1
+RUN = 2
+EXPERIMENT = 3
+CACHE = 4
+JOURNAL = 5
+
+
+def _unknown_extension(code: int, data: bytes) -> NoReturn:
+    raise ValueError(f"extension type {code}")
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def pack(value: Any) -> bytes:
+    """Encode *value* so that equal values give equal bytes; callers sort their own maps."""
+    return bytes(msgpack.packb(value, use_bin_type=True))
+
+
+def encode(kind: int, value: Any) -> bytes:
+    """Frame *value* as a record of this *kind*."""
+    payload = pack(value)
+    head = HEAD.pack(MAGIC, FORMAT, kind, len(payload)) + payload
+    return head + of_bytes(head)
+
+
+def decode(kind: int, data: bytes, path: str) -> Any:
+    """Read one record that fills *data*; lists come back as tuples.
+
+    Raises:
+        Damaged: torn, foreign, of another kind, or not well formed.
+        NewerFormat: whole, but written by a newer version.
+    """
+    value, rest = split(kind, data, path)
+    if rest != len(data):
+        raise Damaged(path, "bytes after the end of the record")
+    return value
+
+
+def split(kind: int, data: bytes, path: str, start: int = 0) -> tuple[Any, int]:
+    """Read the record that begins at *start*; return it and where the next one begins."""
+    body = start + HEAD.size
+    if len(data) < body:
+        raise Damaged(path, "shorter than a record")
+    magic, fmt, found, length = HEAD.unpack_from(data, start)
+    end = body + length
+    if magic != MAGIC:
+        raise Damaged(path, "not a record")
+    if length > LIMIT or len(data) < end + 16 or data[end : end + 16] != of_bytes(data[start:end]):
+        raise Damaged(path, "its check sum does not match")
+    if fmt > FORMAT:
+        raise NewerFormat(path, f"record format {fmt} is newer than this version reads")
+    if found != kind:
+        raise Damaged(path, f"a record of kind {found}, not {kind}")
+    try:
+        value = msgpack.unpackb(
+            data[body:end],
+            raw=False,
+            use_list=False,
+            strict_map_key=False,
+            ext_hook=_unknown_extension,
+            object_pairs_hook=_unique,
+        )
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise Damaged(path, f"not well formed ({error})") from None
+    return value, end + 16
+
+
+def read(kind: int, path: str) -> Any:
+    """Read the record that is the whole file at *path*; FileNotFoundError where there is none."""
+    with open(path, "rb", buffering=0) as file:
+        data = file.read(LIMIT + HEAD.size + 17)
+    return decode(kind, data, path)

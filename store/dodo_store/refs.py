@@ -1,0 +1,64 @@
+"""Refs: the few mutable names of a store, each a small file that names a record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from dodo_store import durable
+from dodo_store.errors import Damaged
+from dodo_store.oid import Oid, of_bytes, parse
+
+
+class Refs:
+    """One folder of refs. A name is a file name; callers keep it to letters, digits, `-_.`."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> str:
+        """Where the ref is kept."""
+        return os.path.join(self.folder, name)
+
+    def names(self) -> Iterator[str]:
+        """All names, in no particular order."""
+        try:
+            entries = os.listdir(self.folder)
+        except FileNotFoundError:
+            return
+        yield from (name for name in entries if not name.startswith("."))
+
+    def get(self, name: str) -> Oid | None:
+        """What the ref names; None where there is no such ref.
+
+        Raises:
+            Damaged: the file is there but not whole.
+        """
+        path = self.path(name)
+        try:
+            with open(path, "rb") as file:
+                data = file.read(200)
+        except FileNotFoundError:
+            return None
+        try:
+            text, check = data.decode("ascii").split()
+            oid = parse(text)
+        except (ValueError, UnicodeDecodeError):
+            raise Damaged(path, "not a ref") from None
+        if check != _check(oid):
+            raise Damaged(path, "its check sum does not match")
+        return oid
+
+    def set(self, name: str, oid: Oid) -> None:
+        """Point the ref at a record that is already durable."""
+        os.makedirs(self.folder, exist_ok=True)
+        durable.replace(self.path(name), f"{oid.hex()} {_check(oid)}\n".encode(), mode=0o644)
+
+    def delete(self, name: str) -> None:
+        """Remove the ref; what it named stays until it is collected."""
+        os.unlink(self.path(name))
+        durable.sync_folder(self.folder)
+
+
+def _check(oid: Oid) -> str:
+    return of_bytes(b"ref " + oid).hex()[:8]

@@ -1,0 +1,113 @@
+"""Store: the folder `.dodo/` as a whole, opened for reading or made ready for writing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from dodo_store import durable, locks, record, tree
+from dodo_store.errors import Damaged, NewerFormat
+from dodo_store.ledger import Ledger
+from dodo_store.oid import Oid, of_bytes
+from dodo_store.pool import Batch, Pool
+from dodo_store.refs import Refs
+
+VERSION = "1"
+
+
+class Store:
+    """Paths and parts of one store. Opening reads one small file and creates nothing."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.objects = Pool(f"{folder}/objects", f"{folder}/quarantine")
+        self.trees = Pool(f"{folder}/trees", f"{folder}/quarantine")
+        self.records = Pool(f"{folder}/records", f"{folder}/quarantine")
+        self.runs = Ledger(f"{folder}/runs")
+        self.experiments = Refs(f"{folder}/exps")
+        self.exists = self._check_version()
+        self.umask = 0o077
+        self._scratch: str | None = None
+
+    def _check_version(self) -> bool:
+        path = f"{self.folder}/VERSION"
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                found = file.read(20).strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if found != VERSION:
+            if found.isdecimal() and int(found) > int(VERSION):
+                raise NewerFormat(path, f"store format {found} is newer than this version reads")
+            raise Damaged(path, f"not a store version: {found!r}")
+        return True
+
+    def create(self) -> None:
+        """Make the folder ready for writing, if it is not."""
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
+        if self.exists:
+            return
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        for name in ("objects", "trees", "records", "runs", "exps", "locks/run", "tmp", "journal"):
+            os.makedirs(f"{self.folder}/{name}", exist_ok=True)
+        # Keeps the store out of anybody's repository without touching the user's own files.
+        durable.replace(f"{self.folder}/.gitignore", b"*\n", mode=0o644)
+        durable.replace(f"{self.folder}/VERSION", f"{VERSION}\n".encode(), mode=0o644)
+        durable.sync_folder(os.path.dirname(self.folder) or ".")
+        self.exists = True
+
+    def tree(self, oid: Oid) -> tree.Entries:
+        """Read one folder's tree.
+
+        Raises:
+            Missing, Damaged
+        """
+        return tree.decode(oid, self.trees.read(oid), self.trees.path(oid))
+
+    def put_record(self, kind: int, value: Any) -> Oid:
+        """Keep a record under its content's name; what it names must be durable already."""
+        data = record.encode(kind, value)
+        oid = of_bytes(data)
+        with self.scratch() as scratch:
+            batch = Batch(scratch)
+            batch.add_bytes(self.records, oid, data)
+            batch.commit()
+        return oid
+
+    def get_record(self, kind: int, oid: Oid) -> Any:
+        """Read back what `put_record` kept.
+
+        Raises:
+            Missing, Damaged, NewerFormat
+        """
+        return record.decode(kind, self.records.read(oid), self.records.path(oid))
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A folder for temporary files on the store's file system, alive as long as we are.
+
+        It is locked by us; a scratch folder whose lock is free belonged to a process that died.
+        """
+        if self._scratch is not None:
+            yield self._scratch
+            return
+        folder = f"{self.folder}/tmp/{durable.temporary_name()}"
+        os.mkdir(folder, 0o700)
+        try:
+            with locks.hold(f"{folder}/lock", f"pid {os.getpid()}"):
+                self._scratch = folder
+                yield folder
+        finally:
+            self._scratch = None
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove the scratch folders of processes that died."""
+        for name in os.listdir(f"{self.folder}/tmp"):
+            path = f"{self.folder}/tmp/{name}"
+            if path != self._scratch and locks.is_free(f"{path}/lock"):
+                shutil.rmtree(path, ignore_errors=True)
