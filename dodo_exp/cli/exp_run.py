@@ -54,17 +54,17 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
     from dodo_exp.cli import results, tell
     from dodo_exp.engine import repro
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.exps.run import plan_edits
+    from dodo_exp.exps import edits
     from dodo_exp.pipeline import params
 
     workspace = Workspace(project.root, project.store)
     progress = tell.Progress(quiet=given["quiet"])
-    edits = plan_edits(workspace, changes, project.folder, progress)
-    for path, text in edits.items():
+    planned = edits.plan(workspace, changes, project.folder, progress) if changes else {}
+    for path, text in planned.items():
         workspace.suppose(path, params.parse(text.encode(), path))
     request, how = options.request_of(given), options.options_of(given)
     _, steps = repro.plan(workspace, request, how, project.folder)
-    lines = [f"{path} would be edited" for path in edits]
+    lines = [f"{path} would be edited" for path in planned]
     return results.plan_report(steps, "json" if given["as_json"] else "text", lines)
 
 

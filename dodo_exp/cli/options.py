@@ -84,7 +84,7 @@ def request_of(given: dict[str, Any]) -> Any:
 
 def options_of(given: dict[str, Any]) -> Any:
     """The run options in a verb's keyword arguments."""
-    from dodo_exp.engine.run import Options
+    from dodo_exp.engine.outcome import Options
 
     return Options(
         jobs=given["jobs"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
 from typing import Any, NamedTuple
 from unicodedata import combining, east_asian_width
@@ -134,7 +133,10 @@ def _fitting(grid: Grid, widths: list[int]) -> list[int]:
 def _terminal_width() -> int | None:
     if os.environ.get("COLUMNS", "").isdecimal():
         return int(os.environ["COLUMNS"])
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return None
 
 
 def _is_constant(grid: Grid, i: int) -> bool:
@@ -159,7 +161,7 @@ def cell(value: Any, precision: int | None) -> str:
     if isinstance(value, str):
         return printable(value).replace("\n", "\\n")
     if isinstance(value, list | dict):
-        from dodo_exp.pipeline.params import canonical
+        from dodo_exp.pipeline.values import canonical
 
         return canonical(value)
     return str(value)

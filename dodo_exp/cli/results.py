@@ -7,8 +7,8 @@ from typing import Any
 from dodo_exp.cli import tell
 from dodo_exp.cli.render import Grid, Report, cell, to_text
 from dodo_exp.engine.decide import MAYBE, RESTORE, RUN, UNCHANGED, Step
-from dodo_exp.engine.run import Outcome
-from dodo_exp.pipeline.params import leaves
+from dodo_exp.engine.outcome import Outcome
+from dodo_exp.pipeline.values import leaves
 
 ORDER = ("ran", "restored", "unchanged", "failed", "skipped")
 

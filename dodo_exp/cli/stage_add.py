@@ -121,8 +121,8 @@ def _check(text: str) -> None:
 def _run(name: str) -> Report:
     from dodo_exp.cli import results, tell
     from dodo_exp.engine import repro
+    from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.request import Request
-    from dodo_exp.engine.run import Options
     from dodo_exp.project import Project
 
     request = Request((name,), single_item=True)

@@ -71,7 +71,7 @@ def _outs(stage: Any, role: str) -> list[dict[str, Any]]:
 
 
 def _params(workspace: Any, dep: Any) -> dict[str, Any] | None:
-    from dodo_exp.pipeline.params import lookup
+    from dodo_exp.pipeline.values import lookup
 
     if not dep.keys:
         return None

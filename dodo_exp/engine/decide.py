@@ -10,8 +10,7 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, did_you_mean
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
-from dodo_exp.pipeline.params import leaves
-from dodo_store import snapshot
+from dodo_exp.pipeline.values import leaves
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
@@ -135,7 +134,7 @@ def _look_into(
         for made, node in restored.items():
             if path.startswith(made + "/"):
                 try:
-                    inner = snapshot.find(workspace.store, node, path[len(made) + 1 :])
+                    inner = workspace.store.find(node, path[len(made) + 1 :])
                 except StoreError:
                     inner = None
                 if inner is not None:

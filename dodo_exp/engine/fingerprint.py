@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.model import ParamDep, Stage
-from dodo_exp.pipeline.params import ABSENT, canonical, leaves, lookup
+from dodo_exp.pipeline.values import ABSENT, canonical, leaves, lookup
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.record import pack
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import Any
 
 from dodo_exp.pipeline import lockfile
@@ -172,7 +171,7 @@ class Journal:
             _roll_back(self._root, self._edited)
         os.close(self._fd)
         os.unlink(self.path)
-        shutil.rmtree(f"{self._stem}.aside", ignore_errors=True)
+        snapshot.remove(f"{self._stem}.aside")
 
 
 def partial(store: Store, stage: str) -> str:
@@ -195,6 +194,8 @@ def _move(source: str, place: str) -> None:
 
         if error.errno != errno.EXDEV:
             raise
+        import shutil
+
         shutil.move(source, place)
 
 
@@ -269,7 +270,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             for name in _roll_back(root, edits)
         ]
         os.unlink(path)
-        shutil.rmtree(path.removesuffix(".journal") + ".aside", ignore_errors=True)
+        snapshot.remove(path.removesuffix(".journal") + ".aside")
     return notes
 
 

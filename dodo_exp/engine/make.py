@@ -8,7 +8,6 @@ as done.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import time
 from collections.abc import Callable
@@ -135,7 +134,7 @@ class Maker:
             node is not None
             and out.is_stored
             and self._workspace.out_digest(out.path) == node.digest
-            and runcache.is_whole(self._store, node)
+            and self._store.is_whole(node)
         )
 
     def _tell_replaced(self, stage: Stage) -> None:
@@ -184,7 +183,7 @@ class Maker:
             return Made("ran", None)
         record = StageRecord(found.key, found.lines, outs)
         if stage.is_cacheable:
-            run = runcache.Run(record, stage.address, started, seconds, socket.gethostname())
+            run = runcache.Run(record, stage.address, started, seconds, os.uname().nodename)
             runcache.save(self._store, run)
         self._journal.finish_stage(stage.file, stage.name, record, moves)
         return Made("ran", record)

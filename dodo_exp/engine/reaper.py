@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ class Reaper:
     """The watcher of one run. Start it before any thread exists: it is a fork."""
 
     def __init__(self, root: str) -> None:
-        self.tag = f"{os.getpid()}-{secrets.token_hex(6)}:{root}"
+        self.tag = f"{os.getpid()}-{os.urandom(6).hex()}:{root}"
         read, self._write = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:

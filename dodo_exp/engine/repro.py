@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine import decide, run, session
+from dodo_exp.engine import decide
 from dodo_exp.engine.decide import Step
-from dodo_exp.engine.journal import Journal
+from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.request import Request, select
-from dodo_exp.engine.run import Confirm, Options, Outcome
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.journal import Journal
 
 
 def plan(
@@ -41,6 +44,8 @@ def journaled(workspace: Workspace) -> Iterator[Journal]:
     Edits stay when stages had their turn, also if one failed; they are taken back when the run
     was stopped or never began.
     """
+    from dodo_exp.engine.journal import Journal
+
     journal = Journal(workspace.store, workspace.root, list(workspace.files))
     keep = False
     try:
@@ -68,6 +73,8 @@ def repro(
     if is_idle(steps):
         workspace.save_caches()
         return unchanged(selection)
+    from dodo_exp.engine import run, session
+
     with session.begin(project, listener) as workspace:
         selection, steps = plan(workspace, request, options, project.folder)
         decide.check_inputs(workspace, steps, selection)
@@ -88,5 +95,5 @@ def repro(
 
 def unchanged(selection: Selection) -> Outcome:
     """The outcome of a run that had nothing to do."""
-    results = (run.StageResult(s.address, "unchanged", (), 0.0) for s in selection.stages)
+    results = (StageResult(s.address, "unchanged", (), 0.0) for s in selection.stages)
     return Outcome(tuple(results), (), ())

@@ -9,58 +9,23 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from dodo_exp.engine import decide
 from dodo_exp.engine.decide import Step
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
+from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, StageFailed, Stopped
 from dodo_exp.events import Listener, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
-
-Confirm = Callable[[str], str]
-"""Asked before a stage runs; answers yes, no, all or quit."""
-
-
-class Options(NamedTuple):
-    """How to run."""
-
-    jobs: int = 1
-    force: bool = False
-    force_downstream: bool = False
-    keep_going: bool = False
-    ignore_errors: bool = False
-    run_cache: bool = True
-
-
-class StageResult(NamedTuple):
-    """What became of a stage: ran, restored, unchanged, failed or skipped."""
-
-    stage: str
-    how: str
-    why: tuple[str, ...]
-    seconds: float
-
-
-class Outcome(NamedTuple):
-    """What became of a run; `tainted` stages ran while their inputs changed."""
-
-    results: tuple[StageResult, ...]
-    failures: tuple[DodoError, ...]
-    tainted: tuple[str, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every selected stage is now up to date."""
-        return not any(result.how in ("failed", "skipped") for result in self.results)
 
 
 class Signalled(BaseException):

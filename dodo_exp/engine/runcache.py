@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from dodo_exp.pipeline.lockfile import Line, StageRecord
-from dodo_store import locks, snapshot
-from dodo_store.errors import Damaged, Missing
+from dodo_store import locks
 from dodo_store.oid import Oid
 from dodo_store.store import Store
 from dodo_store.tree import Node
@@ -40,17 +39,9 @@ def find(store: Store, key: Oid) -> Run | None:
     """The newest result for *key* that can be restored."""
     for row in store.runs.get(key):
         run = of_plain(key, row)
-        if run is not None and all(is_whole(store, node) for _, node in run.record.outs):
+        if run is not None and all(store.is_whole(node) for _, node in run.record.outs):
             return run
     return None
-
-
-def is_whole(store: Store, node: Node) -> bool:
-    """Whether the store can bring this output back."""
-    try:
-        return snapshot.is_whole(store, node)
-    except (Missing, Damaged):
-        return False
 
 
 def save(store: Store, run: Run) -> None:

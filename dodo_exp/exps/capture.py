@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from dodo_exp.engine import runcache
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
 from dodo_store import snapshot
@@ -46,7 +45,7 @@ def _outputs(workspace: Workspace, batch: Batch, source: Source) -> dict[str, No
             if not _is_inside(out.path):
                 continue
             node = recorded.get(out.path)
-            if node is not None and out.is_stored and runcache.is_whole(workspace.store, node):
+            if node is not None and out.is_stored and workspace.store.is_whole(node):
                 found[out.path] = node
             elif out.is_stored and node is None:
                 # Never recorded: whatever lies there is not this pipeline's work.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Container
 
 from dodo_exp.errors import UsageError
@@ -32,6 +31,8 @@ _SECOND = (
 
 def fresh(taken: Container[str]) -> str:
     """A name that is not taken. Its own source of chance: a script's seed has no say."""
+    import secrets
+
     for attempt in range(1000):
         name = f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}"
         if attempt > 20:

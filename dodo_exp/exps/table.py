@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from dodo_exp.exps import index
-from dodo_exp.pipeline.params import leaves
+from dodo_exp.pipeline.values import leaves
 from dodo_exp.project import Project
 
 
@@ -49,7 +49,7 @@ class Table(NamedTuple):
 def show(project: Project) -> Table:
     """The workspace first, then the experiments, the newest first. Takes no lock."""
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.exps.run import metrics_of, params_of
+    from dodo_exp.exps.state import metrics_of, params_of
 
     workspace = Workspace(project.root, project.store)
     lines = [

@@ -14,7 +14,8 @@ import yaml
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location, UsageError
-from dodo_exp.pipeline import params, yaml12
+from dodo_exp.pipeline import yaml12
+from dodo_exp.pipeline.values import canonical
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
 _BARE = re.compile(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
@@ -29,10 +30,10 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
     """
     old = yaml12.load(text, file)
     wanted = _updated({} if old is None else old, keys, value, file)
-    if old is not None and params.canonical(wanted) == params.canonical(old):
+    if old is not None and canonical(wanted) == canonical(old):
         return text
     new = _Edit(text, file).set(keys, value)
-    if params.canonical(yaml12.load(new, file)) != params.canonical(wanted):
+    if canonical(yaml12.load(new, file)) != canonical(wanted):
         raise UsageError(
             f"{file}: {'.'.join(keys)} cannot be set alone: its value is shared through an anchor",
             "edit the file by hand",
@@ -111,8 +112,7 @@ def _updated(value: Any, keys: tuple[str, ...], new: Any, file: str) -> Any:
         value = {}
     if not isinstance(value, dict):
         raise UsageError(
-            f"{file}: {keys[0]!r} cannot be set below {params.canonical(value):.60}:"
-            " that is no mapping"
+            f"{file}: {keys[0]!r} cannot be set below {canonical(value):.60}: that is no mapping"
         )
     key = _existing(value, part)
     return {**value, key: _updated(value.get(key, {} if rest else None), rest, new, file)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Mapping
 from typing import NamedTuple, Union
@@ -144,27 +143,6 @@ def graft_of(nodes: Mapping[str, Node | None]) -> Graft:
     return top
 
 
-def is_whole(store: Store, node: Node) -> bool:
-    """Whether everything that a restore of *node* needs is in the store, by name and size."""
-    if node.kind != FOLDER:
-        return store.objects.has(node.oid, node.size)
-    if not store.trees.has(node.oid):
-        return False
-    return all(is_whole(store, inner) for _, inner in store.tree(node.oid))
-
-
-def find(store: Store, node: Node, path: str) -> Node | None:
-    """The node at *path* below *node*; None where there is none."""
-    for name in path.split("/"):
-        if node.kind != FOLDER:
-            return None
-        inner = dict(store.tree(node.oid)).get(name)
-        if inner is None:
-            return None
-        node = inner
-    return node
-
-
 def restore(store: Store, node: Node, root: str, path: str) -> None:
     """Make *path* under *root* be what *node* says, replacing what is there.
 
@@ -223,4 +201,6 @@ def remove(path: str) -> None:
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
+        import shutil
+
         shutil.rmtree(path)

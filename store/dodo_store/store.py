@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from dodo_store import durable, locks, record, tree
-from dodo_store.errors import Damaged, NewerFormat
+from dodo_store import durable, locks, record
+from dodo_store.errors import Damaged, Missing, NewerFormat
 from dodo_store.ledger import Ledger
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.pool import Batch, Pool
 from dodo_store.refs import Refs
+from dodo_store.tree import FOLDER, Entries, Node
+from dodo_store.tree import decode as decode_tree
 
 VERSION = "1"
 
@@ -60,13 +61,38 @@ class Store:
         durable.sync_folder(os.path.dirname(self.folder) or ".")
         self.exists = True
 
-    def tree(self, oid: Oid) -> tree.Entries:
+    def tree(self, oid: Oid) -> Entries:
         """Read one folder's tree.
 
         Raises:
             Missing, Damaged
         """
-        return tree.decode(oid, self.trees.read(oid), self.trees.path(oid))
+        return decode_tree(oid, self.trees.read(oid), self.trees.path(oid))
+
+    def is_whole(self, node: Node) -> bool:
+        """Whether everything that a restore of *node* needs is here, by name and size."""
+        if node.kind != FOLDER:
+            return self.objects.has(node.oid, node.size)
+        try:
+            entries = self.tree(node.oid)
+        except (Missing, Damaged):
+            return False
+        return all(self.is_whole(inner) for _, inner in entries)
+
+    def find(self, node: Node, path: str) -> Node | None:
+        """The node at *path* below *node*; None where there is none.
+
+        Raises:
+            Missing, Damaged
+        """
+        for name in path.split("/"):
+            if node.kind != FOLDER:
+                return None
+            inner = dict(self.tree(node.oid)).get(name)
+            if inner is None:
+                return None
+            node = inner
+        return node
 
     def put_record(self, kind: int, value: Any) -> Oid:
         """Keep a record under its content's name; what it names must be durable already."""
@@ -102,11 +128,15 @@ class Store:
                 self._scratch = folder
                 yield folder
         finally:
+            import shutil
+
             self._scratch = None
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove the scratch folders of processes that died."""
+        import shutil
+
         for name in os.listdir(f"{self.folder}/tmp"):
             path = f"{self.folder}/tmp/{name}"
             if path != self._scratch and locks.is_free(f"{path}/lock"):

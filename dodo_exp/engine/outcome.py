@@ -1,0 +1,44 @@
+"""Outcome: how a run is asked for and what became of it, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dodo_exp.errors import DodoError
+
+Confirm = Callable[[str], str]
+"""Asked before a stage runs; answers yes, no, all or quit."""
+
+
+class Options(NamedTuple):
+    """How to run."""
+
+    jobs: int = 1
+    force: bool = False
+    force_downstream: bool = False
+    keep_going: bool = False
+    ignore_errors: bool = False
+    run_cache: bool = True
+
+
+class StageResult(NamedTuple):
+    """What became of a stage: ran, restored, unchanged, failed or skipped."""
+
+    stage: str
+    how: str
+    why: tuple[str, ...]
+    seconds: float
+
+
+class Outcome(NamedTuple):
+    """What became of a run; `tainted` stages ran while their inputs changed."""
+
+    results: tuple[StageResult, ...]
+    failures: tuple[DodoError, ...]
+    tainted: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every selected stage is now up to date."""
+        return not any(result.how in ("failed", "skipped") for result in self.results)

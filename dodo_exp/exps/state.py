@@ -1,0 +1,102 @@
+"""State: what the workspace holds now, and under which name it is kept already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import BadInput
+from dodo_exp.exps import index
+from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
+from dodo_exp.pipeline.values import canonical
+from dodo_store import durable, record
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid, of_bytes
+from dodo_store.store import Store
+
+
+def known_as(workspace: Workspace, state: Oid) -> str | None:
+    """The experiment whose stages are as the workspace's are now."""
+    store = workspace.store
+    try:
+        name, kept = record.read(record.CACHE, _pointer(store))
+        if kept == state and store.experiments.get(name) is not None:
+            return str(name)
+    except (OSError, StoreError, ValueError, TypeError):
+        pass
+    return next((row.name for row in index.rows(store) if row.state == state), None)
+
+
+def _pointer(store: Store) -> str:
+    return f"{store.folder}/workspace"
+
+
+def remember(store: Store, name: str, state: Oid) -> None:
+    """Note which experiment the workspace holds; found again without it, only slower."""
+    durable.replace(_pointer(store), record.encode(record.CACHE, [name, state]), sync=False)
+
+
+def current(workspace: Workspace) -> str | None:
+    """The experiment that the workspace was last seen to hold, for a new one's parent."""
+    try:
+        name, _ = record.read(record.CACHE, _pointer(workspace.store))
+    except (OSError, StoreError, ValueError, TypeError):
+        return None
+    return str(name)
+
+
+def of(workspace: Workspace) -> Oid:
+    """Names what all stages were made from and made, and the params, also those none reads."""
+    rows: list[Any] = [canonical(params_of(workspace))]
+    for address in sorted(workspace.records):
+        made = workspace.records[address]
+        rows.append((address, made.key, sorted((path, node.digest) for path, node in made.outs)))
+    return of_bytes(record.pack(rows))
+
+
+def params_of(workspace: Workspace) -> dict[str, Any]:
+    """Every params file that the pipeline reads, as {"data": ...} or {"error": ...}."""
+    files = {PARAMS_FILE: None} | {
+        dep.file: None for stage in workspace.graph.stages.values() for dep in stage.params
+    }
+    found: dict[str, Any] = {}
+    for path in files:
+        try:
+            values = workspace.params(path)
+        except BadInput as error:
+            found[path] = {"error": str(error)}
+            continue
+        if values is not None:
+            found[path] = {"data": plainly(values)}
+    return found
+
+
+def metrics_of(workspace: Workspace) -> dict[str, Any]:
+    """Every metrics file that is there, as {"data": ...} or {"error": ...}."""
+    paths = {
+        out.path: None
+        for stage in workspace.graph.stages.values()
+        for out in stage.outs
+        if out.role == METRIC
+    }
+    paths |= {path: None for file in workspace.files.values() for path in file.metrics}
+    found: dict[str, Any] = {}
+    for path in paths:
+        try:
+            found[path] = {"data": plainly(workspace.metrics(path))}
+        except BadInput as error:
+            found[path] = {"error": str(error)}
+        except (OSError, NotADirectoryError):
+            continue
+    return found
+
+
+def plainly(value: Any) -> Any:
+    """A value that every record can hold: integers beyond 64 bits become their text."""
+    if isinstance(value, dict):
+        return {key: plainly(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plainly(inner) for inner in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return str(value)
+    return value

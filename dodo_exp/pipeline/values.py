@@ -1,0 +1,66 @@
+"""Values: finding a value in nested data, its leaves, and its one canonical text.
+
+Apart from `params`, because every command needs these and few need a parser.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+ABSENT = "(absent)"
+"""Text of a value that is not there; no canonical text begins with a parenthesis."""
+
+
+def lookup(values: Any, dotted: str) -> Any:
+    """The value at `a.b.0` in nested mappings and lists.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if isinstance(values, dict) and dotted in values:
+        return values[dotted]
+    for part in dotted.split("."):
+        values = child(values, part)
+    return values
+
+
+def child(value: Any, part: str) -> Any:
+    """One step down: a mapping's key (also a numeric one), or a list's index."""
+    if isinstance(value, dict):
+        if part in value:
+            return value[part]
+        from dodo_exp.pipeline import yaml12
+
+        typed = yaml12.scalar(part)
+        if not isinstance(typed, str) and typed in value:
+            return value[typed]
+    elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        return value[int(part)]
+    raise KeyError(part)
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of all that is not a (non-empty) mapping."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            name = canonical(key) if isinstance(key, str) and "." in key else str(key)
+            yield from leaves(inner, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix, value
+
+
+def canonical(value: Any) -> str:
+    """The one text of a value: JSON with sorted keys; 1, 1.0 and true differ, NaN equals NaN."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        return repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, dict):
+        inner = sorted((canonical(key), canonical(item)) for key, item in value.items())
+        return "{" + ", ".join(f"{key}: {item}" for key, item in inner) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(canonical(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
