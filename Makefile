@@ -1,0 +1,51 @@
+# Everything that can be done with a checkout. `make demo` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test soak lint format docs bench clean
+.DEFAULT_GOAL := test
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[examples]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@
+
+demo: $(VENV)/.demo  ## Run a real experiment and show it
+	cd examples/digits && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
+
+test: $(VENV)/.test  ## Run the default test suite
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+soak: $(VENV)/.test  ## Run the long tests: many rounds of what `make test` samples
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+lint: $(VENV)/.lint  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.test  ## Write the generated part of the reference anew
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.test  ## Measure, beside the shell and make
+	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
