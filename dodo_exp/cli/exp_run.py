@@ -54,14 +54,17 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
     from dodo_exp.cli import results, tell
     from dodo_exp.engine import repro
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.exps import edits
-    from dodo_exp.pipeline import params
 
     workspace = Workspace(project.root, project.store)
-    progress = tell.Progress(quiet=given["quiet"])
-    planned = edits.plan(workspace, changes, project.folder, progress) if changes else {}
-    for path, text in planned.items():
-        workspace.suppose(path, params.parse(text.encode(), path))
+    planned: dict[str, str] = {}
+    if changes:
+        from dodo_exp.exps import edits
+        from dodo_exp.pipeline import params
+
+        progress = tell.Progress(quiet=given["quiet"])
+        planned = edits.plan(workspace, changes, project.folder, progress)
+        for path, text in planned.items():
+            workspace.suppose(path, params.parse(text.encode(), path))
     request, how = options.request_of(given), options.options_of(given)
     _, steps = repro.plan(workspace, request, how, project.folder)
     lines = [f"{path} would be edited" for path in planned]

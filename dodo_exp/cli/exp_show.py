@@ -27,10 +27,13 @@ def command(as_json: bool, as_csv: bool, as_md: bool, precision: int) -> Report:
     narrow, columns that do not vary are left out first.
     """
     from dodo_exp.cli import tell
+    from dodo_exp.engine import session
     from dodo_exp.exps import table
     from dodo_exp.project import Project
 
-    shown = table.show(Project.find())
+    project = Project.find()
+    session.tidy(project, tell.Progress())
+    shown = table.show(project)
     for line in shown.lines:
         for flag in line.flags:
             tell.warning(f"{line.name}: {flag}")

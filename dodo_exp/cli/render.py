@@ -115,7 +115,7 @@ def to_text(grid: Grid, precision: int | None) -> str:
 
 
 def _fitting(grid: Grid, widths: list[int]) -> list[int]:
-    """Columns to show: those that do not vary go first, then the last ones."""
+    """Columns to show: of those that do not vary the widest go first, then the last ones."""
     everything = list(range(len(widths)))
     limit = _terminal_width()
     if limit is None:
@@ -123,7 +123,8 @@ def _fitting(grid: Grid, widths: list[int]) -> list[int]:
     constant = [i for i in everything if i >= grid.keep and _is_constant(grid, i)]
     varying = [i for i in everything if i >= grid.keep and i not in constant]
     shown = set(everything)
-    for i in [*reversed(constant), *reversed(varying)]:
+    constant.sort(key=lambda i: -widths[i])
+    for i in [*constant, *reversed(varying)]:
         if sum(widths[j] + 2 for j in shown) - 2 <= limit:
             break
         shown.discard(i)
@@ -160,7 +161,7 @@ def cell(value: Any, precision: int | None) -> str:
         return repr(value) if precision is None else f"{value:.{precision}g}"
     if isinstance(value, str):
         return printable(value).replace("\n", "\\n")
-    if isinstance(value, list | dict):
+    if isinstance(value, list | tuple | dict):
         from dodo_exp.pipeline.values import canonical
 
         return canonical(value)

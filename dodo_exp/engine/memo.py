@@ -19,13 +19,13 @@ VERSION = 1
 
 
 class Memo:
-    """Kind and path -> the file's mark and the value read from it."""
+    """Kind and path -> the file's mark and the value read from it, in which tuples become lists."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._dirty = False
         try:
-            version, table = record.read(record.CACHE, path)
+            version, table = record.read(record.CACHE, path, lists=True)
             self._table: dict[str, Any] = table if version == VERSION else {}
         except (OSError, StoreError, ValueError, TypeError):
             self._table = {}
@@ -38,7 +38,7 @@ class Memo:
         """
         found = mark(os.stat(full))
         entry = self._table.get(f"{kind}:{path}")
-        if entry is not None and entry[0] == found:
+        if entry is not None and tuple(entry[0]) == found:
             return entry[1]
         started = now()
         value = read()

@@ -103,10 +103,10 @@ def _path(store: Store) -> str:
 
 def _read(store: Store) -> tuple[Any, dict[str, Any]]:
     try:
-        version, stamp, kept = record.read(record.CACHE, _path(store))
+        version, stamp, kept = record.read(record.CACHE, _path(store), lists=True)
     except (OSError, StoreError, ValueError, TypeError):
         return None, {}
-    return (stamp, kept) if version == VERSION else (None, {})
+    return (tuple(stamp), kept) if version == VERSION else (None, {})
 
 
 def _write(store: Store, stamp: Mark, kept: dict[str, Any]) -> None:

@@ -58,6 +58,8 @@ def of_plain(row: Any) -> Experiment:
     try:
         given = {name: row[name] for name in Experiment._fields}
         given |= {"base": Node(*given["base"]), "result": Node(*given["result"])}
+        given |= {name: tuple(given[name]) for name in ("stale", "tainted")}
+        given["stages"] = tuple(map(tuple, given["stages"]))
         return Experiment(**given)
     except (KeyError, TypeError) as error:
         raise Damage(f"an experiment's record lacks {error}") from None

@@ -51,20 +51,22 @@ def encode(kind: int, value: Any) -> bytes:
     return head + of_bytes(head)
 
 
-def decode(kind: int, data: bytes, path: str) -> Any:
-    """Read one record that fills *data*; lists come back as tuples.
+def decode(kind: int, data: bytes, path: str, *, lists: bool = False) -> Any:
+    """Read one record that fills *data*; its lists come back as tuples, or as lists.
 
     Raises:
         Damaged: torn, foreign, of another kind, or not well formed.
         NewerFormat: whole, but written by a newer version.
     """
-    value, rest = split(kind, data, path)
+    value, rest = split(kind, data, path, lists=lists)
     if rest != len(data):
         raise Damaged(path, "bytes after the end of the record")
     return value
 
 
-def split(kind: int, data: bytes, path: str, start: int = 0) -> tuple[Any, int]:
+def split(
+    kind: int, data: bytes, path: str, start: int = 0, *, lists: bool = False
+) -> tuple[Any, int]:
     """Read the record that begins at *start*; return it and where the next one begins."""
     body = start + HEAD.size
     if len(data) < body:
@@ -83,7 +85,7 @@ def split(kind: int, data: bytes, path: str, start: int = 0) -> tuple[Any, int]:
         value = msgpack.unpackb(
             data[body:end],
             raw=False,
-            use_list=False,
+            use_list=lists,
             strict_map_key=False,
             ext_hook=_unknown_extension,
             object_pairs_hook=_unique,
@@ -93,8 +95,8 @@ def split(kind: int, data: bytes, path: str, start: int = 0) -> tuple[Any, int]:
     return value, end + 16
 
 
-def read(kind: int, path: str) -> Any:
+def read(kind: int, path: str, *, lists: bool = False) -> Any:
     """Read the record that is the whole file at *path*; FileNotFoundError where there is none."""
     with open(path, "rb", buffering=0) as file:
         data = file.read(LIMIT + HEAD.size + 17)
-    return decode(kind, data, path)
+    return decode(kind, data, path, lists=lists)

@@ -110,7 +110,8 @@ class Store:
         Raises:
             Missing, Damaged, NewerFormat
         """
-        return record.decode(kind, self.records.read(oid), self.records.path(oid))
+        path = self.records.path(oid)
+        return record.decode(kind, self.records.read(oid), path, lists=True)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[str]:
