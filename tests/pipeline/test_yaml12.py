@@ -194,7 +194,7 @@ def test_what_pyyaml_writes_means_what_it_means_to_ruamel(
         "!!null ''",
         "!!map {a: 1}",
         "!!seq [a]",
-        "1: a\n2.5: b\nnull: c\ntrue: d\n",
+        "2: a\n2.5: b\nnull: c\ntrue: d\n",
         "'<<': 1\n",
     ],
 )

@@ -1,0 +1,138 @@
+"""The docs cannot lie: what they show is run, what there is is in them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dodo_exp import errors
+from tests.cli.test_main import EVERY
+from tests.space import Space
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def console(page: Path) -> Iterator[tuple[str, str]]:
+    """Commands and outputs of a page's console blocks, in order."""
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.M | re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+def shell(space: Space, command: str) -> str:
+    """What a command of a page prints on standard output."""
+    done = subprocess.run(
+        command,
+        shell=True,
+        executable="/bin/bash",
+        cwd=space.root,
+        env=space.env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done.stdout
+
+
+def nothing(space: Space) -> None:
+    """An empty folder."""
+
+
+def changed_rate(space: Space) -> None:
+    """A project that has run, and whose learning rate was changed since."""
+    space.three_stages()
+    space.exp()
+    space.write("params.yaml", space.read("params.yaml").replace("0.1", "0.3"))
+
+
+PAGES: dict[str, Callable[[Space], None]] = {
+    "tutorial/first-experiment.md": nothing,
+    "how-to/find-out-why.md": changed_rate,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_prints_what_it_says(space: Space, name: str) -> None:
+    PAGES[name](space)
+    blocks = list(console(DOCS / name))
+    assert blocks
+    for command, output in blocks:
+        assert shell(space, command) == output, command
+
+
+def test_every_page_with_console_blocks_is_run() -> None:
+    pages = {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.md") if "```console" in p.read_text()}
+    assert pages == PAGES.keys()
+
+
+def test_the_reference_of_commands_is_what_the_commands_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(DOCS / "generate.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+def test_every_command_has_its_place_in_the_reference(words: tuple[str, ...]) -> None:
+    assert f"\n## dodo {' '.join(words)}\n" in (DOCS / "reference" / "cli.md").read_text()
+
+
+def test_every_exit_code_is_explained() -> None:
+    page = (DOCS / "reference" / "exit-codes.md").read_text()
+    kinds = [value for value in vars(errors).values() if isinstance(value, type)]
+    codes = {kind.code for kind in kinds if issubclass(kind, errors.DodoError)}
+    assert codes >= {1, 2, 3, 4, 5}
+    for code in codes:
+        assert f"\n| {code} |" in page
+
+
+@pytest.mark.parametrize(
+    "section, args",
+    [
+        ("exp run", ["exp", "run", "--json", "-f"]),
+        ("repro", ["repro", "--json"]),
+        ("exp run --dry", ["exp", "run", "--dry", "--json"]),
+        ("why", ["why", "train", "--json"]),
+        ("stage list", ["stage", "list", "--json"]),
+        ("store check", ["store", "check", "--json"]),
+    ],
+)
+def test_every_json_key_is_explained(project: Space, section: str, args: list[str]) -> None:
+    page = (DOCS / "reference" / "json-output.md").read_text()
+    text = page.split(f"**`{section}`")[1].split("\n\n")[0]
+    project.exp()
+    value = project.dodo(*args).json
+    keys = value[0].keys() if isinstance(value, list) else value.keys()
+    for key in keys:
+        assert f"`{key}`" in text, key
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_demo_runs_real_experiments(space: Space) -> None:
+    shutil.copytree(ROOT / "examples" / "digits", space.root, dirs_exist_ok=True)
+    text = shell(space, "sh demo.sh")
+    assert "Ran experiment" in text
+    assert "Up to date: experiment" in text
+    _, baseline = space.dodo("exp", "show", "--json").json
+    for experiment in baseline["experiments"]:
+        metrics = experiment["revs"][0]["data"]["metrics"]["metrics.json"]["data"]
+        assert 0.95 < metrics["accuracy"] < 1
+
+
+def test_the_example_says_what_runs(space: Space) -> None:
+    shutil.copytree(ROOT / "examples" / "digits", space.root, dirs_exist_ok=True)
+    for command, _ in console(ROOT / "examples" / "digits" / "README.md"):
+        shell(space, command)
