@@ -1,5 +1,18 @@
-"""`python -m dodo_exp` is `dodo`."""
+"""`dodo`, and `python -m dodo_exp`."""
 
-from dodo_exp.cli.main import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line and exit.
+
+    Until the command is loaded Ctrl-C ends us at once and silently: there is nothing to put back.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from dodo_exp.cli.main import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

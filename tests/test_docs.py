@@ -125,7 +125,7 @@ def test_the_demo_runs_real_experiments(space: Space) -> None:
     shutil.copytree(ROOT / "examples" / "digits", space.root, dirs_exist_ok=True)
     text = shell(space, "sh demo.sh")
     assert "Ran experiment" in text
-    assert "Up to date: experiment" in text
+    assert ": the same result as experiment" in text
     _, baseline = space.dodo("exp", "show", "--json").json
     for experiment in baseline["experiments"]:
         metrics = experiment["revs"][0]["data"]["metrics"]["metrics.json"]["data"]

@@ -22,7 +22,9 @@ from dodo_exp.cli.render import Report
 )
 @click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
-@click.option("--replace", is_flag=True, help="Replace an experiment of the same name.")
+@click.option(
+    "--replace", is_flag=True, help="Replace an experiment of the same name; -f does too."
+)
 @options.running
 def command(**given: Any) -> Report:
     """Run the pipeline and keep the result as an experiment.
@@ -66,7 +68,7 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
         for path, text in planned.items():
             workspace.suppose(path, params.parse(text.encode(), path))
     request, how = options.request_of(given), options.options_of(given)
-    _, steps = repro.plan(workspace, request, how, project.folder)
+    steps = repro.dry(workspace, request, how, project.folder)
     lines = [f"{path} would be edited" for path in planned]
     return results.plan_report(steps, "json" if given["as_json"] else "text", lines)
 
@@ -95,17 +97,26 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         "metrics": ran.metrics,
         "params": ran.params,
     }
-    code = 1 if results.failed(ran.outcome, how.ignore_errors) else 0
-    return Report(data, _text(ran), form="json" if given["as_json"] else "text", code=code)
+    failed = results.failed(ran.outcome, how.ignore_errors)
+    return Report(
+        data,
+        _text(ran),
+        results.metrics_grid(ran.metrics),
+        form="json" if given["as_json"] else "text",
+        code=1 if failed or ran.experiment is None else 0,
+    )
 
 
 def _text(ran: Any) -> str:
     from dodo_exp.cli import results
 
+    counts = results.counts(ran.outcome)
     if ran.experiment is None:
-        return ""
+        return "" if ran.outcome.failures else "Nothing has run.\n"
+    if not ran.outcome.has_run:
+        if ran.is_new:
+            return f"Kept experiment {ran.experiment!r}: nothing had to run\n"
+        return f"Up to date: experiment {ran.experiment!r} holds this result\n"
     if ran.is_new:
-        head = f"Ran experiment {ran.experiment!r}: {results.counts(ran.outcome)}"
-    else:
-        head = f"Up to date: experiment {ran.experiment!r} holds this result"
-    return f"{head}\n{results.metrics_text(ran.metrics)}"
+        return f"Ran experiment {ran.experiment!r}: {counts}\n"
+    return f"{counts}: the same result as experiment {ran.experiment!r}\n"

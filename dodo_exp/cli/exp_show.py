@@ -37,13 +37,23 @@ def command(as_json: bool, as_csv: bool, as_md: bool, precision: int) -> Report:
     for line in shown.lines:
         for flag in line.flags:
             tell.warning(f"{line.name}: {flag}")
+    for contents in (*shown.lines[0].params.values(), *shown.lines[0].metrics.values()):
+        if "error" in contents:
+            tell.warning(contents["error"])
+    has_states = any(line.state for line in shown.lines)
     form = "json" if as_json else "csv" if as_csv else "md" if as_md else "text"
     grid = Grid(
-        ["Experiment", "Created", *shown.headers()],
+        ["Experiment", "Created", *(["State"] if has_states else []), *shown.headers()],
         [
-            [line.name or "workspace", _created(line.created, form), *shown.values(line)]
+            [
+                line.name or "workspace",
+                _created(line.created, form),
+                *([line.state or None] if has_states else []),
+                *shown.values(line),
+            ]
             for line in shown.lines
         ],
+        keep=3 if has_states else 2,
     )
     data = _json(shown) if as_json else None
     return Report(data, "", grid, form, precision=precision)

@@ -7,6 +7,7 @@ here, so that `dodo --help` imports none.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -135,6 +136,10 @@ def _version(ctx: click.Context, value: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -160,8 +165,11 @@ def run(args: list[str]) -> int:
         return stop.exit_code
     except click.Abort:
         return _fail("stopped", None, 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
     except click.UsageError as error:
-        return _fail(*_usage(error), 2)
+        return _fail(*_usage(error, args), 2)
     except click.ClickException as error:
         return _fail(error.format_message(), None, error.exit_code)
     except DodoError as error:
@@ -193,11 +201,18 @@ def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
     return None
 
 
-def _usage(error: click.UsageError) -> tuple[str, str | None]:
+def _usage(error: click.UsageError, args: list[str]) -> tuple[str, str | None]:
     message = error.format_message()
     message = message[:1].lower() + message[1:].rstrip(".")
-    path = error.ctx.command_path if error.ctx is not None else "dodo"
-    return message, f"see `{path} --help`"
+    words, table = ["dodo"], VERBS
+    for word in args:
+        entry = table.get(ALIASES.get(word, word)) if word else None
+        if entry is not None:
+            words.append(word)
+        if not isinstance(entry, dict):
+            break
+        table = entry
+    return message, f"see `{' '.join(words)} --help`"
 
 
 def _fail(message: str, hint: str | None, code: int) -> int:

@@ -63,9 +63,11 @@ def running(function: F) -> F:
             click.option("-k", "--keep-going", is_flag=True,
                          help="After a failure go on with stages that do not depend on it."),
             click.option("--ignore-errors", is_flag=True,
-                         help="After a failure go on with all stages."),
+                         help="After a failure go on with all stages, and end with 0."),
             click.option("--no-run-cache", is_flag=True,
                          help="Do not restore results of earlier runs."),
+            click.option("--no-wait", is_flag=True,
+                         help="End with 4 rather than wait for another command."),
             click.option("--dry", is_flag=True, help="Say what would be done; change nothing."),
             click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
@@ -93,6 +95,7 @@ def options_of(given: dict[str, Any]) -> Any:
         keep_going=given["keep_going"],
         ignore_errors=given["ignore_errors"],
         run_cache=not given["no_run_cache"],
+        wait=not given["no_wait"],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from unicodedata import combining, east_asian_width
 
 from dodo_exp.cli.tell import BOLD, printable, styled
+from dodo_exp.errors import Failure
 
 
 class Grid(NamedTuple):
@@ -39,7 +40,7 @@ def emit(report: Report) -> int:
     elif report.form == "md" and report.grid is not None:
         out = to_markdown(report.grid, report.precision)
     elif report.grid is not None:
-        out = to_text(report.grid, report.precision) + report.text
+        out = printable(report.text) + to_text(report.grid, report.precision)
     else:
         out = printable(report.text)
     if out:
@@ -49,9 +50,15 @@ def emit(report: Report) -> int:
 
 def _print(text: str) -> None:
     try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:
+            sys.stdout.write(text.encode("ascii", "backslashreplace").decode())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write to standard output: {error.strerror}") from None
 
 
 def to_json(data: Any) -> str:
@@ -106,8 +113,8 @@ def to_text(grid: Grid, precision: int | None) -> str:
     right = [_is_number_column(grid, i) for i in shown]
     lines = []
     for number, row in enumerate(cells):
-        padded = [_pad(row[i], widths[i], r) for i, r in zip(shown, right, strict=True)]
-        text = "  ".join(padded).rstrip()
+        columns = [padded(row[i], widths[i], right=r) for i, r in zip(shown, right, strict=True)]
+        text = "  ".join(columns).rstrip()
         lines.append(styled(text, BOLD, sys.stdout) if number == 0 else text)
     left_out = [grid.headers[i] for i in range(len(grid.headers)) if i not in shown]
     note = f"\nnot shown: {', '.join(left_out)} (a wider terminal, --csv or --json has them)\n"
@@ -135,7 +142,7 @@ def _terminal_width() -> int | None:
     if os.environ.get("COLUMNS", "").isdecimal():
         return int(os.environ["COLUMNS"])
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except (OSError, ValueError):
         return None
 
@@ -175,6 +182,7 @@ def width(text: str) -> int:
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _pad(text: str, to: int, right: bool) -> str:
+def padded(text: str, to: int, *, right: bool = False) -> str:
+    """A text made as wide as the others of its column."""
     space = " " * (to - width(text))
     return space + text if right else text + space

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dodo_exp.cli import tell
-from dodo_exp.cli.render import Grid, Report, cell, to_text
-from dodo_exp.engine.decide import MAYBE, RESTORE, RUN, UNCHANGED, Step
+from dodo_exp.cli.render import Grid, Report, cell, padded, width
 from dodo_exp.engine.outcome import Outcome
+from dodo_exp.engine.plan import MAYBE, RESTORE, RUN, UNCHANGED, Step
 from dodo_exp.pipeline.values import leaves
 
 ORDER = ("ran", "restored", "unchanged", "failed", "skipped")
@@ -42,26 +42,22 @@ def failed(outcome: Outcome, ignore_errors: bool) -> bool:
     return bool(outcome.failures) and not ignore_errors
 
 
-def metrics_text(metrics: dict[str, Any]) -> str:
-    """Metrics as a small table, or nothing."""
+def metrics_grid(metrics: dict[str, Any]) -> Grid | None:
+    """Metrics as a small table, or none."""
     rows = [
-        [file, name, value]
+        [file, name, cell(value, 5)]
         for file, contents in metrics.items()
         if "data" in contents
         for name, value in leaves(contents["data"])
     ]
-    if not rows:
-        return ""
-    return to_text(
-        Grid(["File", "Metric", "Value"], [[f, n, cell(v, 5)] for f, n, v in rows], 3), 5
-    )
+    return Grid(["File", "Metric", "Value"], rows, keep=3) if rows else None
 
 
 def plan_report(steps: list[Step], form: str, lines: list[str]) -> Report:
     """What a run would do."""
     data = [
         {
-            "stage": step.verdict.stage.address,
+            "stage": step.stage.address,
             "action": step.action,
             "why": [str(reason) for reason in step.verdict.reasons],
             "after": list(step.waits),
@@ -72,12 +68,12 @@ def plan_report(steps: list[Step], form: str, lines: list[str]) -> Report:
         return Report(data, "no stages\n", form=form)
     if all(step.action == UNCHANGED for step in steps):
         return Report(data, "\n".join([*lines, "everything is up to date"]) + "\n", form=form)
-    width = max(len(step.verdict.stage.address) for step in steps)
+    widest = max(width(step.stage.address) for step in steps)
     words = {RUN: "run", RESTORE: "restore", MAYBE: "depends", UNCHANGED: "unchanged"}
     for step in steps:
         why = [str(reason) for reason in step.verdict.reasons]
         if step.action == MAYBE:
             why = [f"on what {', '.join(step.waits)} makes"]
-        row = f"{step.verdict.stage.address:{width}}  {words[step.action]:9}  {'; '.join(why)}"
+        row = f"{padded(step.stage.address, widest)}  {words[step.action]:9}  {'; '.join(why)}"
         lines.append(row.rstrip())
     return Report(data, "\n".join(lines) + "\n", form=form)

@@ -111,11 +111,17 @@ def _params(texts: tuple[str, ...]) -> list[Any]:
 
 def _check(text: str) -> None:
     """The file must be sound as a whole before it is written."""
+    from dodo_exp.errors import BadInput, UsageError
     from dodo_exp.pipeline import dvcyaml
     from dodo_exp.pipeline.graph import Graph
     from dodo_exp.pipeline.model import PIPELINE_FILE
 
-    Graph(dvcyaml.parse(text, PIPELINE_FILE).stages)
+    try:
+        Graph(dvcyaml.parse(text, PIPELINE_FILE).stages)
+    except BadInput as error:
+        # Its line is one of a file that is never written.
+        message = str(error).partition(": ")[2]
+        raise UsageError(f"not added: {message}", error.hint) from None
 
 
 def _run(name: str) -> Report:

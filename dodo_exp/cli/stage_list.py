@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dodo_exp.cli import options
-from dodo_exp.cli.render import Report
+from dodo_exp.cli.render import Report, padded, width
 
 
 @click.command("list")
@@ -23,16 +23,15 @@ def command(targets: tuple[str, ...], everything: bool, name_only: bool, as_json
 
     project = Project.find()
     workspace = Workspace(project.root, project.store)
-    selection = select(
-        workspace, Request(targets, single_item=True, all_pipelines=everything), project.folder
-    )
+    request = Request(targets, single_item=not everything, all_pipelines=everything)
+    selection = select(workspace, request, project.folder)
     chosen = {stage.address for stage in selection.stages}
     stages = [stage for name, stage in workspace.graph.stages.items() if name in chosen]
     data = [_data(workspace, stage) for stage in stages] if as_json else None
     if name_only:
         return Report(data, "".join(f"{stage.address}\n" for stage in stages))
-    width = max((len(stage.address) for stage in stages), default=0)
-    text = "".join(f"{stage.address:{width}}  {_summary(stage)}\n" for stage in stages)
+    widest = max((width(stage.address) for stage in stages), default=0)
+    text = "".join(f"{padded(stage.address, widest)}  {_summary(stage)}\n" for stage in stages)
     return Report(data, text, form="json" if as_json else "text")
 
 

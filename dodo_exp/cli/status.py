@@ -22,7 +22,9 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     Without TARGETS, every stage of the project. Changes nothing.
     """
     from dodo_exp.cli import tell
-    from dodo_exp.engine import decide, session
+    from dodo_exp.engine import plan as planning
+    from dodo_exp.engine import session
+    from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.project import Project
@@ -32,9 +34,9 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     workspace = Workspace(project.root, project.store)
     request = Request(targets, all_pipelines=not targets)
     selection = select(workspace, request, project.folder)
-    steps = decide.plan(workspace, selection, force=False, cached=True)
+    steps = planning.plan(workspace, selection, Options())
     workspace.save_caches()
-    dirty = [step for step in steps if step.action != decide.UNCHANGED]
+    dirty = [step for step in steps if step.action != planning.UNCHANGED]
     if quiet:
         return Report(code=1 if dirty else 0)
     data = {s.verdict.stage.address: _causes(s.verdict) for s in steps if s.verdict.reasons}
@@ -48,7 +50,7 @@ def _text(steps: list[Any], dirty: list[Any]) -> str:
         return "Data and pipelines are up to date.\n"
     lines = []
     for step in dirty:
-        lines.append(f"{step.verdict.stage.address}: {_word(step)}")
+        lines.append(f"{step.stage.address}: {_word(step)}")
         lines += [f"    {reason}" for reason in step.verdict.reasons]
     return "\n".join(lines) + "\n"
 
@@ -70,8 +72,8 @@ def _causes(verdict: Any) -> list[Any]:
         change = reason.change
         if reason.kind == "always":
             words.append("always changed")
-        elif reason.kind == "out":
-            outs[reason.name] = "deleted" if reason.text.endswith("missing") else "modified"
+        elif reason.kind in ("missing", "edited"):
+            outs[reason.name] = "deleted" if reason.kind == "missing" else "modified"
         elif reason.kind == "new":
             deps.update({line.name: "new" for line in verdict.print.lines if line.kind == "dep"})
             words.append("not run yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import IO
@@ -34,13 +35,14 @@ def printable(text: str) -> str:
 
 
 def line(text: str) -> None:
-    """One line; where nobody listens any more, none."""
+    """One line; where nobody listens any more, none: a run does not end for want of a reader."""
     data = printable(text) + "\n"
-    try:
-        sys.stderr.write(data)
-    except UnicodeEncodeError:
-        sys.stderr.write(data.encode("ascii", "backslashreplace").decode())
-    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):
+        try:
+            sys.stderr.write(data)
+        except UnicodeEncodeError:
+            sys.stderr.write(data.encode("ascii", "backslashreplace").decode())
+        sys.stderr.flush()
 
 
 def error(message: str, hint: str | None = None) -> None:
@@ -56,7 +58,8 @@ def warning(message: str) -> None:
 
 
 def _labelled(label: str, style: str, text: str) -> None:
-    sys.stderr.write(styled(label, style) + " ")
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(styled(label, style) + " ")
     line(text)
 
 
@@ -126,8 +129,9 @@ def _first(why: tuple[str, ...]) -> str:
 
 def _write(data: bytes) -> None:
     """Bytes of a user's program, as they are."""
-    sys.stderr.flush()
     stream = getattr(sys.stderr, "buffer", None)
     if stream is not None:
-        stream.write(data)
-        stream.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+            stream.write(data)
+            stream.flush()

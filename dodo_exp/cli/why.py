@@ -19,7 +19,9 @@ def command(stage: str, as_json: bool) -> Report:
     Looks at what the stage waits for too. Changes nothing.
     """
     from dodo_exp.cli import tell
-    from dodo_exp.engine import decide, session
+    from dodo_exp.engine import plan as planning
+    from dodo_exp.engine import session
+    from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.project import Project
@@ -29,21 +31,23 @@ def command(stage: str, as_json: bool) -> Report:
     workspace = Workspace(project.root, project.store)
     names = workspace.graph.resolve(stage, project.folder)
     selection = select(workspace, Request((stage,)), project.folder)
-    steps = decide.plan(workspace, selection, force=False, cached=True)
+    steps = planning.plan(workspace, selection, Options())
     workspace.save_caches()
-    asked = [step for step in steps if step.verdict.stage.address in names]
-    upstream = {step.verdict.stage.address: step for step in steps}
+    asked = [step for step in steps if step.stage.address in names]
+    upstream = {step.stage.address: step for step in steps}
     text = "".join(_text(step, upstream) for step in asked)
     data = [_data(step) for step in asked]
     return Report(data, text, form="json" if as_json else "text")
 
 
 def _text(step: Any, upstream: dict[str, Any]) -> str:
-    name = step.verdict.stage.address
+    name = step.stage.address
     lines = [str(reason) for reason in step.verdict.reasons]
-    for waited in step.waits:
-        causes = "; ".join(str(reason) for reason in upstream[waited].verdict.reasons)
-        lines.append(f"waits for {waited}" + (f" ({causes})" if causes else ""))
+    if step.verdict.stage.frozen:
+        lines.append("frozen: its dependencies are not looked at")
+    for root in _roots(step, upstream):
+        causes = "; ".join(str(reason) for reason in upstream[root].verdict.reasons)
+        lines.append(f"waits for {root} ({causes})")
     if not lines:
         return f"{name} is up to date\n"
     note = (
@@ -52,9 +56,24 @@ def _text(step: Any, upstream: dict[str, Any]) -> str:
     return f"{name}:\n" + "\n".join(f"  {line}" for line in lines) + note + "\n"
 
 
+def _roots(step: Any, upstream: dict[str, Any]) -> list[str]:
+    """The stages at the bottom of what it waits for: those with reasons of their own."""
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    todo = list(reversed(step.waits))
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            if upstream[name].verdict.reasons:
+                found[name] = None
+            todo += reversed(upstream[name].waits)
+    return list(found)
+
+
 def _data(step: Any) -> dict[str, Any]:
     return {
-        "stage": step.verdict.stage.address,
+        "stage": step.stage.address,
         "action": step.action,
         "reasons": [
             {

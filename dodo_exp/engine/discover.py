@@ -12,6 +12,7 @@ from functools import partial
 
 from dodo_exp.engine.memo import Memo
 from dodo_exp.pipeline.model import PIPELINE_FILE, PipelineFile
+from dodo_exp.project import STATE
 from dodo_store.ignore import Ignore
 
 IGNORE_FILES = (".gitignore", ".dvcignore", ".dodoignore")
@@ -32,6 +33,8 @@ def pipeline_files(
             has_pipeline, inner = memo.get("folder", folder, full, partial(_list, full))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
+        if folder and STATE in inner and os.path.exists(os.path.join(full, STATE, "VERSION")):
+            continue  # a project of its own
         if has_pipeline:
             path = f"{folder}/{PIPELINE_FILE}" if folder else PIPELINE_FILE
             found[path] = read(path)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from itertools import count
 from typing import Any
 
 from dodo_exp.pipeline import lockfile
@@ -24,6 +26,9 @@ from dodo_store import durable, record, snapshot
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
 from dodo_store.store import Store
+
+KEPT = 5
+"""How many times outputs that were in a stage's way are kept."""
 
 Locks = dict[str, dict[str, StageRecord]]
 """Path of a dvc.yaml -> stage name -> record."""
@@ -100,7 +105,7 @@ class Journal:
         )
         self._edited: list[tuple[str, bytes, bytes]] = []
         self._made: Locks = {}
-        self._asides = 0
+        self._serial = count()
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
 
     def _write(self, entry: list[Any], *, sync: bool = False) -> None:
@@ -126,8 +131,7 @@ class Journal:
         """Move a stage's outputs out of the way; say from where to where."""
         moves = []
         for path in paths:
-            self._asides += 1
-            moves.append((path, f"{self._stem}.aside/{self._asides}"))
+            moves.append((path, f"{self._stem}.aside/{next(self._serial)}"))
         self._write(["aside", stage, moves])
         for path, place in moves:
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -139,14 +143,20 @@ class Journal:
         _put_back(self._store, self._root, stage, moves)
         self._write(["back", stage])
 
-    def keep_replaced(self, stage: str, moves: list[tuple[str, str]]) -> None:
-        """Keep outputs that no recorded run had made; those of the time before go."""
-        kept = replaced(self._store, stage)
-        snapshot.remove(kept)
+    def keep_replaced(self, stage: str, moves: list[tuple[str, str]]) -> str:
+        """Keep outputs that no recorded run had made, the last few times; say where."""
+        folder = f"{self._store.folder}/replaced/{stage.replace('/', '%2F')}"
+        os.makedirs(folder, exist_ok=True)
+        for old in sorted(os.listdir(folder))[: -(KEPT - 1)]:
+            snapshot.remove(f"{folder}/{old}")
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        moment = time.strftime("%Y-%m-%dT%H.%M.%S", time.localtime(seconds))
+        kept = f"{folder}/{moment}.{rest:09}"
         for path, place in moves:
             if os.path.lexists(place):
                 os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
                 _move(place, f"{kept}/{path}")
+        return kept
 
     def leave(self, stage: str, moves: list[tuple[str, str]]) -> None:
         """The stage's new outputs stay though they have no record; the old ones go."""
@@ -177,11 +187,6 @@ class Journal:
 def partial(store: Store, stage: str) -> str:
     """Where the outputs of a stage's last failed run are kept."""
     return f"{store.folder}/partial/{stage.replace('/', '%2F')}"
-
-
-def replaced(store: Store, stage: str) -> str:
-    """Where outputs are kept that a run replaced and no record knows."""
-    return f"{store.folder}/replaced/{stage.replace('/', '%2F')}"
 
 
 def _move(source: str, place: str) -> None:
@@ -263,6 +268,8 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
             notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")
+        for pipeline in (*locks, *(edit[0] for edit in edits)):
+            _sweep(os.path.dirname(os.path.join(root, pipeline)))
         for pipeline in pipelines:
             _write_lock(root, pipeline, locks.get(pipeline, {}))
         notes += [
@@ -272,6 +279,13 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         os.unlink(path)
         snapshot.remove(path.removesuffix(".journal") + ".aside")
     return notes
+
+
+def _sweep(folder: str) -> None:
+    """Remove temporary files that a kill left beside a lock or params file."""
+    for name in os.listdir(folder):
+        if name.startswith(durable.TEMPORARY):
+            snapshot.remove(os.path.join(folder, name))
 
 
 def _address(pipeline: str, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.execute import Executor
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, partial, replaced
+from dodo_exp.engine.journal import Journal, partial
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Listener, Note, StageStarted, Waiting
@@ -111,12 +111,10 @@ class Maker:
             if present == node.digest:
                 continue
             if present is not None and not self._is_known(stage, out):
-                self._journal.keep_replaced(
-                    stage.address, [(out.path, self._workspace.path(out.path))]
-                )
-                self._tell_replaced(stage)
+                moves = [(out.path, self._workspace.path(out.path))]
+                self._tell_replaced(stage, self._journal.keep_replaced(stage.address, moves))
             try:
-                snapshot.restore(self._store, node, self._workspace.root, out.path)
+                snapshot.restore(self._store, node, self._workspace.root, out.path, self._scratch)
             except Damaged as error:
                 self._set_aside(error)
                 return False
@@ -127,18 +125,20 @@ class Maker:
         return True
 
     def _is_known(self, stage: Stage, out: Out) -> bool:
-        """Whether the store can bring back what is at the output's path now."""
+        """Whether what is at the output's path now is this stage's recorded work.
+
+        What the store should have it must have; `cache: false` is the user's word that it need not.
+        """
         record = self._workspace.record(stage)
         node = dict(record.outs).get(out.path) if record is not None else None
         return (
             node is not None
-            and out.is_stored
             and self._workspace.out_digest(out.path) == node.digest
-            and self._store.is_whole(node)
+            and (not out.is_stored or self._store.is_whole(node))
         )
 
-    def _tell_replaced(self, stage: Stage) -> None:
-        kept = os.path.relpath(replaced(self._store, stage.address), self._workspace.root)
+    def _tell_replaced(self, stage: Stage, where: str) -> None:
+        kept = os.path.relpath(where, self._workspace.root)
         text = f"outputs of {stage.address!r} that no recorded run had made are kept in {kept}"
         self._listener(Note("info", text))
 
@@ -154,7 +154,7 @@ class Maker:
 
     def _run(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
         self._listener(StageStarted(stage.address, why))
-        log = f"{self._store.folder}/logs/{stage.address.replace('/', '%2F')}.log"
+        log = f"{self._workspace.root}/{self._shown_log(stage)}"
         movable = [out.path for out in stage.outs if _is_moved(out)]
         unknown = {
             out.path
@@ -174,8 +174,8 @@ class Maker:
             raise
         seconds = time.monotonic() - clock
         if any(path in unknown for path, _ in moves):
-            self._journal.keep_replaced(stage.address, [m for m in moves if m[0] in unknown])
-            self._tell_replaced(stage)
+            strange = [move for move in moves if move[0] in unknown]
+            self._tell_replaced(stage, self._journal.keep_replaced(stage.address, strange))
         changed = self._changed(stage, found)
         if changed:
             self._warn_tainted(stage, changed)
@@ -187,6 +187,11 @@ class Maker:
             runcache.save(self._store, run)
         self._journal.finish_stage(stage.file, stage.name, record, moves)
         return Made("ran", record)
+
+    def _shown_log(self, stage: Stage) -> str:
+        """The stage's log, relative to the root."""
+        path = f"{self._store.folder}/logs/{stage.address.replace('/', '%2F')}.log"
+        return os.path.relpath(path, self._workspace.root)
 
     def _changed(self, stage: Stage, before: Fingerprint) -> tuple[str, ...]:
         """Inputs that are no longer what they were when the command began."""
@@ -207,7 +212,7 @@ class Maker:
     def _take_outs(self, stage: Stage) -> tuple[tuple[str, Node], ...]:
         """Every output as a node; those that may be stored are in the store, durably."""
         workspace = self._workspace
-        source = Source(workspace.root, workspace.stamps, workspace.dvcignore, strict=True)
+        source = Source(workspace.root, workspace.stamps, workspace.output_ignore, strict=True)
         batch = Batch(self._scratch)
         nodes: list[tuple[str, Node]] = []
         try:
@@ -230,7 +235,9 @@ class Maker:
             mode = os.lstat(self._workspace.path(out.path)).st_mode
         except (FileNotFoundError, NotADirectoryError):
             raise StageFailed(
-                f"{stage.at}: stage {stage.address!r} did not make its output {out.path!r}"
+                f"{stage.at}: stage {stage.address!r} did not make its output {out.path!r}",
+                "its path is relative to the stage's wdir; what the command wrote is in"
+                f" {self._shown_log(stage)}",
             ) from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")

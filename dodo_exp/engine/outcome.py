@@ -20,6 +20,8 @@ class Options(NamedTuple):
     keep_going: bool = False
     ignore_errors: bool = False
     run_cache: bool = True
+    wait: bool = True
+    """Whether to wait for another command that holds the workspace."""
 
 
 class StageResult(NamedTuple):
@@ -39,6 +41,6 @@ class Outcome(NamedTuple):
     tainted: tuple[str, ...]
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every selected stage is now up to date."""
-        return not any(result.how in ("failed", "skipped") for result in self.results)
+    def has_run(self) -> bool:
+        """Whether anything was made or brought back."""
+        return any(result.how in ("ran", "restored") for result in self.results)

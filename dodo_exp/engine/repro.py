@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dodo_exp.engine import decide
-from dodo_exp.engine.decide import Step
+from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
+from dodo_exp.engine.plan import Step, is_idle
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener
@@ -28,13 +28,18 @@ def plan(
         BadInput, UsageError
     """
     selection = select(workspace, request, folder)
-    steps = decide.plan(workspace, selection, force=options.force, cached=options.run_cache)
-    return selection, steps
+    return selection, planning.plan(workspace, selection, options)
 
 
-def is_idle(steps: list[Step]) -> bool:
-    """Whether there is nothing to do."""
-    return all(step.action == decide.UNCHANGED for step in steps)
+def dry(workspace: Workspace, request: Request, options: Options, folder: str) -> list[Step]:
+    """What a run would do, refusing what a run would refuse.
+
+    Raises:
+        BadInput, UsageError
+    """
+    selection, steps = plan(workspace, request, options, folder)
+    planning.check_inputs(workspace, steps, selection)
+    return steps
 
 
 @contextmanager
@@ -75,9 +80,9 @@ def repro(
         return unchanged(selection)
     from dodo_exp.engine import run, session
 
-    with session.begin(project, listener) as workspace:
+    with session.begin(project, listener, wait=options.wait) as workspace:
         selection, steps = plan(workspace, request, options, project.folder)
-        decide.check_inputs(workspace, steps, selection)
+        planning.check_inputs(workspace, steps, selection)
         with journaled(workspace) as journal:
             outcome = run.run(
                 workspace,

@@ -10,6 +10,8 @@ from dodo_exp.errors import UsageError
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import PIPELINE_FILE
 
+EXCLUSIVE = ("single_item", "pipeline", "all_pipelines", "downstream")
+
 
 class Request(NamedTuple):
     """Targets and how far they reach. Without targets: the dvc.yaml of the current folder."""
@@ -29,6 +31,10 @@ def select(workspace: Workspace, request: Request, folder: str) -> Selection:
     Raises:
         UsageError: a target that is not there.
     """
+    reaches = [name for name in EXCLUSIVE if getattr(request, name)]
+    if len(reaches) > 1:
+        one, other = (f"--{name.replace('_', '-')}" for name in reaches[:2])
+        raise UsageError(f"{one} and {other} contradict each other")
     graph = workspace.graph
     if request.all_pipelines:
         return graph.select(graph.stages)
@@ -47,7 +53,7 @@ def _named(workspace: Workspace, request: Request, folder: str) -> list[str]:
     if request.recursive:
         found: list[str] = []
         for target in request.targets or (".",):
-            path = os.path.normpath(os.path.join(folder, target))
+            path = workspace.inside(folder, target)
             if not os.path.isdir(workspace.path(path)):
                 raise UsageError(f"-R takes folders, and {target!r} is none")
             found += graph.within(path)
@@ -56,13 +62,53 @@ def _named(workspace: Workspace, request: Request, folder: str) -> list[str]:
         return [
             name
             for target in request.targets
-            for name in graph.resolve(target, folder, glob=request.glob)
+            for name in _resolved(workspace, target, folder, request.glob)
         ]
     path = os.path.join(folder, PIPELINE_FILE)
     if path not in workspace.files:
         known = ", ".join(list(workspace.files)[:5])
         raise UsageError(
             f"no {PIPELINE_FILE} in this folder",
-            f"name a target, or -P for all pipelines ({known})" if known else None,
+            f"name one: {known}" if known else None,
         )
     return [name for name, stage in graph.stages.items() if stage.file == path]
+
+
+def _resolved(workspace: Workspace, target: str, folder: str, glob: bool) -> list[str]:
+    """What one target means, or why it means nothing.
+
+    Raises:
+        UsageError
+    """
+    graph = workspace.graph
+    if not target:
+        raise UsageError("a target is empty", "an unset variable of the shell?")
+    file, colon, name = target.rpartition(":")
+    if os.path.isabs(target):
+        path = file if colon and file else target
+        target = workspace.inside(folder, path) + (f":{name}" if colon and file else "")
+        folder = ""
+    try:
+        return graph.resolve(target, folder, glob=glob)
+    except UsageError:
+        if target in graph.stages:
+            return [target]
+        hint = _hint(workspace, target, folder)
+        if hint is None:
+            raise
+        raise UsageError(f"no stage {target!r} in this folder's {PIPELINE_FILE}", hint) from None
+
+
+def _hint(workspace: Workspace, target: str, folder: str) -> str | None:
+    """What the user may have meant by a target that is no stage."""
+    graph = workspace.graph
+    path = workspace.inside(folder, target)
+    maker = graph.maker(path)
+    if maker is not None:
+        return f"{target!r} is made by stage {maker!r}"
+    if os.path.isdir(workspace.path(path)):
+        return f"{target!r} is a folder: -R {target}"
+    if any(char in target for char in "*?["):
+        return "patterns of names need --glob"
+    elsewhere = [name for name, stage in graph.stages.items() if stage.name == target]
+    return f"did you mean {elsewhere[0]!r}?" if elsewhere else None

@@ -1,7 +1,6 @@
 """Run: bring the selected stages up to date, several at a time, through doit.
 
-The caller holds the workspace lock. Everything that a stage needs is checked before the first one
-starts.
+The caller holds the workspace lock and has checked that every input is there or will be made.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from types import FrameType
 from typing import NoReturn
 
 from dodo_exp.engine import decide
-from dodo_exp.engine.decide import Step
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
+from dodo_exp.engine.plan import UNCHANGED, Step
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, StageFailed, Stopped
-from dodo_exp.events import Listener, StageEnded
+from dodo_exp.events import Listener, Note, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
 
@@ -52,8 +51,7 @@ def run(
     Raises:
         Stopped: a signal ended it; no process of it is left, finished stages are kept.
     """
-    decide.check_inputs(workspace, steps, selection)
-    todo = {step.verdict.stage.address for step in steps if step.action != decide.UNCHANGED}
+    todo = {step.stage.address for step in steps if step.action != UNCHANGED}
     turn = _Turn(workspace, selection, todo, options, listener, confirm)
     if todo:
         reaper = Reaper(workspace.root)
@@ -115,9 +113,13 @@ class _Turn:
         self._results: dict[str, StageResult] = {}
         self._failures: list[DodoError] = []
         self._tainted: list[str] = []
+        self._forced: set[str] = set()
         self._busy = 0
         self._idle = threading.Condition()
         for stage in selection.stages:
+            if stage.frozen:
+                text = f"stage {stage.address!r} is frozen: its dependencies are not looked at"
+                listener(Note("info", text))
             if stage.address not in todo:
                 self._end(stage, "unchanged", 0.0)
         workspace.go_live()
@@ -138,8 +140,10 @@ class _Turn:
                 why += tuple(
                     f"{name!r} ran (--force-downstream)"
                     for name in self._selection.after[stage.address]
-                    if name in self._results and self._results[name].how == "ran"
+                    if name in self._results and self._results[name].how in ("ran", "restored")
                 )
+            if len(why) > len(verdict.reasons):
+                self._forced.add(stage.address)
         if why and self._confirm is not None and not self._is_confirmed(stage):
             self._end(stage, "skipped", 0.0)
             return False
@@ -173,7 +177,9 @@ class _Turn:
             self._failures.append(error)
             how = "failed"
         except OSError as error:
-            self._failures.append(StageFailed(f"stage {stage.address!r}: {error}"))
+            where = f"{error.filename}: " if error.filename else ""
+            text = f"stage {stage.address!r}: {where}{error.strerror or error}"
+            self._failures.append(StageFailed(text))
             how = "failed"
         finally:
             with self._idle:
@@ -187,7 +193,7 @@ class _Turn:
             self.maker.restore_frozen(stage, self._workspace.record(stage))
             return "restored"
         why = self._why.get(stage.address, ())
-        look_up = self._options.run_cache and not self._options.force
+        look_up = self._options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
         if made.record is None:
             self._tainted.append(stage.address)
@@ -197,6 +203,10 @@ class _Turn:
         why = self._why.get(stage.address, ())
         self._results[stage.address] = StageResult(stage.address, how, why, seconds)
         self._listener(StageEnded(stage.address, how, seconds))
+
+    def tell(self, text: str) -> None:
+        """A word to whoever listens."""
+        self._listener(Note("info", text))
 
     def wait(self, seconds: float) -> bool:
         """Wait until no stage is in the making; False if that takes longer."""
@@ -240,6 +250,9 @@ def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int) -> None:
     executor.stop()
     try:
         reaper.signal(number)
+        if turn.wait(1.0):
+            return
+        turn.tell("waiting for the commands to end; a second Ctrl-C ends them at once")
         if turn.wait(GRACE / 2):
             return
         reaper.signal(signal.SIGTERM)

@@ -80,5 +80,7 @@ def tidy(project: Project, listener: Listener) -> None:
     try:
         with begin(project, listener, wait=False):
             return
-    except (Busy, Failure, OSError):
+    except Busy as error:
+        listener(Note("info", f"a run is going on: {error}"))
+    except (Failure, OSError):
         return

@@ -32,7 +32,9 @@ class Workspace:
         self.store = store
         self.stamps = Stamps(f"{store.folder}/stamps")
         self.memo = Memo(f"{store.folder}/memo")
-        self.dvcignore = Ignore(root, (".dvcignore", ".dodoignore"))
+        names = (".dvcignore", ".dodoignore")
+        self.input_ignore = Ignore(root, names)
+        self.output_ignore = Ignore(root, names, defaults=False)
         self.forget()
 
     def go_live(self) -> None:
@@ -62,6 +64,12 @@ class Workspace:
         """The full path of one relative to the root (an absolute one stays)."""
         return os.path.join(self.root, relative)
 
+    def inside(self, folder: str, path: str) -> str:
+        """A path that the user gave, standing in *folder*, relative to the root."""
+        if os.path.isabs(path):
+            return os.path.relpath(os.path.realpath(path), os.path.realpath(self.root))
+        return os.path.normpath(os.path.join(folder, path))
+
     # -- what the user wrote ---------------------------------------------------------------
 
     @property
@@ -84,7 +92,10 @@ class Workspace:
 
             return dvcyaml.parse(yaml12.decode(self.read(path), path), path)
 
-        return pipeline_file_of(self.memo.get("pipeline", path, self.path(path), read))
+        try:
+            return pipeline_file_of(self.memo.get("pipeline", path, self.path(path), read))
+        except FileNotFoundError:
+            raise BadInput(path, "a link that leads nowhere") from None
 
     def read(self, path: str) -> bytes:
         """The bytes of a file the user wrote.
@@ -180,9 +191,9 @@ class Workspace:
 
     def digest(self, path: str) -> Oid | None:
         """Digest of an input as a program would read it; None where it is missing."""
-        plain = self._seen.get((path, False))
-        if plain is not None and not plain.has_links and not self._live:
-            return plain.digest
+        made = self._seen.get((path, False))
+        if made is not None and made.is_same_for_both and not self._live:
+            return made.digest
         return self._digest(path, follow=True)
 
     def out_digest(self, path: str) -> Oid | None:
@@ -193,9 +204,8 @@ class Workspace:
         key = (path, follow)
         if self._live or key not in self._seen:
             try:
-                self._seen[key] = digest(
-                    self.root, path, self.stamps, self.dvcignore, follow=follow
-                )
+                ignore = self.input_ignore if follow else self.output_ignore
+                self._seen[key] = digest(self.root, path, self.stamps, ignore, follow=follow)
             except PermissionError:
                 raise Failure(f"{path}: no permission to read it") from None
             except NotStorable as error:

@@ -73,7 +73,7 @@ def _ignored_inputs(
 
 
 def _as_it_lies(workspace: Workspace, batch: Batch, source: Source, path: str) -> Node | None:
-    plain = source._replace(ignore=workspace.dvcignore)
+    plain = source._replace(ignore=workspace.output_ignore)
     try:
         return snapshot.take(workspace.store, batch, plain, path)
     except (FileNotFoundError, NotADirectoryError, NotStorable):

@@ -25,7 +25,7 @@ def plan(
     texts: dict[str, tuple[str, str]] = {}
     seen: set[tuple[str, tuple[str, ...]]] = set()
     for change in changes:
-        path = os.path.normpath(os.path.join(folder, change.file))
+        path = workspace.inside(folder, change.file)
         if path not in texts:
             texts[path] = (
                 ("", "")

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.engine import decide, repro
+from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Event, Listener, Note
 from dodo_exp.exps import state
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
@@ -64,7 +65,7 @@ def run_experiment(
     _check_name_free(project.store, order)
     from dodo_exp.engine import session
 
-    with session.begin(project, listener) as workspace:
+    with session.begin(project, listener, wait=order.options.wait) as workspace:
         return _run(workspace, project, order, listener, confirm)
 
 
@@ -82,11 +83,16 @@ def _run(
     started = time.time()
     _check_name_free(project.store, order)
     name = order.name or names.fresh(set(project.store.experiments.names()))
-    edits = _edits(workspace, order, project.folder, listener)
+    notes: list[Event] = []
+    edits = _edits(workspace, order, project.folder, notes.append)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         selection, steps = repro.plan(workspace, order.request, order.options, project.folder)
-        decide.check_inputs(workspace, steps, selection)
+        planning.check_inputs(workspace, steps, selection)
+        for note in notes:
+            listener(note)
+        if name in set(project.store.experiments.names()):
+            listener(Note("warning", f"experiment {name!r} will be replaced"))
         base = _capture(workspace)
         outcome = run.run(
             workspace,
@@ -100,7 +106,8 @@ def _run(
             confirm=confirm,
         )
     workspace.forget()
-    if outcome.failures and not order.options.ignore_errors:
+    declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
+    if declined or (outcome.failures and not order.options.ignore_errors):
         workspace.save_caches()
         return Ran(None, False, outcome, {}, {})
     return _record(workspace, selection, order, outcome, name, base, started, listener)
@@ -115,7 +122,7 @@ def _capture(workspace: Workspace) -> Node:
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     """The experiment that holds the workspace's result, where nothing has to run; takes no lock."""
     selection, steps = repro.plan(workspace, order.request, order.options, folder)
-    if not repro.is_idle(steps):
+    if not planning.is_idle(steps):
         return None
     name = state.known_as(workspace, state.of(workspace))
     if name is None or order.name not in (None, name):
@@ -175,6 +182,9 @@ def _record(
         state.remember(store, known, held)
         workspace.save_caches()
         return Ran(known, False, outcome, metrics, params)
+    for path, contents in {**params, **metrics}.items():
+        if "error" in contents:
+            listener(Note("warning", f"{contents['error']}: {path} is left out"))
     stale = _stale(workspace, selection, outcome)
     if stale:
         listener(Note("warning", f"left out of date: {', '.join(stale)}"))
@@ -203,16 +213,15 @@ def _record(
 def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tuple[str, ...]:
     """Stages connected with those that ran which are out of date now."""
     graph = workspace.graph
-    connected = graph.component(selection.after)
-    ran_now = {r.stage for r in outcome.results if r.how in ("ran", "restored")}
-    return tuple(
-        name
-        for name, stage in graph.stages.items()
-        if name in connected
-        and not (stage.runs_always and name in ran_now)
-        and name not in outcome.tainted
-        and any(r.kind != "always" for r in decide.judge(workspace, stage).reasons)
-    )
+    whole = graph.select(graph.component(selection.after))
+    stale: set[str] = set()
+    for stage in whole.stages:
+        name = stage.address
+        reasons = decide.judge(workspace, stage).reasons
+        is_open = any(reason.kind != "always" for reason in reasons) and name not in outcome.tainted
+        if is_open or (not stage.frozen and any(n in stale for n in whole.after[name])):
+            stale.add(name)
+    return tuple(stage.address for stage in whole.stages if stage.address in stale)
 
 
 def _deps(workspace: Workspace) -> dict[str, str]:

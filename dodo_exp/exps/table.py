@@ -24,6 +24,11 @@ class Line(NamedTuple):
     flags: tuple[str, ...]
     message: str
 
+    @property
+    def state(self) -> str:
+        """One word where the numbers may not belong to the params: partial, tainted, unreadable."""
+        return ", ".join(flag.split(":")[0] for flag in self.flags)
+
 
 class Table(NamedTuple):
     """Rows, and the columns their values make: (file, dotted name) of metrics and of params."""
@@ -71,7 +76,7 @@ def _line(row: index.Row) -> Line:
     if row.stale:
         flags.append(f"partial: {', '.join(row.stale)} out of date")
     if row.tainted:
-        flags.append(f"inputs changed while {', '.join(row.tainted)} ran")
+        flags.append(f"tainted: inputs of {', '.join(row.tainted)} changed while it ran")
     return Line(
         row.name,
         row.id,
@@ -100,4 +105,5 @@ def _cells(files: dict[str, Any]) -> dict[tuple[str, str], Any]:
         for file, contents in files.items()
         if "data" in contents
         for name, value in leaves(contents["data"])
+        if name or value != {}
     }

@@ -31,11 +31,11 @@ PLOT_KEYS = [*OUT_KEYS, *"template x y x_label y_label title header".split()]
 PROTECTED_FILES = ("dvc.yaml", "dvc.lock", "dodo.lock", ".dvcignore", ".gitignore", ".dodoignore")
 PROTECTED_FOLDERS = (".dodo", ".git", ".dvc", ".hg", ".svn")
 LATER = {
-    "vars": "templating",
-    "datasets": "datasets",
-    "foreach": "foreach stages",
-    "do": "foreach stages",
-    "matrix": "matrix stages",
+    "vars": "templating is",
+    "datasets": "datasets are",
+    "foreach": "foreach stages are",
+    "do": "foreach stages are",
+    "matrix": "matrix stages are",
 }
 """Keys of DVC's that this version does not run; named rather than passed over."""
 
@@ -101,11 +101,7 @@ class _Reader:
             wdir=wdir,
             deps=self.deps(given.get("deps"), wdir),
             params=self.params(given.get("params"), wdir),
-            outs=(
-                *self.outs(given.get("outs"), wdir, OUT),
-                *self.outs(given.get("metrics"), wdir, METRIC),
-                *self.outs(given.get("plots"), wdir, PLOT),
-            ),
+            outs=self.all_outs(given, wdir),
             frozen=self.flag(given.get("frozen"), "frozen"),
             always=self.flag(given.get("always_changed"), "always_changed"),
             desc=self.string(given["desc"], "desc") if "desc" in given else "",
@@ -188,6 +184,15 @@ class _Reader:
             raise self.fault(key, f"params files in {suffix[1:]} are not read yet: {path!r}")
 
     # -- outputs ---------------------------------------------------------------------------
+
+    def all_outs(self, given: dict[str, Node], wdir: str) -> tuple[Out, ...]:
+        found: dict[str, Out] = {}
+        for key, role in (("outs", OUT), ("metrics", METRIC), ("plots", PLOT)):
+            for out in self.outs(given.get(key), wdir, role):
+                if out.path in found:
+                    raise self.fault(given[key], f"output {out.path!r} is named more than once")
+                found[out.path] = out
+        return tuple(found.values())
 
     def outs(self, node: Node | None, wdir: str, role: str) -> list[Out]:
         found: dict[str, Out] = {}
@@ -281,7 +286,7 @@ class _Reader:
         given: dict[str, Node] = {}
         for name, key, value in yaml12.pairs(node, self.file):
             if name in LATER and known in (TOP, STAGE):
-                raise self.fault(key, f"{LATER[name]} are not run yet ({name!r})")
+                raise self.fault(key, f"{LATER[name]} not run yet ({name!r})")
             if name not in known and not (known is TOP and str(name).startswith("x-")):
                 raise self.fault(
                     key, f"unknown key {name!r} in {what}", did_you_mean(str(name), known)

@@ -29,7 +29,9 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
         UsageError: the way leads through a value that is no mapping, or the edit would change more.
     """
     old = yaml12.load(text, file)
-    wanted = _updated({} if old is None else old, keys, value, file)
+    wanted = _updated(
+        {} if old is None else old, keys, value, f"{file}: cannot set {'.'.join(keys)}"
+    )
     if old is not None and canonical(wanted) == canonical(old):
         return text
     new = _Edit(text, file).set(keys, value)
@@ -98,24 +100,22 @@ def _item(value: Any, indent: str) -> str:
     return f"{indent}- {emit(key)}:\n"
 
 
-def _updated(value: Any, keys: tuple[str, ...], new: Any, file: str) -> Any:
+def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
     """*value* with *new* in place, as a copy along the way."""
     if not keys:
         return new
     part, rest = keys[0], keys[1:]
     if isinstance(value, list):
         if not (part.isdecimal() and int(part) < len(value)):
-            raise UsageError(f"{file}: no item {part} in a list of {len(value)}")
+            raise UsageError(f"{fault}: there is no item {part} in a list of {len(value)}")
         index = int(part)
-        return [*value[:index], _updated(value[index], rest, new, file), *value[index + 1 :]]
+        return [*value[:index], _updated(value[index], rest, new, fault), *value[index + 1 :]]
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        raise UsageError(
-            f"{file}: {keys[0]!r} cannot be set below {canonical(value):.60}: that is no mapping"
-        )
+        raise UsageError(f"{fault}: {canonical(value):.60} is not a mapping")
     key = _existing(value, part)
-    return {**value, key: _updated(value.get(key, {} if rest else None), rest, new, file)}
+    return {**value, key: _updated(value.get(key, {} if rest else None), rest, new, fault)}
 
 
 def _existing(value: dict[Any, Any], part: str) -> Any:

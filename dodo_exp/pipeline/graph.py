@@ -192,7 +192,7 @@ class Graph:
         here = {stage.name: stage.address for stage in self.stages.values() if stage.file == path}
         if not here and not any(stage.file == path for stage in self.stages.values()):
             files = {stage.file for stage in self.stages.values()}
-            raise UsageError(f"no stages in {path}", did_you_mean(path, files, "files"))
+            raise UsageError(f"there is no {path} with stages", did_you_mean(path, files, "files"))
         if not name:
             return list(here.values())
         if glob:

@@ -77,6 +77,8 @@ class _Reader:
     def key(self, whole: str | None) -> tuple[str, tuple[str, ...]]:
         match = _KEY.match(self.text, self.i)
         if match is None:
+            if re.match(r"[^=]*[\[\]][^=]*=", self.text[self.i :]):
+                raise self.fault("a list's item is written with a dot, as in layers.0=64")
             missing = (
                 "no '=' in it" if whole is not None and "=" not in whole else "no key before '='"
             )
@@ -184,7 +186,9 @@ class _Reader:
             if char == "\\" and following and following in _SPECIAL:
                 out, escaped, self.i = out + following, True, self.i + 2
             elif char in "[]{}()":
-                raise self.fault(f"put quotes around a value with {char!r} in it")
+                raise self.fault(
+                    f"a value with {char!r} in it needs quotes of its own: 'k=\"a(b)\"'"
+                )
             else:
                 out, self.i = out + char, self.i + 1
         text = out if escaped else out.strip(" \t")

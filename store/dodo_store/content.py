@@ -19,10 +19,10 @@ from dodo_store.stamps import Stamps, mark, now
 
 
 class Seen(NamedTuple):
-    """A digest, and whether it would be another if links were treated the other way."""
+    """A digest, and whether inputs and outputs see the path alike, so that one digest does."""
 
     digest: Oid | None
-    has_links: bool
+    is_same_for_both: bool
 
 
 class _Walk:
@@ -33,7 +33,7 @@ class _Walk:
         self.stamps = stamps
         self.ignore = ignore
         self.follow = follow
-        self.has_links = False
+        self.is_same = True
 
     def link(self, path: str) -> Oid:
         return tree.link_digest(os.readlink(os.path.join(self.root, path)))
@@ -48,13 +48,17 @@ class _Walk:
         with os.scandir(os.path.join(self.root, path)) as entries:
             for entry in entries:
                 inner = f"{path}/{entry.name}"
-                if self.ignore is None or not self.ignore.skips(inner, entry.is_dir()):
-                    members.append((os.fsencode(entry.name), self.member(inner, entry, above)))
+                if self.ignore is not None:
+                    is_folder = entry.is_dir()
+                    if self.ignore.skips(inner, is_folder):
+                        continue
+                    self.is_same = self.is_same and not self.ignore.is_default(inner, is_folder)
+                members.append((os.fsencode(entry.name), self.member(inner, entry, above)))
         return tree.digest(members)
 
     def member(self, path: str, entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> Oid:
         if entry.is_symlink():
-            self.has_links = True
+            self.is_same = False
             if not self.follow:
                 return self.link(path)
             try:
@@ -79,13 +83,13 @@ def digest(root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follo
     try:
         found = os.lstat(full)
         if stat.S_ISLNK(found.st_mode):
-            walk.has_links = True
+            walk.is_same = False
             if not follow:
-                return Seen(walk.link(path), True)
+                return Seen(walk.link(path), False)
             found = os.stat(full)
     except (FileNotFoundError, NotADirectoryError):
-        return Seen(None, False)
-    return Seen(walk.any(path, found, frozenset()), walk.has_links)
+        return Seen(None, True)
+    return Seen(walk.any(path, found, frozenset()), walk.is_same)
 
 
 def of_stamped(root: str, path: str, found: os.stat_result, stamps: Stamps) -> Oid:

@@ -10,10 +10,15 @@ import os
 import re
 from typing import NamedTuple
 
-ALWAYS = ("/.dodo/", "/.git/", "/.hg/", "/.svn/", "/.dvc/cache/", "/.dvc/tmp/", ".dodo-tmp-*")
+OURS = (".dodo/", ".dodo-tmp-*")
 """Never the user's own content; cannot be taken back."""
 
-REBUILDABLE = (
+DEFAULTS = (
+    ".git/",
+    ".hg/",
+    ".svn/",
+    "/.dvc/cache/",
+    "/.dvc/tmp/",
     "__pycache__/",
     ".ipynb_checkpoints/",
     ".mypy_cache/",
@@ -21,7 +26,8 @@ REBUILDABLE = (
     ".ruff_cache/",
     "node_modules/",
 )
-"""Passed over unless a `.dodoignore` takes them back: tools make them again."""
+"""Repositories, and what tools make again by themselves. Passed over unless a rule takes them back:
+else importing a module would change the folder it is in."""
 
 
 class Rule(NamedTuple):
@@ -99,27 +105,36 @@ def _class_end(glob: str, start: int) -> int:
     return i if i < len(glob) else 0
 
 
-_ALWAYS = parse(list(ALWAYS))
-_REBUILDABLE = parse(list(REBUILDABLE))
+_OURS = parse(list(OURS))
+_DEFAULTS = parse(list(DEFAULTS))
 
 
 class Ignore:
-    """The rules of a folder tree, from the ignore files in it, read as a walk comes by."""
+    """The rules of a folder tree, from the ignore files in it, read as a walk comes by.
 
-    def __init__(self, root: str, names: tuple[str, ...]) -> None:
+    With *defaults* off, only what the user's files name is passed over: an output has to come back
+    as it was made, whatever is in it.
+    """
+
+    def __init__(self, root: str, names: tuple[str, ...], *, defaults: bool = True) -> None:
         self._root = root
         self._names = names
+        self._defaults = defaults
         self._chains: dict[str, tuple[tuple[int, tuple[Rule, ...]], ...]] = {}
 
     def skips(self, path: str, is_folder: bool) -> bool:
         """Whether to pass over *path* (relative, `/`); its parents are known to be walked."""
-        if _verdict(_ALWAYS, path, is_folder):
+        if _verdict(_OURS, path, is_folder):
             return True
         for start, rules in self._chain(path.rpartition("/")[0]):
             verdict = _verdict(rules, path[start:], is_folder)
             if verdict is not None:
                 return verdict
-        return bool(_verdict(_REBUILDABLE, path, is_folder)) or (is_folder and self._is_venv(path))
+        return self._defaults and self.is_default(path, is_folder)
+
+    def is_default(self, path: str, is_folder: bool) -> bool:
+        """Whether the defaults pass over *path* where no rule speaks of it."""
+        return bool(_verdict(_DEFAULTS, path, is_folder)) or (is_folder and self._is_venv(path))
 
     def _is_venv(self, path: str) -> bool:
         """A Python environment says so itself (PEP 405)."""

@@ -40,8 +40,11 @@ def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def pack(value: Any) -> bytes:
-    """Encode *value* so that equal values give equal bytes; callers sort their own maps."""
-    return bytes(msgpack.packb(value, use_bin_type=True))
+    """Encode *value* so that equal values give equal bytes; callers sort their own maps.
+
+    Names that are not UTF-8 (PEP 383) are kept byte for byte.
+    """
+    return bytes(msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape"))
 
 
 def encode(kind: int, value: Any) -> bytes:
@@ -85,6 +88,7 @@ def split(
         value = msgpack.unpackb(
             data[body:end],
             raw=False,
+            unicode_errors="surrogateescape",
             use_list=lists,
             strict_map_key=False,
             ext_hook=_unknown_extension,

@@ -143,8 +143,11 @@ def graft_of(nodes: Mapping[str, Node | None]) -> Graft:
     return top
 
 
-def restore(store: Store, node: Node, root: str, path: str) -> None:
+def restore(store: Store, node: Node, root: str, path: str, scratch: str) -> None:
     """Make *path* under *root* be what *node* says, replacing what is there.
+
+    It is built in *scratch*, where a kill leaves nothing in anybody's way, unless that is another
+    file system.
 
     Raises:
         NotStorable: a folder on the way is a link that leads outside *root*.
@@ -156,13 +159,15 @@ def restore(store: Store, node: Node, root: str, path: str) -> None:
     real, top = os.path.realpath(parent), os.path.realpath(root)
     if real != top and not real.startswith(top + os.sep):
         raise NotStorable(path, "a folder on its way is a link that leads outside the project")
-    temporary = os.path.join(parent, durable.temporary_name())
+    beside = scratch if os.stat(scratch).st_dev == os.stat(parent).st_dev else parent
+    new = os.path.join(beside, durable.temporary_name())
+    old = os.path.join(beside, durable.temporary_name())
     try:
-        _build(store, node, temporary)
-        _swap(temporary, full)
-    except BaseException:
-        remove(temporary)
-        raise
+        _build(store, node, new)
+        _swap(new, full, old)
+    finally:
+        remove(new)
+        remove(old)
 
 
 def _build(store: Store, node: Node, to: str) -> None:
@@ -178,20 +183,13 @@ def _build(store: Store, node: Node, to: str) -> None:
             os.chmod(to, 0o777 & ~store.umask)
 
 
-def _swap(new: str, target: str) -> None:
-    """Rename *new* over *target*; a folder in the way is moved aside first, then removed."""
-    try:
-        is_folder = stat.S_ISDIR(os.lstat(target).st_mode)
-    except FileNotFoundError:
-        is_folder = False
-    if not is_folder and not os.path.isdir(new):
-        os.rename(new, target)
-        return
-    old = os.path.join(os.path.dirname(target), durable.temporary_name())
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(target, old)
+def _swap(new: str, target: str, old: str) -> None:
+    """Rename *new* over *target*; where a folder is in the way, that goes to *old* first."""
+    is_folder = os.path.isdir(target) and not os.path.islink(target)
+    if is_folder or os.path.isdir(new):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(target, old)
     os.rename(new, target)
-    remove(old)
 
 
 def remove(path: str) -> None:

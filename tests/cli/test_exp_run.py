@@ -82,8 +82,8 @@ def test_an_unknown_key_is_added_with_a_warning(project: Space) -> None:
         ("x=1,2", "several values for 'x' are a sweep"),
         ("/etc/passwd:x=1", "is not a params file of this project"),
         ("nofile.yaml:x=1", "is not a params file of this project"),
-        ("seed.x=1", "'x' cannot be set below 7"),
-        ("train.layers.9=1", "no item 9 in a list of 2"),
+        ("seed.x=1", "cannot set seed.x: 7 is not a mapping"),
+        ("train.layers.9=1", "there is no item 9 in a list of 2"),
     ],
 )
 def test_a_bad_set_param_is_refused_before_anything_runs(

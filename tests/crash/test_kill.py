@@ -107,7 +107,7 @@ def test_a_signal_ends_the_run_with_its_code_and_takes_the_edit_back(
     space.forget_runs()
     before = space.tree()
     process = space.start("exp", "run", "-S", "seed=8")
-    wait_for(lambda: "s0" in space.runs)
+    wait_for(lambda: "s1" in space.runs)  # so s0 is done with, and on record
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number

@@ -93,6 +93,7 @@ def test_the_order_of_keys_does_not_count_the_order_of_lists_does(project: Space
         ("touch data/a.txt", False),
         ("echo x > data/skipped.tmp", False),
         ("rm data/sub/in.txt", True),
+        ("mkdir data/__pycache__ && touch data/__pycache__/x.pyc", False),
     ],
 )
 def test_a_folder_as_dependency(space: Space, change: str, is_changed: bool) -> None:
@@ -143,8 +144,11 @@ def test_a_hand_edited_output_is_restored_and_what_was_there_is_kept(project: Sp
     ran = project.repro()
     assert ran.stages["train"] == "restored"
     assert project.read("model.txt") == model
-    assert project.read(".dodo/replaced/train/model.txt") == "mine\n"
-    assert "are kept in .dodo/replaced/train" in ran.err
+    assert "are kept in .dodo/replaced/train/" in ran.err
+    project.write("model.txt", "mine again\n")
+    project.repro()
+    kept = (project.root / ".dodo/replaced/train").rglob("model.txt")
+    assert sorted(path.read_text() for path in kept) == ["mine again\n", "mine\n"]
 
 
 @pytest.mark.parametrize(
@@ -433,6 +437,7 @@ def test_an_output_folder_comes_back_as_it_was(space: Space) -> None:
     command = (
         "mkdir -p out/sub out/empty && cp in.txt out/sub/x && ln -s sub/x out/link"
         " && touch 'out/a b' && printf y > out/run && chmod +x out/run"
+        " && mkdir out/__pycache__ out/.git && touch out/__pycache__/x out/.git/x out/pyvenv.cfg"
     )
     one_stage(space, cmd=command, outs=["out"])
     space.repro()

@@ -116,9 +116,7 @@ def test_every_key_of_the_file_is_read() -> None:
 
 
 def test_a_stage_has_defaults() -> None:
-    assert stage("") == Stage(
-        "a", "dvc.yaml", 2, ("run",), ".", (), (), (), False, False, "", None
-    )
+    assert stage("") == Stage("a", "dvc.yaml", 2, ("run",), ".", (), (), (), False, False, "", None)
 
 
 def test_a_pipeline_file_survives_the_cache() -> None:
@@ -176,9 +174,7 @@ def test_an_empty_command_is_refused(cmd: str) -> None:
 
 @pytest.mark.parametrize("body", ["{}", "{deps: [x]}", "\n    frozen: true"])
 def test_a_stage_without_a_command_is_refused(body: str) -> None:
-    assert str(refused(f"x-a: 1\nstages:\n  a: {body}\n")) == (
-        "dvc.yaml:3: stage 'a' has no 'cmd'"
-    )
+    assert str(refused(f"x-a: 1\nstages:\n  a: {body}\n")) == ("dvc.yaml:3: stage 'a' has no 'cmd'")
 
 
 # -- paths ---------------------------------------------------------------------------------
@@ -272,9 +268,7 @@ def test_a_path_that_no_file_system_takes_is_refused(path: str) -> None:
 @pytest.mark.parametrize("option", ["cache", "persist", "checkpoint"])
 @pytest.mark.parametrize("value", [True, False])
 @pytest.mark.parametrize("key, role", [("outs", "out"), ("metrics", "metric"), ("plots", "plot")])
-def test_each_output_has_options_of_its_own(
-    option: str, value: bool, key: str, role: str
-) -> None:
+def test_each_output_has_options_of_its_own(option: str, value: bool, key: str, role: str) -> None:
     made = stage(f"{key}:\n- x\n- y: {{{option}: {str(value).lower()}}}\n- z")
     assert made.outs == (out("x", role), out("y", role, **{option: value}), out("z", role))
 
@@ -295,6 +289,11 @@ def test_a_plot_keeps_its_options_as_written() -> None:
 def test_a_plot_option_on_another_output_is_refused(option: str) -> None:
     error = refused(text_of(f"outs:\n- o:\n    {option}: a"))
     assert str(error) == f"dvc.yaml:6: unknown key {option!r} in output 'o'"
+
+
+@pytest.mark.parametrize("key", ["metrics", "plots"])
+def test_an_output_in_two_lists_of_a_stage_is_refused(key: str) -> None:
+    assert "'x'" in str(refused(text_of(f"outs: [x]\n{key}: [./x]")))
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x"])
@@ -444,7 +443,10 @@ def test_a_wrong_type_is_refused_with_its_line(text: str, message: str) -> None:
         ("outs:\n- x:\n    cache: 1", "6: 'cache' must be true or false, not 1"),
         ("outs:\n- x:\n    cache: yes", "6: 'cache' must be true or false, not 'yes'"),
         ("outs:\n- x:\n    persist:", "6: 'persist' must be true or false, not None"),
-        ("outs:\n- x:\n    checkpoint: 'true'", "6: 'checkpoint' must be true or false, not 'true'"),
+        (
+            "outs:\n- x:\n    checkpoint: 'true'",
+            "6: 'checkpoint' must be true or false, not 'true'",
+        ),
         ("frozen: on", "4: 'frozen' must be true or false, not 'on'"),
         ("frozen:", "4: 'frozen' must be true or false, not None"),
         ("always_changed: 1", "4: 'always_changed' must be true or false, not 1"),
@@ -474,7 +476,11 @@ def test_a_key_that_is_no_list_comes_with_a_hint() -> None:
         ),
         ("5: 1\n", "dvc.yaml:1: unknown key 5 in dvc.yaml", None),
         (text_of("outz: [x]"), "dvc.yaml:4: unknown key 'outz' in stage 'a'", "outs"),
-        (text_of("deps: [x]\nparam: [x]"), "dvc.yaml:5: unknown key 'param' in stage 'a'", "params"),
+        (
+            text_of("deps: [x]\nparam: [x]"),
+            "dvc.yaml:5: unknown key 'param' in stage 'a'",
+            "params",
+        ),
         (text_of("x-mine: 1"), "dvc.yaml:4: unknown key 'x-mine' in stage 'a'", None),
         (
             text_of("outs:\n- o:\n    push: true\n    cachee: 1"),

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from yaml.nodes import MappingNode
 
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline import yaml12
@@ -51,10 +52,10 @@ def is_date(value: Any) -> bool:
 
 # -- scalars -------------------------------------------------------------------------------
 
-WORDS = st.sampled_from(
+WORDS = (
     "true True TRUE false False null Null NULL ~ .inf .Inf -.INF +.inf .nan .NaN .NAN yes no on off"
     " Yes ON y n inf nan tRUE nUll 1e-3 1E5 +.5 5. .5 .5e3 .5e+3 0o17 017 08 0x1F 0b101 1_000 12:30"
-    " 1:30 1_0.5_0 -0 +0 -0.0 1e400 --1 1-1 1.2.3 1e 1e- 0x 0b 0o 0b12 0o8 0xG - _1 + . .. -. 1__2"
+    " 1:30 1_0.5_0 -0 +0 -0.0 1e400 --1 1-1 1.2.3 1e 1e- 0x 0b 0o 0b12 0o8 0xG _1 + . .. -. 1__2"
     " 12e03 -2E-4 1._5 0o_7 0x_f 0b_1 -0x1F +0b11".split()
 )
 NUMBERS = st.from_regex(
@@ -65,9 +66,14 @@ LETTERS = st.text("0123456789+-._eExXobinfaINFAtruefalsnly~TFN", max_size=8)
 DATES = st.from_regex(r"[12][0-9]{3}-0[1-9]-1[0-9](T1[0-9]:30:00Z?)?", fullmatch=True)
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.one_of(WORDS, NUMBERS, LETTERS, DATES))
+@pytest.mark.parametrize("text", WORDS)
 def test_a_plain_scalar_means_what_it_means_to_ruamel(text: str) -> None:
+    assert typed(load(f"x: {text}")) == typed(oracle(f"x: {text}"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(NUMBERS, LETTERS, DATES))
+def test_any_plain_scalar_means_what_it_means_to_ruamel(text: str) -> None:
     try:
         expected = oracle(f"[{text}]")[0] if text else oracle(text)
     except (YAMLError, ValueError):
@@ -162,7 +168,11 @@ def test_what_pyyaml_writes_means_what_it_means_to_ruamel(
     data: Any, flow: bool | None, unicode: bool
 ) -> None:
     text = yaml.safe_dump(data, default_flow_style=flow, allow_unicode=unicode)
-    assert typed(load(text)) == typed(oracle(text))
+    try:
+        expected = oracle(text)
+    except ValueError:  # ruamel.yaml cannot read `-_`
+        assume(False)
+    assert typed(load(text)) == typed(expected)
 
 
 @pytest.mark.parametrize(
@@ -421,6 +431,6 @@ def test_lines_are_counted_the_same_with_crlf() -> None:
 
 def test_nodes_know_their_lines() -> None:
     node = yaml12.compose("# c\na:\n  b: 1\n", FILE)
-    assert isinstance(node, yaml12.MappingNode)
+    assert isinstance(node, MappingNode)
     ((key, key_node, value_node),) = yaml12.pairs(node, FILE)
     assert (key, yaml12.line(key_node), yaml12.line(value_node)) == ("a", 2, 3)

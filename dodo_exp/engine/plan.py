@@ -1,0 +1,226 @@
+"""Plan: what a run would do, stage by stage, without running anything.
+
+Where a stage would be restored, its outputs are known and the stages after it are judged by them;
+where it would run, what comes after can only be a maybe.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from dodo_exp.engine import runcache
+from dodo_exp.engine.decide import Reason, Verdict, judge
+from dodo_exp.engine.outcome import Options
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import BadInput, did_you_mean
+from dodo_exp.pipeline.graph import Selection
+from dodo_exp.pipeline.model import Stage
+from dodo_exp.pipeline.values import leaves
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid
+from dodo_store.tree import Node
+
+UNCHANGED, RUN, RESTORE, MAYBE = "unchanged", "run", "restore", "maybe"
+
+
+class Step(NamedTuple):
+    """What a run would do with a stage; `maybe` hangs on what the stages in `waits` make."""
+
+    verdict: Verdict
+    action: str
+    waits: tuple[str, ...]
+
+    @property
+    def stage(self) -> Stage:
+        """The stage itself."""
+        return self.verdict.stage
+
+
+def plan(workspace: Workspace, selection: Selection, options: Options) -> list[Step]:
+    """The steps in the order of the selection. Changes nothing."""
+    planner = _Planner(workspace, selection, options)
+    return [planner.step(stage) for stage in selection.stages]
+
+
+def is_idle(steps: list[Step]) -> bool:
+    """Whether there is nothing to do."""
+    return all(step.action == UNCHANGED for step in steps)
+
+
+class _Planner:
+    """What is known so far: which stages would run, and what others would bring back."""
+
+    def __init__(self, workspace: Workspace, selection: Selection, options: Options) -> None:
+        self._workspace = workspace
+        self._selection = selection
+        self._options = options
+        self._actions: dict[str, str] = {}
+        self._restored: dict[str, Node] = {}
+        self._known: dict[str, Oid] = {}
+
+    def step(self, stage: Stage) -> Step:
+        waits = () if stage.frozen else self._waits(stage)
+        verdict = self._forced(judge(self._workspace, stage, self._known))
+        action = self._action(verdict, waits)
+        self._actions[stage.address] = action
+        return Step(verdict, action, waits)
+
+    def _waits(self, stage: Stage) -> tuple[str, ...]:
+        """Stages whose result is open and that this one reads from."""
+        after = self._selection.after[stage.address]
+        waits = tuple(name for name in after if self._actions[name] in (RUN, MAYBE))
+        return waits or (self._look_into(stage) if self._restored else ())
+
+    def _forced(self, verdict: Verdict) -> Verdict:
+        """The verdict with what the user's options add to it."""
+        stage, text = verdict.stage, ""
+        if stage.frozen:
+            return verdict
+        if self._options.force:
+            text = "--force"
+        elif self._options.force_downstream:
+            ran = [
+                name
+                for name in self._selection.after[stage.address]
+                if self._actions[name] in (RUN, RESTORE)
+            ]
+            text = f"--force-downstream after {', '.join(ran)}" if ran else ""
+        if not text:
+            return verdict
+        return verdict._replace(reasons=(*verdict.reasons, Reason("forced", "", text)))
+
+    def _action(self, verdict: Verdict, waits: tuple[str, ...]) -> str:
+        stage = verdict.stage
+        if not verdict.reasons:
+            return MAYBE if waits else UNCHANGED
+        if stage.frozen:
+            record = self._workspace.record(stage)
+            return self._bring_back(record.outs if record else ())
+        if waits or not stage.is_cacheable or not self._options.run_cache:
+            return RUN
+        if any(reason.kind == "forced" for reason in verdict.reasons):
+            return RUN
+        run = runcache.find(self._workspace.store, verdict.print.key)
+        return self._bring_back(run.record.outs) if run is not None else RUN
+
+    def _bring_back(self, outs: tuple[tuple[str, Node], ...]) -> str:
+        self._restored.update(outs)
+        self._known.update((path, node.digest) for path, node in outs)
+        return RESTORE
+
+    def _look_into(self, stage: Stage) -> tuple[str, ...]:
+        """Digests of inputs inside outputs that would be restored; the makers of what is unclear.
+
+        An input folder that holds a restored output has a digest that nobody has computed yet.
+        """
+        unclear: dict[str, None] = {}
+        graph = self._workspace.graph
+        for path in stage.inputs:
+            outer = _holder(path, self._restored)
+            if outer is not None and outer != path:
+                inner = self._inside(self._restored[outer], path[len(outer) + 1 :])
+                if inner is not None:
+                    self._known[path] = inner.digest
+            elif outer is None:
+                for made in graph.made_inside(path):
+                    maker = graph.maker(made)
+                    if made in self._restored and maker is not None:
+                        unclear[maker] = None
+        return tuple(unclear)
+
+    def _inside(self, node: Node, path: str) -> Node | None:
+        try:
+            return self._workspace.store.find(node, path)
+        except StoreError:
+            return None
+
+
+def _holder(path: str, among: dict[str, Node]) -> str | None:
+    """The path itself or the folder around it that is *among* these."""
+    while path not in ("", "/"):
+        if path in among:
+            return path
+        path = os.path.dirname(path)
+    return None
+
+
+# -- what has to be there before anything runs ---------------------------------------------
+
+
+def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) -> None:
+    """Fail before anything runs where an input is missing and no stage of the run makes it.
+
+    Raises:
+        BadInput
+    """
+    for step in steps:
+        stage = step.stage
+        if stage.frozen:
+            _check_frozen(workspace, step)
+        if stage.frozen or step.action == UNCHANGED:
+            continue
+        for line in step.verdict.print.missing:
+            path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
+            if _is_made(workspace, selection, path):
+                continue
+            if key:
+                raise _missing_param(workspace, stage, path, key)
+            raise _missing_file(workspace, stage, path)
+
+
+def _check_frozen(workspace: Workspace, step: Step) -> None:
+    """A frozen stage is never run, so what it lacks has to be in the store."""
+    record = workspace.record(step.stage)
+    nodes = dict(record.outs) if record else {}
+    for reason in step.verdict.reasons:
+        node = nodes.get(reason.name)
+        if node is None or not workspace.store.is_whole(node):
+            raise BadInput(
+                step.stage.at,
+                f"stage {step.stage.address!r} is frozen, its output {reason.name!r} is missing"
+                " and the store does not have it",
+                "remove 'frozen: true' to let it run",
+            )
+
+
+def _is_made(workspace: Workspace, selection: Selection, path: str) -> bool:
+    graph = workspace.graph
+    makers = {graph.maker(path), *(graph.maker(out) for out in graph.made_inside(path))}
+    return any(name in selection.after for name in makers if name)
+
+
+def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> BadInput:
+    names = [name for name, _ in leaves(workspace.params(path))]
+    return BadInput(
+        stage.at,
+        f"stage {stage.address!r} reads {key!r}, which is not in {path}",
+        did_you_mean(key, names, f"in {path}") or f"{path} has no params",
+    )
+
+
+def _missing_file(workspace: Workspace, stage: Stage, path: str) -> BadInput:
+    maker = workspace.graph.maker(path)
+    if maker is not None:
+        return BadInput(
+            stage.at,
+            f"stage {stage.address!r} needs {path!r}, which is not there",
+            f"stage {maker!r} makes it: run that first",
+        )
+    return BadInput(
+        stage.at,
+        f"stage {stage.address!r} needs {path!r}, but no stage makes it and it is not there",
+        _near(workspace, path),
+    )
+
+
+def _near(workspace: Workspace, path: str) -> str | None:
+    """A path of nearly the same spelling: an output, or a neighbour on disk."""
+    folder = os.path.dirname(path)
+    try:
+        beside = [os.path.join(folder, n) for n in os.listdir(workspace.path(folder or "."))[:1000]]
+    except OSError:
+        beside = []
+    outs = [out.path for stage in workspace.graph.stages.values() for out in stage.outs]
+    hint = did_you_mean(path, [*beside, *outs])
+    return hint if hint and hint.startswith("did you mean") else None

@@ -1,0 +1,167 @@
+"""Stamps: what need not be read again, and what must."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dodo_store import record
+from dodo_store.oid import of_bytes
+from dodo_store.stamps import COARSE, FINE, Mark, Stamps, is_settled, mark, now
+from tests.store.kit import LATER, ODD_NAMES, Kit, flip, look, oid_of
+
+T = 1_700_000_000_123_456_789
+FINE_MARK: Mark = (5, T, T, 1)
+
+
+@pytest.fixture
+def stamps(tmp_path: Path) -> Stamps:
+    """An empty table."""
+    return Stamps(str(tmp_path / "stamps"))
+
+
+def test_a_mark_is_size_times_and_inode(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("12345")
+    found = os.stat(tmp_path / "f")
+    assert mark(found) == (5, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def test_a_mark_moves_with_a_write_that_keeps_size_and_mtime(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("one")
+    before = mark(os.stat(tmp_path / "f"))
+    (tmp_path / "g").write_text("two")
+    os.utime(tmp_path / "g", ns=(before[1], before[1]))
+    (tmp_path / "g").rename(tmp_path / "f")
+    assert mark(os.stat(tmp_path / "f")) != before
+
+
+def test_a_stamp_is_found_again(stamps: Stamps) -> None:
+    stamps.set("a/b", FINE_MARK, oid_of("x"), LATER)
+    assert stamps.get("a/b", FINE_MARK) == oid_of("x")
+
+
+@pytest.mark.parametrize("field", range(4))
+def test_a_mark_that_moved_in_any_part_is_not_believed(stamps: Stamps, field: int) -> None:
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    moved = list(FINE_MARK)
+    moved[field] += 1
+    assert stamps.get("a", (moved[0], moved[1], moved[2], moved[3])) is None
+
+
+def test_a_stamp_is_of_one_path(stamps: Stamps) -> None:
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    assert stamps.get("b", FINE_MARK) is None
+
+
+@pytest.mark.parametrize(
+    "mtime, ctime, wait",
+    [
+        (T, T, FINE),
+        (T, T - FINE, FINE),
+        (T - FINE, T, FINE),
+        (T - T % 1_000_000, T, COARSE),
+        (T, T - T % 1_000_000, COARSE),
+        (T - T % 10**9, T - T % 10**9, COARSE),
+        (0, T, COARSE),
+    ],
+)
+def test_a_mark_settles_once_it_is_older_than_a_tick(mtime: int, ctime: int, wait: int) -> None:
+    newest = max(mtime, ctime)
+    assert not is_settled((1, mtime, ctime, 1), newest)
+    assert not is_settled((1, mtime, ctime, 1), newest + wait)
+    assert is_settled((1, mtime, ctime, 1), newest + wait + 1)
+
+
+def test_a_tick_is_what_the_page_says() -> None:
+    assert (FINE, COARSE) == (50_000_000, 2_000_000_000)
+
+
+def test_a_file_from_the_future_is_never_settled() -> None:
+    assert not is_settled((1, T + 10**12, T, 1), T + 10**11)
+
+
+def test_a_racy_stamp_is_not_kept(stamps: Stamps) -> None:
+    stamps.set("a", FINE_MARK, oid_of("x"), T + FINE)
+    assert stamps.get("a", FINE_MARK) is None
+    stamps.set("a", FINE_MARK, oid_of("x"), T + FINE + 1)
+    assert stamps.get("a", FINE_MARK) == oid_of("x")
+
+
+def test_a_file_that_was_just_written_is_racy(tmp_path: Path, stamps: Stamps) -> None:
+    (tmp_path / "f").write_text("x")
+    seen = mark(os.stat(tmp_path / "f"))
+    stamps.set("f", seen, oid_of("x"), seen[1])
+    assert stamps.get("f", seen) is None
+
+
+def test_the_clock_is_the_one_of_file_times(tmp_path: Path) -> None:
+    before = now()
+    (tmp_path / "f").touch()
+    assert abs(os.stat(tmp_path / "f").st_mtime_ns - before) < 60 * 10**9
+
+
+def test_a_saved_table_is_read_back(tmp_path: Path, stamps: Stamps) -> None:
+    paths = ["a", "d/e", *map(os.fsdecode, ODD_NAMES)]
+    for path in paths:
+        stamps.set(path, FINE_MARK, of_bytes(os.fsencode(path)), LATER)
+    stamps.save()
+    again = Stamps(str(tmp_path / "stamps"))
+    for path in paths:
+        assert again.get(path, FINE_MARK) == of_bytes(os.fsencode(path))
+
+
+def test_a_mark_from_before_1970_or_of_a_huge_inode_is_kept(tmp_path: Path, stamps: Stamps) -> None:
+    odd: Mark = (2**50, -T, -T + 1, 2**64 - 1)
+    stamps.set("a", odd, oid_of("x"), LATER)
+    stamps.save()
+    assert Stamps(str(tmp_path / "stamps")).get("a", odd) == oid_of("x")
+
+
+def test_a_table_that_did_not_change_is_not_written(tmp_path: Path, stamps: Stamps) -> None:
+    stamps.get("a", FINE_MARK)
+    stamps.set("a", FINE_MARK, oid_of("x"), T)
+    stamps.save()
+    assert look(tmp_path) == {b"": "folder"}
+
+
+def test_a_table_is_written_once_a_change(tmp_path: Path, stamps: Stamps) -> None:
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    inode = (tmp_path / "stamps").stat().st_ino
+    stamps.save()
+    assert (tmp_path / "stamps").stat().st_ino == inode
+
+
+@pytest.mark.parametrize("data", [b"", b"DODO", b"foreign" * 9, record.encode(record.RUN, {})])
+def test_a_table_that_is_not_whole_is_an_empty_one(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "stamps").write_bytes(data)
+    stamps = Stamps(str(tmp_path / "stamps"))
+    assert stamps.get("a", FINE_MARK) is None
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    assert Stamps(str(tmp_path / "stamps")).get("a", FINE_MARK) == oid_of("x")
+
+
+def test_a_flipped_table_is_an_empty_one(tmp_path: Path, stamps: Stamps) -> None:
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    flip(tmp_path / "stamps")
+    assert Stamps(str(tmp_path / "stamps")).get("a", FINE_MARK) is None
+
+
+def test_where_it_may_not_be_written_only_time_is_lost(tmp_path: Path) -> None:
+    stamps = Stamps(str(tmp_path / "no" / "stamps"))
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    assert look(tmp_path) == {b"": "folder"}
+    assert stamps.get("a", FINE_MARK) == oid_of("x")
+
+
+def test_a_deleted_table_changes_no_digest(kit: Kit) -> None:
+    (kit.root / "f").write_text("x")
+    before = kit.seen("f")
+    kit.stamps.save()
+    kit.stamps = Stamps(str(kit.base / "none"))
+    assert kit.seen("f") == before
