@@ -28,7 +28,10 @@ TOP = ("stages", "params", "metrics", "plots", "artifacts")
 STAGE = "cmd wdir deps params outs metrics plots frozen always_changed desc meta".split()
 OUT_KEYS = "cache persist checkpoint remote push desc type labels meta".split()
 PLOT_KEYS = [*OUT_KEYS, *"template x y x_label y_label title header".split()]
-PROTECTED_FILES = ("dvc.yaml", "dvc.lock", "dodo.lock", ".dvcignore", ".gitignore", ".dodoignore")
+PROTECTED_FILES = (
+    *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
+    *(".dvcignore", ".gitignore", ".dodoignore"),
+)
 PROTECTED_FOLDERS = (".dodo", ".git", ".dvc", ".hg", ".svn")
 LATER = {
     "vars": "templating is",
@@ -80,9 +83,11 @@ class _Reader:
     def top_plots(self, node: Node | None) -> tuple[Any, ...]:
         if node is None:
             return ()
-        value = yaml12.construct(node, self.file)
+        value = self.plain(node)
         if not isinstance(value, list):
             raise self.fault(node, "'plots' must be a list")
+        if not all(isinstance(each, str | dict) for each in value):
+            raise self.fault(node, "an item of 'plots' must be a path or a mapping")
         return tuple(value)
 
     # -- a stage ---------------------------------------------------------------------------
@@ -105,7 +110,7 @@ class _Reader:
             frozen=self.flag(given.get("frozen"), "frozen"),
             always=self.flag(given.get("always_changed"), "always_changed"),
             desc=self.string(given["desc"], "desc") if "desc" in given else "",
-            meta=yaml12.construct(given["meta"], self.file) if "meta" in given else None,
+            meta=self.plain(given["meta"]) if "meta" in given else None,
         )
 
     def check_name(self, name: Any, key: Node) -> None:
@@ -135,7 +140,7 @@ class _Reader:
         if node is None:
             return self.folder or "."
         wdir = self.path(self.folder, node)
-        if wdir.startswith(("/", "..")):
+        if wdir.startswith("/") or wdir.split("/")[0] == "..":
             raise self.fault(node, f"'wdir' leads outside the project: {node.value!r}")
         return wdir
 
@@ -144,7 +149,10 @@ class _Reader:
         for item in self.items(node, "deps"):
             if "://" in self.string(item, "an item of 'deps'"):
                 raise self.fault(item, f"remote dependencies are not read yet: {item.value!r}")
-            found[self.path(wdir, item)] = None
+            path = self.path(wdir, item)
+            if os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc"):
+                raise self.fault(item, f"{item.value!r} cannot be a dependency")
+            found[path] = None
         return tuple(found)
 
     def params(self, node: Node | None, wdir: str) -> tuple[ParamDep, ...]:
@@ -176,6 +184,7 @@ class _Reader:
         for key, inner in zip(value, node.value, strict=True):
             if not isinstance(key, str):
                 raise self.fault(inner, f"a params key must be a word, not {key!r}")
+            self.string(inner, "a params key")
         return value
 
     def check_params_format(self, path: str, key: Node) -> None:
@@ -216,11 +225,7 @@ class _Reader:
             cache=cache,
             persist=self.flag(given.get("persist"), "persist"),
             checkpoint=self.flag(given.get("checkpoint"), "checkpoint"),
-            plot={
-                name: yaml12.construct(value, self.file)
-                for name, value in given.items()
-                if name not in OUT_KEYS
-            },
+            plot={name: self.plain(v) for name, v in given.items() if name not in OUT_KEYS},
         )
 
     def check_out_path(self, path: str, node: Node, cache: bool) -> None:
@@ -232,10 +237,28 @@ class _Reader:
                     "outputs outside are only watched, never kept: give it 'cache: false'",
                 )
             return
+        if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
+            raise self.fault(
+                node, f"output {node.value!r}: '~' and drives are not read, paths are relative"
+            )
         if path == "." or path.split("/")[0] in PROTECTED_FOLDERS:
             raise self.fault(node, f"output {node.value!r} is a protected path")
         if os.path.basename(path) in PROTECTED_FILES or path.endswith(".dvc"):
             raise self.fault(node, f"output {node.value!r} is a protected path")
+
+    def plain(self, node: Node) -> Any:
+        """Any value, as long as there is no template in it."""
+        value = yaml12.construct(node, self.file)
+        todo = [value]
+        while todo:
+            each = todo.pop()
+            if isinstance(each, str) and _TEMPLATE.search(each):
+                raise self.fault(node, f"templating is not run yet: {each!r}")
+            if isinstance(each, dict):
+                todo += [*each, *each.values()]
+            elif isinstance(each, list):
+                todo += each
+        return value
 
     # -- shapes ----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNo
 
 from dodo_exp.errors import BadInput, Location, UsageError
 from dodo_exp.pipeline import yaml12
-from dodo_exp.pipeline.values import canonical
+from dodo_exp.pipeline.values import canonical, is_index
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
 _BARE = re.compile(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
@@ -50,29 +50,33 @@ def set_stage(text: str, name: str, body: dict[str, Any], file: str) -> str:
         BadInput: *text* is not YAML, or `stages` is not a block mapping.
     """
     edit = _Edit(text, file)
+
+    def made(indent: str) -> str:
+        return block({name: body}, indent).replace("\n", edit.newline)
+
     root = yaml12.compose(text, file)
     if root is None or _is_null(root):
-        return edit.end_of_text() + "stages:\n" + block({name: body}, "  ")
+        return edit.end_of_text() + "stages:" + edit.newline + made("  ")
     if not isinstance(root, MappingNode) or root.flow_style:
         raise BadInput(file, "cannot add to it: it is not a block mapping")
     tops = {key: (key_node, node) for key, key_node, node in yaml12.pairs(root, file)}
     if "stages" not in tops:
-        return edit.end_of_text() + "stages:\n" + block({name: body}, "  ")
+        return edit.end_of_text() + "stages:" + edit.newline + made("  ")
     key_node, stages = tops["stages"]
     if not isinstance(stages, MappingNode) or not stages.value or stages.flow_style:
         if isinstance(stages, MappingNode) and stages.value:
             raise BadInput(Location(file, yaml12.line(stages)), "'stages' is not a block mapping")
         colon = text.index(":", key_node.end_mark.index) + 1
         rest = max(colon, edit.end(stages))
-        return text[:colon] + "\n" + block({name: body}, "  ").rstrip("\n") + text[rest:]
+        return text[:colon] + edit.newline + made("  ").rstrip() + text[rest:]
     indent = " " * stages.value[0][0].start_mark.column
     for known, stage_key, stage in yaml12.pairs(stages, file):
         if known == name:
             start = text.rfind("\n", 0, stage_key.start_mark.index) + 1
-            return text[:start] + block({name: body}, indent) + text[edit.line_after(stage) :]
+            return text[:start] + made(indent) + text[edit.line_after(stage) :]
     end = edit.line_after(stages)
     gap = "" if text[:end].endswith("\n") else edit.newline
-    return text[:end] + gap + block({name: body}, indent) + text[end:]
+    return text[:end] + gap + made(indent) + text[end:]
 
 
 def block(value: dict[str, Any], indent: str) -> str:
@@ -91,13 +95,8 @@ def block(value: dict[str, Any], indent: str) -> str:
 def _item(value: Any, indent: str) -> str:
     if not isinstance(value, dict):
         return f"{indent}- {emit(value)}\n"
-    (key, inner), *_ = value.items()
-    if isinstance(inner, dict) and inner:
-        return f"{indent}- {emit(key)}:\n" + block(inner, indent + "    ")
-    if isinstance(inner, list) and inner:
-        items = "".join(_item(i, indent + "  ") for i in inner)
-        return f"{indent}- {emit(key)}:\n{items}"
-    return f"{indent}- {emit(key)}:\n"
+    lines = block(value, indent + "  ").splitlines(keepends=True) or [f"{indent}  {{}}\n"]
+    return f"{indent}- " + lines[0].lstrip(" ") + "".join(lines[1:])
 
 
 def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
@@ -106,7 +105,7 @@ def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
         return new
     part, rest = keys[0], keys[1:]
     if isinstance(value, list):
-        if not (part.isdecimal() and int(part) < len(value)):
+        if not (is_index(part) and int(part) < len(value)):
             raise UsageError(f"{fault}: there is no item {part} in a list of {len(value)}")
         index = int(part)
         return [*value[:index], _updated(value[index], rest, new, fault), *value[index + 1 :]]
@@ -121,10 +120,9 @@ def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
 def _existing(value: dict[Any, Any], part: str) -> Any:
     """The key that *part* names: itself, or the number or word of the same spelling."""
     typed = yaml12.scalar(part)
-    try:
-        return typed if part not in value and typed in value else part
-    except TypeError:
+    if part in value or isinstance(typed, str):
         return part
+    return next((key for key in value if type(key) is type(typed) and key == typed), part)
 
 
 class _Edit:
@@ -278,7 +276,20 @@ def _text(text: str, style: str | None) -> str:
         return "'" + text.replace("'", "''") + "'"
     if style != '"' and _BARE.match(text) and not text.endswith(" ") and _is_text_to_all(text):
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """Double quotes. JSON writes characters beyond U+FFFF as two, YAML as one of eight digits."""
+    if text.isprintable():
+        return json.dumps(text, ensure_ascii=False)
+    pair = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+
+    def joined(match: re.Match[str]) -> str:
+        code = 0x10000 + ((int(match[2], 16) & 0x3FF) << 10) + (int(match[3], 16) & 0x3FF)
+        return f"{match[1]}\\U{code:08x}"
+
+    return pair.sub(joined, json.dumps(text))
 
 
 def _is_text_to_all(text: str) -> bool:
@@ -286,5 +297,5 @@ def _is_text_to_all(text: str) -> bool:
         return False
     try:
         return bool(yaml.safe_load(text) == text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a date that is none is a ValueError
         return False

@@ -54,8 +54,10 @@ class Graph:
 
     def made_inside(self, path: str) -> list[str]:
         """Outputs that lie inside the folder *path*."""
-        prefix = path + "/" if path != "." else ""
+        prefix = path.rstrip("/") + "/"
         found = []
+        if path == ".":
+            return [out for out in self._outs if not out.startswith(("/", "../"))]
         for out in self._outs[bisect_left(self._outs, prefix) :]:
             if not out.startswith(prefix):
                 break

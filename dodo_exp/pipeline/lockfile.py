@@ -76,10 +76,13 @@ def parse(text: str, file: str) -> dict[str, StageRecord]:
             Location(file, getattr(error, "lineno", 1)), "not valid JSON", hint
         ) from None
     version = value.get("version") if isinstance(value, dict) else None
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise BadInput(file, f"lock format {version!r} is not one this version reads", hint)
+    stages = value.get("stages")
+    if not isinstance(stages, dict):
+        raise BadInput(file, "'stages' must be a mapping", hint)
     records = {}
-    for name, block in value.get("stages", {}).items():
+    for name, block in stages.items():
         try:
             records[name] = _record(block)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -90,20 +93,31 @@ def parse(text: str, file: str) -> dict[str, StageRecord]:
 
 
 def _record(block: dict[str, Any]) -> StageRecord:
-    lines = [Line("cmd", str(i), cmd) for i, cmd in enumerate(block["cmd"])]
+    if not isinstance(block["cmd"], list):
+        raise TypeError("cmd is no list")
+    lines = [Line("cmd", str(i), _text(cmd)) for i, cmd in enumerate(block["cmd"])]
     if "wdir" in block:
-        lines.append(Line("wdir", "", block["wdir"]))
+        lines.append(Line("wdir", "", _text(block["wdir"])))
     for kind in ("dep", "param"):
-        lines += [Line(kind, name, value) for name, value in block.get(f"{kind}s", {}).items()]
+        facts = block.get(f"{kind}s", {})
+        lines += [Line(kind, name, _text(value)) for name, value in facts.items()]
     outs = tuple((path, _node(out)) for path, out in block["outs"].items())
     lines += [Line("out", path, "") for path, _ in outs]
     return StageRecord(parse_oid(block["key"]), tuple(lines), outs)
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not text: {value!r}")
+    return value
+
+
 def _node(out: dict[str, Any]) -> Node:
-    oid = parse_oid(out["oid"])
+    oid, size = parse_oid(out["oid"]), out["size"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"not a size: {size!r}")
     digest = parse_oid(out["digest"]) if "digest" in out else oid
-    return Node(_KINDS[out["kind"]], oid, int(out["size"]), digest)
+    return Node(_KINDS[out["kind"]], oid, size, digest)
 
 
 def plain(record: StageRecord) -> list[Any]:

@@ -21,6 +21,9 @@ _FLOAT = re.compile(
 )
 _KEY = re.compile(r"""\s*([^\s=,'"\[\]{}()$]+)\s*=\s*""")
 _SPECIAL = "\\()[]{}:=, \t"
+MAX_DEPTH = 64
+MAX_DIGITS = 4000
+"""Python converts no more digits than 4,300; such a number is taken for text."""
 EXAMPLE = "for example: -S train.lr=0.01 -S 'layers=[64, 32]'"
 
 
@@ -59,6 +62,9 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.i = 0
+        self.depth = 0
+        if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
+            raise self.fault("a character that no file can hold")
 
     def fault(self, message: str) -> UsageError:
         return UsageError(f"-S {self.text!r}: {message}", EXAMPLE)
@@ -79,12 +85,14 @@ class _Reader:
         if match is None:
             if re.match(r"[^=]*[\[\]][^=]*=", self.text[self.i :]):
                 raise self.fault("a list's item is written with a dot, as in layers.0=64")
+            if self.text[self.i :].lstrip()[:1] == "~":
+                raise self.fault("deleting with '~' is not run yet")
             missing = (
                 "no '=' in it" if whole is not None and "=" not in whole else "no key before '='"
             )
             raise self.fault(missing)
         self.i = match.end()
-        file, colon, key = match[1].rpartition(":")
+        file, colon, key = _split(match[1])
         if key[:1] in "+~":
             raise self.fault("adding and deleting with '+', '++' and '~' are not run yet")
         parts = tuple(key.split("."))
@@ -110,13 +118,15 @@ class _Reader:
 
     def element(self, stop: str) -> Any:
         self.skip_spaces()
+        if self.depth > MAX_DEPTH:
+            raise self.fault(f"nested more than {MAX_DEPTH} levels deep")
         char = self.peek()
         if char in ("'", '"') and char:
             value: Any = self.quoted()
-        elif char == "[":
-            value = self.sequence()
-        elif char == "{":
-            value = self.mapping()
+        elif char in ("[", "{") and char:
+            self.depth += 1
+            value = self.sequence() if char == "[" else self.mapping()
+            self.depth -= 1
         else:
             return self.bare(stop)
         self.skip_spaces()
@@ -144,6 +154,9 @@ class _Reader:
         while True:
             self.skip_spaces()
             key = self.quoted() if self.peek() in ("'", '"') else self.bare(":,}")
+            self.skip_spaces()
+            if key in items:
+                raise self.fault(f"the key {key!r} is there twice")
             if self.peek() != ":":
                 raise self.fault(f"expected ':' at {self.rest()}")
             self.i += 1
@@ -180,21 +193,29 @@ class _Reader:
 
     def bare(self, stop: str) -> Any:
         """Unquoted text up to one of *stop*: a number, a word, or text with inner spaces kept."""
-        out, escaped = "", False
+        out, spaces, escaped = "", "", False
         while (char := self.peek()) and char not in stop:
             following = self.text[self.i + 1 : self.i + 2]
             if char == "\\" and following and following in _SPECIAL:
-                out, escaped, self.i = out + following, True, self.i + 2
+                out, spaces, escaped, self.i = out + spaces + following, "", True, self.i + 2
+            elif char in " \t":
+                spaces, self.i = spaces + char, self.i + 1
             elif char in "[]{}()":
                 raise self.fault(
                     f"a value with {char!r} in it needs quotes of its own: 'k=\"a(b)\"'"
                 )
             else:
-                out, self.i = out + char, self.i + 1
-        text = out if escaped else out.strip(" \t")
+                out, spaces, self.i = out + spaces + char, "", self.i + 1
+        text = out
         if not text:
             raise self.fault(f"a value is missing at {self.rest()}")
         return text if escaped else word(text)
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """`file:key` at the first colon, as DVC does."""
+    file, colon, key = name.partition(":")
+    return (file, colon, key) if colon else ("", "", name)
 
 
 def word(text: str) -> Any:
@@ -204,6 +225,8 @@ def word(text: str) -> Any:
         return lower == "true"
     if lower == "null":
         return None
+    if len(text) > MAX_DIGITS:
+        return text
     if _INT.match(text):
         return int(text)
     if _FLOAT.match(text):

@@ -27,10 +27,27 @@ def parse(data: bytes, file: str) -> dict[Any, Any]:
 
 def _json(text: str, file: str) -> Any:
     try:
-        return json.loads(text) if text.strip() else None
+        value = json.loads(text) if text.strip() else None
+        if _depth(value) > yaml12.MAX_DEPTH:
+            raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep")
+        return value
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise BadInput(f"{file}:{line}", f"not valid JSON: {error}") from None
+
+
+def _depth(value: Any) -> int:
+    """Levels of mappings and lists, counted without recursion."""
+    depth, level = 0, [value]
+    while level := [i for v in level if isinstance(v, list | dict) for i in _inner(v)]:
+        depth += 1
+        if depth > yaml12.MAX_DEPTH:
+            break
+    return depth
+
+
+def _inner(value: list[Any] | dict[Any, Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _kind(value: Any) -> str:

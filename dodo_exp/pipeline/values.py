@@ -35,11 +35,18 @@ def child(value: Any, part: str) -> Any:
         from dodo_exp.pipeline import yaml12
 
         typed = yaml12.scalar(part)
-        if not isinstance(typed, str) and typed in value:
-            return value[typed]
-    elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        if not isinstance(typed, str) and part:
+            for key in value:
+                if type(key) is type(typed) and key == typed:
+                    return value[key]
+    elif isinstance(value, list) and is_index(part) and int(part) < len(value):
         return value[int(part)]
     raise KeyError(part)
+
+
+def is_index(part: str) -> bool:
+    """Whether a key's part can be the index of a list's item."""
+    return part.isascii() and part.isdecimal() and len(part) < 10
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

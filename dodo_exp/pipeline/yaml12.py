@@ -58,10 +58,14 @@ def scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if text[0] in "-+.0123456789":
-        if _INT.match(text) and (digits := text.replace("_", "")).strip("+-"):
-            return _integer(digits)
-        if _FLOAT.match(text):
-            return _float(text)
+        try:
+            if _INT.match(text):
+                return _integer(text.replace("_", ""))
+            if _FLOAT.match(text):
+                return _float(text)
+        except ValueError:
+            # `0x_`, `._`, or more digits than Python converts: nobody's number.
+            return text
     return text
 
 
@@ -87,7 +91,9 @@ def decode(data: bytes, file: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        # The decoder counts from behind a byte order mark.
+        offset = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+        line = data.count(b"\n", 0, error.start + offset) + 1
         raise BadInput(Location(file, line), "not UTF-8 text") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -110,7 +116,10 @@ def compose(text: str, file: str) -> Node | None:
         line = mark.line + 1 if mark else 1
         raise BadInput(Location(file, line), f"not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise BadInput(file, f"not valid YAML: {error}") from None
+        position = getattr(error, "position", None)
+        place = Location(file, text.count("\n", 0, position) + 1) if position else file
+        words = " ".join(str(error).split())
+        raise BadInput(place, f"not valid YAML: {words}") from None
     if node is not None and "*" in text and "&" in text:
         _expanded(node, file, {})
     return node
@@ -182,23 +191,26 @@ def line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def pairs(node: MappingNode, file: str) -> list[tuple[Any, Node, Node]]:
+def pairs(node: MappingNode, file: str, depth: int = 0) -> list[tuple[Any, Node, Node]]:
     """A mapping's keys as values, with the nodes of key and value; `<<` is merged in.
 
     Raises:
         BadInput: a duplicate key, naming both lines, or a key that is a list or mapping.
     """
+    if depth > MAX_DEPTH:
+        raise _beyond(file, node, f"merged through more than {MAX_DEPTH} levels")
     own: dict[Any, tuple[Node, Node]] = {}
     merged: dict[Any, tuple[Node, Node]] = {}
     for key_node, value_node in node.value:
         if key_node.tag == PLAIN and key_node.value == "<<":
             for source in _merge_sources(value_node, file):
-                for key, inner_key, inner_value in pairs(source, file):
-                    merged.setdefault(_typed(key), (inner_key, inner_value))
+                for key, inner_key, inner_value in pairs(source, file, depth + 1):
+                    merged.setdefault(key, (inner_key, inner_value))
             continue
         if not isinstance(key_node, ScalarNode):
             raise BadInput(Location(file, line(key_node)), "a key must be a word or a number")
-        key = _typed(construct(key_node, file))
+        # 1, 1.0 and true are one key to Python's dict, so they cannot stand beside each other.
+        key = construct(key_node, file)
         if key in own:
             first = line(own[key][0])
             raise BadInput(
@@ -206,12 +218,7 @@ def pairs(node: MappingNode, file: str) -> list[tuple[Any, Node, Node]]:
                 f"duplicate key {key_node.value!r}, first on line {first}",
             )
         own[key] = (key_node, value_node)
-    return [(key[1], *nodes) for key, nodes in {**merged, **own}.items()]
-
-
-def _typed(key: Any) -> tuple[str, Any]:
-    """Keys 1, 1.0 and true are three keys, though Python's dict takes them for one."""
-    return type(key).__name__, key
+    return [(key, *nodes) for key, nodes in {**merged, **own}.items()]
 
 
 def _merge_sources(node: Node, file: str) -> list[MappingNode]:

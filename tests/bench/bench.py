@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DODO = [sys.executable, "-m", "dodo_exp"]
 CLICK = [sys.executable, "-c", "import click"]
@@ -63,7 +63,7 @@ def timed(command: list[str], folder: Path) -> Time:
 
 def pair(
     name: str, ours: list[str], theirs: list[str], folder: Path, runs: int, *, fresh: bool
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Time two commands in turn; with *fresh*, from before the first run each time."""
     times: list[tuple[Time, Time]] = []
     for number in range(runs + 1):
@@ -75,7 +75,7 @@ def pair(
         other = timed(theirs, folder)
         if number:
             times.append((mine, other))
-    row: dict[str, object] = {"what": name, "n": runs}
+    row: dict[str, Any] = {"what": name, "n": runs}
     for i, field in enumerate(Time._fields):
         row[f"ours_{field}"] = statistics.median(a[i] for a, _ in times)
         row[f"theirs_{field}"] = statistics.median(b[i] for _, b in times)
@@ -122,7 +122,7 @@ def main() -> None:
     for row in rows:
         print(
             "| {what} | {ours_cpu:.3f} | {theirs_cpu:.3f} | {ratio_cpu:.2f} | {ours_wall:.3f}"
-            " | {theirs_wall:.3f} | {ratio_wall:.2f} | {n} |".format(**row)
+            " | {theirs_wall:.3f} | {ratio_wall:.2f} | {n} |".format_map(row)
         )
 
 

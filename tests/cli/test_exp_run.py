@@ -112,6 +112,20 @@ def test_a_taken_name_is_refused_before_anything_runs(project: Space) -> None:
     assert project.exp("-n", "mine", "-S", "train.lr=3", "--replace").json["new"] is True
 
 
+def test_force_replaces_the_experiment_of_that_name_and_says_so(project: Space) -> None:
+    project.exp("-n", "mine")
+    ran = project.exp("-n", "mine", "-f")
+    assert "warning: experiment 'mine' will be replaced" in ran.err
+    assert set(ran.stages.values()) == {"ran"}
+
+
+def test_metrics_that_cannot_be_read_are_told(project: Space) -> None:
+    project.write("dvc.yaml", project.read("dvc.yaml").replace('echo "{', 'echo "{{'))
+    said = "warning: metrics.json:1: not valid JSON"
+    assert said in project.exp("-n", "one").err
+    assert said in project.dodo("exp", "show").err
+
+
 @pytest.mark.parametrize("name", ["a/b", "../x", "HEAD", "x.lock", "a" * 300, "-", "", "a b"])
 def test_a_name_that_is_no_file_name_is_refused(project: Space, name: str) -> None:
     ran = project.dodo("exp", "run", "-n", name, code=2)
@@ -167,6 +181,9 @@ def test_an_experiment_of_a_part_says_what_it_left_out(project: Space) -> None:
     ran = project.exp("-S", "train.lr=0.7", "train")
     assert "warning: left out of date: evaluate" in ran.err
     assert ran.stages == {"prepare": "unchanged", "train": "ran"}
+    shown = project.dodo("exp", "show", "--csv").out.splitlines()
+    assert shown[0].startswith("Experiment,Created,State,")
+    assert ",partial," in shown[1 + 1]
 
 
 def test_the_command_sees_the_names_dvc_gives(space: Space) -> None:
@@ -190,6 +207,12 @@ def test_interactive_asks_before_each_stage_that_would_run(project: Space) -> No
     assert "Going to reproduce stage: 'train'... continue? [y/n] " in ran.err
     assert "evaluate'... continue" not in ran.err
     assert project.runs == ["prepare"]
+
+
+def test_declining_everything_keeps_no_experiment(project: Space) -> None:
+    ran = project.dodo("exp", "run", "-i", stdin="n\n", code=1)
+    assert ran.out == "Nothing has run.\n"
+    assert list(project.store.experiments.names()) == []
 
 
 def test_interactive_without_anybody_to_ask_is_refused(project: Space) -> None:

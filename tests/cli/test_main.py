@@ -185,6 +185,36 @@ def test_in_a_read_only_folder_reading_works_and_running_says_why_not(read_only:
     assert "read-only" in ran.err.lower() or "permission" in ran.err.lower()
 
 
+def test_a_closed_stream_is_no_reason_to_fail(project: Space) -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-", "</dev/null >&- 2>&1"):
+        done = subprocess.run(
+            f"{sys.executable} -m dodo_exp repro -f {closed}",
+            shell=True,
+            cwd=project.root,
+            env=project.env,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(project: Space) -> None:
+    subprocess.run(
+        f"{sys.executable} -m dodo_exp repro 2>&1 | head -1",
+        shell=True,
+        cwd=project.root,
+        env=project.env,
+        check=True,
+    )
+    assert project.runs == ["prepare", "train", "evaluate"]
+    assert project.dodo("status").out == "Data and pipelines are up to date.\n"
+
+
+def test_bare_groups_explain_themselves(space: Space) -> None:
+    for words in ([], ["exp"], ["stage"]):
+        assert space.dodo(*words).out.startswith("Usage: dodo")
+
+
 def test_a_full_project_path_with_spaces_and_other_scripts_works(tmp_path: Path) -> None:
     folder = tmp_path / "my proj 数据 😀"
     folder.mkdir()

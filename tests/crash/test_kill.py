@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -167,6 +168,27 @@ def test_a_param_that_was_edited_after_the_kill_stays(project: Space) -> None:
     project.write("params.yaml", "train: {lr: 5}\n")
     project.dodo("status")
     assert project.read("params.yaml") == "train: {lr: 5}\n"
+
+
+def test_a_kill_while_a_folder_is_brought_back_leaves_nothing_beside_it(space: Space) -> None:
+    space.write(
+        "dvc.yaml",
+        "stages: {many: {cmd: 'mkdir out; for i in $(seq 2000); do echo $i > out/$i; done',"
+        " deps: [in], outs: [out]}}\n",
+    )
+    space.write("in", "x")
+    space.repro()
+    for _ in range(6):
+        shutil.rmtree(space.root / "out", ignore_errors=True)
+        process = space.start("repro")
+        time.sleep(random.uniform(0.1, 0.5))
+        kill_tree(process)
+        assert {path.name for path in space.root.iterdir()} <= {
+            ".dodo", "dodo.lock", "dvc.yaml", "in", "out",
+        }  # fmt: skip
+    space.repro()
+    assert len(list((space.root / "out").iterdir())) == 2000
+    assert os.listdir(space.root / ".dodo" / "tmp") == []
 
 
 def test_killed_runs_leave_no_temporary_files(space: Space) -> None:

@@ -67,6 +67,18 @@ def test_a_second_run_waits_says_for_whom_and_both_are_right(project: Space) -> 
     assert "lr: 0.4  # rate" in project.read("params.yaml")
 
 
+def test_no_wait_ends_with_4_instead(project: Space) -> None:
+    slow = project.read("dvc.yaml").replace(
+        "cat data.txt p", "touch ../up; sleep 2; cat data.txt p"
+    )
+    project.write("dvc.yaml", slow)
+    first = project.start("repro")
+    wait_for((project.base / "up").exists)
+    ran = project.dodo("exp", "run", "--no-wait", code=4)
+    assert f"the workspace is held by pid {first.pid}, `dodo repro`" in ran.err
+    assert first.communicate(timeout=60)[0] == "3 ran\n"
+
+
 def test_reading_does_not_wait_for_a_run(project: Space) -> None:
     slow = project.read("dvc.yaml").replace(
         "cat data.txt p", "touch ../up; sleep 3; cat data.txt p"

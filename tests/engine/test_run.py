@@ -48,7 +48,9 @@ def test_force_downstream_runs_what_follows_a_stage_that_ran(project: Space) -> 
     command = project.read("dvc.yaml").replace("cat raw.txt > data.txt", "cat raw.txt >data.txt")
     project.write("dvc.yaml", command)
     project.forget_runs()
-    project.repro("--force-downstream", "--no-run-cache")
+    dry = project.dodo("repro", "--dry", "--force-downstream").out
+    assert "train     run        --force-downstream after prepare" in dry
+    project.repro("--force-downstream")
     assert project.runs == ["prepare", "train", "evaluate"]
 
 
@@ -148,7 +150,7 @@ def test_a_hand_edited_output_is_restored_and_what_was_there_is_kept(project: Sp
     project.write("model.txt", "mine again\n")
     project.repro()
     kept = (project.root / ".dodo/replaced/train").rglob("model.txt")
-    assert sorted(path.read_text() for path in kept) == ["mine again\n", "mine\n"]
+    assert sorted(path.read_text() for path in kept) == ["mine\n", "mine again\n"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +375,39 @@ def test_targets_and_how_far_they_reach(
     assert set(space.dodo("repro", "--json", *args, cwd=cwd).stages) == ran
 
 
+def test_a_project_inside_a_project_is_left_alone(space: Space) -> None:
+    monorepo(space)
+    space.dodo("init", cwd="b")
+    assert set(space.dodo("repro", "--json", "-P").stages) == {"a/dvc.yaml:make"}
+
+
+@pytest.mark.parametrize(
+    "args, says",
+    [
+        ([""], "error: a target is empty"),
+        (["a"], "hint: 'a' is a folder: -R a"),
+        (["a/out.txt"], "hint: 'a/out.txt' is made by stage 'a/dvc.yaml:make'"),
+        (["mak*"], "hint: patterns of names need --glob"),
+        (["make"], "hint: did you mean 'a/dvc.yaml:make'?"),
+        (["nodir/dvc.yaml"], "error: there is no nodir/dvc.yaml"),
+        (["-s", "-p", "make"], "error: --single-item and --pipeline contradict each other"),
+        (["-R", "a/dvc.yaml"], "error: -R takes folders, and 'a/dvc.yaml' is none"),
+        ([], "hint: name one: a/dvc.yaml, b/dvc.yaml"),
+    ],
+)
+def test_a_target_that_means_nothing_is_met_with_what_may_be_meant(
+    space: Space, args: list[str], says: str
+) -> None:
+    monorepo(space)
+    assert says in space.dodo("repro", *args, code=2).err
+
+
+def test_a_target_may_be_said_as_it_is_shown_or_in_full(space: Space) -> None:
+    monorepo(space)
+    for target in ("a/dvc.yaml:make", f"{space.root}/a/dvc.yaml:make"):
+        assert set(space.dodo("repro", "--json", target, cwd="b").stages) == {"a/dvc.yaml:make"}
+
+
 def test_single_item_does_not_run_what_it_needs(space: Space) -> None:
     monorepo(space)
     ran = space.dodo("repro", "-s", "use", cwd="b", code=2)
@@ -397,6 +432,37 @@ def test_a_frozen_stage_is_never_run_and_its_missing_output_is_restored(project:
     project.remove("model.txt")
     assert project.repro("train").stages == {"train": "restored"}
     assert project.runs == []
+
+
+def test_what_reads_an_edited_output_of_a_frozen_stage_is_out_of_date(project: Space) -> None:
+    project.repro()
+    text = project.read("dvc.yaml").replace("deps: [raw.txt]", "deps: [raw.txt]\n    frozen: true")
+    project.write("dvc.yaml", text)
+    project.write("data.txt", "by hand\n")
+    assert project.dodo("why", "train").out == "train:\n  data.txt changed\n"
+    ran = project.repro()
+    assert ran.stages == {"prepare": "unchanged", "train": "ran", "evaluate": "ran"}
+    assert "stage 'prepare' is frozen: its dependencies are not looked at" in ran.err
+    assert project.read("data.txt") == "by hand\n"
+
+
+def test_a_frozen_stage_without_its_output_is_told_before_anything_runs(project: Space) -> None:
+    text = project.read("dvc.yaml").replace("deps: [raw.txt]", "deps: [raw.txt]\n    frozen: true")
+    project.write("dvc.yaml", text)
+    ran = project.repro(code=2)
+    assert "stage 'prepare' is frozen, its output 'data.txt' is missing" in ran.err
+
+
+def test_names_that_are_not_utf_8_come_back_byte_for_byte(space: Space) -> None:
+    one_stage(
+        space, cmd="mkdir out; touch \"out/$(printf 'a\\377b')\"; touch 'out/x\ny'", outs=["out"]
+    )
+    space.repro()
+    before = sorted(os.listdir(os.fsencode(space.root / "out")))
+    shutil.rmtree(space.root / "out")
+    assert space.repro().stages == {"copy": "restored"}
+    assert sorted(os.listdir(os.fsencode(space.root / "out"))) == before == [b"a\xffb", b"x\ny"]
+    space.dodo("status")
 
 
 def test_a_stage_without_inputs_and_outputs_runs_every_time(space: Space) -> None:

@@ -226,3 +226,15 @@ def test_what_two_records_share_is_told_once(filled: Filled) -> None:
     kit.store.runs.put(oid_of("other"), 1.0, [filled.folder])
     kit.object_path(filled.file).unlink()
     assert filled.found() == [kit.object_path(filled.file)]
+
+
+def test_a_record_that_two_refs_miss_is_told_once(filled: Filled) -> None:
+    for name in ("one", "two"):
+        filled.kit.store.experiments.set(name, oid_of("no record"))
+    assert filled.found() == [Path(filled.kit.store.records.path(oid_of("no record")))]
+
+
+def test_a_size_that_is_not_the_recorded_one_is_found(filled: Filled) -> None:
+    odd = filled.kit.put(b"sound")._replace(size=6)
+    filled.kit.store.runs.put(oid_of("other"), 1.0, [odd])
+    assert filled.found() == [filled.kit.object_path(odd)]

@@ -14,7 +14,7 @@ from dodo_store.errors import Changing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid, of_bytes, of_file
 from dodo_store.stamps import mark
-from dodo_store.tree import EMPTY, link_digest
+from dodo_store.tree import EMPTY, digest, link_digest
 from tests.store.kit import LATER, Kit, look, oid_of
 
 
@@ -188,6 +188,12 @@ def test_a_link_back_into_the_folder_being_walked_ends(kit: Kit, folder: Path, t
     assert kit.seen("d") != seen
 
 
+def test_a_link_back_into_the_folder_being_walked_is_taken_as_it_is(kit: Kit, folder: Path) -> None:
+    (folder / "s" / "back").symlink_to("..")
+    inner = digest([(b"g", of_bytes(b"g")), (b"back", link_digest(".."))])
+    assert kit.seen("d").digest == digest([(b"f", of_bytes(b"f")), (b"s", inner)])
+
+
 def test_two_folders_that_link_to_each_other_end(kit: Kit) -> None:
     for one, two in (("a", "b"), ("b", "a")):
         (kit.root / "d" / one).mkdir(parents=True)
@@ -285,9 +291,9 @@ def test_a_file_that_is_racy_is_read_again(
     assert read == [str(folder / "f")] * 2
 
 
-@pytest.mark.parametrize("times, digest", [(2, b"f++"), (99, None)])
+@pytest.mark.parametrize("times, data", [(2, b"f++"), (99, None)])
 def test_a_file_that_is_being_written_to_is_waited_for_three_times(
-    kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch, times: int, digest: bytes | None
+    kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch, times: int, data: bytes | None
 ) -> None:
     read = list[str]()
 
@@ -299,8 +305,8 @@ def test_a_file_that_is_being_written_to_is_waited_for_three_times(
         return oid
 
     monkeypatch.setattr(content, "of_file", of_file_late)
-    if digest is not None:
-        assert kit.seen("d/f").digest == of_bytes(digest)
+    if data is not None:
+        assert kit.seen("d/f").digest == of_bytes(data)
     else:
         with pytest.raises(Changing):
             kit.seen("d/f")

@@ -180,7 +180,9 @@ def test_without_an_ignore_file_only_the_known_is_passed_over(tmp_path: Path) ->
     assert [path for path in asked if ignored(tmp_path, path)] == []
 
 
-@pytest.mark.parametrize("path", [".dodo/", ".dodo-tmp-1-2", "a/.dodo-tmp-1-2", "a/.dodo-tmp-9-9/"])
+@pytest.mark.parametrize(
+    "path", [".dodo/", "a/.dodo/", ".dodo-tmp-1-2", "a/.dodo-tmp-1-2", "a/.dodo-tmp-9-9/"]
+)
 @pytest.mark.parametrize("defaults", [True, False])
 def test_the_stores_own_things_cannot_be_taken_back(
     tmp_path: Path, path: str, defaults: bool
@@ -190,8 +192,9 @@ def test_the_stores_own_things_cannot_be_taken_back(
     assert ignore.skips(path.rstrip("/"), path.endswith("/"))
 
 
-def test_a_store_further_down_is_not_ours(tmp_path: Path) -> None:
-    assert [path for path in ("d/.dodo/", ".dodo", "dodo/") if ignored(tmp_path, path)] == []
+def test_what_is_only_named_like_ours_is_not_ours(tmp_path: Path) -> None:
+    asked = [".dodo", "dodo/", ".dodo-tmp", ".dodo2/", "x.dodo/", "x.dodo-tmp-1"]
+    assert [path for path in asked if ignored(tmp_path, path)] == []
 
 
 DEFAULTS = [".git", ".hg", ".svn", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache"]

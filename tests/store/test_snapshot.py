@@ -150,7 +150,7 @@ def test_a_link_is_taken_as_a_link_and_not_as_what_it_leads_to(kit: Kit) -> None
     assert (node.kind, kit.store.objects.read(node.oid)) == (LINK, b"s")
 
 
-@pytest.mark.parametrize("target", ["f", "../f", "nowhere", "../d/f", "l", "..f", "..."])
+@pytest.mark.parametrize("target", ["f", "../f", "nowhere", "../d/f", "l", "../..f", "..."])
 def test_strict_keeps_a_link_that_stays_inside(kit: Kit, target: str) -> None:
     (kit.root / "d").mkdir()
     (kit.root / "d" / "l").symlink_to(target)
