@@ -54,6 +54,6 @@ class Memo:
         try:
             data = record.encode(record.CACHE, [VERSION, self._table])
             durable.replace(self._path, data, sync=False)
-        except (OSError, OverflowError, ValueError, TypeError):
+        except (OSError, StoreError, OverflowError, ValueError, TypeError):
             return
         self._dirty = False

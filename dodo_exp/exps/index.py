@@ -113,5 +113,5 @@ def _write(store: Store, stamp: Mark, kept: dict[str, Any]) -> None:
     try:
         data = record.encode(record.CACHE, [VERSION, stamp, kept])
         durable.replace(_path(store), data, sync=False)
-    except (OSError, OverflowError, ValueError):
+    except (OSError, StoreError, OverflowError, ValueError):
         return

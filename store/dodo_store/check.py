@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dodo_store import record
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid, of_file
+from dodo_store.oid import of_file
 from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
 
@@ -40,51 +40,73 @@ NodesOf = Callable[[int, Any], Iterable[Node]]
 def check(store: Store, nodes_of: NodesOf) -> Report:
     """Read every byte of the store and report all that does not hold."""
     problems: list[Problem] = []
-    seen: set[Oid] = set()
+    seen: dict[Node, int] = {}
     experiments = runs = 0
     for name in sorted(store.experiments.names()):
         experiments += 1
         try:
             oid = store.experiments.get(name)
-            if oid is not None:
-                value = store.get_record(record.EXPERIMENT, oid)
-                for node in nodes_of(record.EXPERIMENT, value):
-                    _walk(store, node, seen, problems)
+            value = None if oid is None else store.get_record(record.EXPERIMENT, oid)
+            _nodes(
+                store,
+                nodes_of,
+                record.EXPERIMENT,
+                value,
+                store.experiments.path(name),
+                seen,
+                problems,
+            )
         except StoreError as error:
             problems.append(Problem(error.path, str(error)))
-    for path, value in _runs(store, problems):
+    for path, value in store.runs.all():
         runs += 1
-        for node in nodes_of(record.RUN, value):
-            if node.oid not in seen:
-                _walk(store, node, seen, problems)
-        del path
+        if isinstance(value, StoreError):
+            problems.append(Problem(path, str(value)))
+        else:
+            _nodes(store, nodes_of, record.RUN, value, path, seen, problems)
     objects, size = _hash_all(store, problems)
     return Report(tuple(dict.fromkeys(problems)), experiments, runs, objects, size)
 
 
-def _runs(store: Store, problems: list[Problem]) -> Iterable[tuple[str, Any]]:
+def _nodes(
+    store: Store,
+    nodes_of: NodesOf,
+    kind: int,
+    value: Any,
+    path: str,
+    seen: dict[Node, int],
+    problems: list[Problem],
+) -> None:
+    """Check all that a record refers to."""
     try:
-        yield from store.runs.all()
-    except StoreError as error:
-        problems.append(Problem(error.path, str(error)))
-
-
-def _walk(store: Store, node: Node, seen: set[Oid], problems: list[Problem]) -> None:
-    """Everything below *node* must be there; what was walked once is not walked again."""
-    if node.oid in seen:
+        nodes = tuple(nodes_of(kind, value))
+    except Exception as error:
+        # Whatever a record's reader trips over, the record is at fault.
+        problems.append(Problem(path, f"not as it should be ({error!r})"))
         return
-    seen.add(node.oid)
+    for node in nodes:
+        _walk(store, node, seen, problems)
+
+
+def _walk(store: Store, node: Node, seen: dict[Node, int], problems: list[Problem]) -> int:
+    """Everything below *node* must be there; returns its size. What was walked is not again."""
+    if node in seen:
+        return seen[node]
+    seen[node] = node.size
     if node.kind != FOLDER:
         if not store.objects.has(node.oid, node.size):
             problems.append(Problem(store.objects.path(node.oid), "missing, or of another size"))
-        return
+        return node.size
     try:
         entries = store.tree(node.oid)
     except StoreError as error:
         problems.append(Problem(error.path, str(error)))
-        return
-    for _, inner in entries:
-        _walk(store, inner, seen, problems)
+        return node.size
+    total = sum(_walk(store, inner, seen, problems) for _, inner in entries)
+    if total != node.size:
+        text = f"a folder of {total} bytes, recorded as {node.size}"
+        problems.append(Problem(store.trees.path(node.oid), text))
+    return node.size
 
 
 def _hash_all(store: Store, problems: list[Problem]) -> tuple[int, int]:

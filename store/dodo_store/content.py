@@ -7,6 +7,7 @@ because that is what the store keeps.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import NamedTuple
@@ -44,31 +45,43 @@ class _Walk:
         if not stat.S_ISDIR(found.st_mode):
             raise NotStorable(path, "neither a file nor a folder")
         above |= {(found.st_dev, found.st_ino)}
-        members: list[tuple[bytes, Oid]] = []
+        members: list[tree.Member] = []
         with os.scandir(os.path.join(self.root, path)) as entries:
             for entry in entries:
                 inner = f"{path}/{entry.name}"
                 if self.ignore is not None:
-                    is_folder = entry.is_dir()
+                    is_folder = entry.is_dir(follow_symlinks=False)
                     if self.ignore.skips(inner, is_folder):
                         continue
                     self.is_same = self.is_same and not self.ignore.is_default(inner, is_folder)
-                members.append((os.fsencode(entry.name), self.member(inner, entry, above)))
+                members.append((os.fsencode(entry.name), *self.member(inner, entry, above)))
         return tree.digest(members)
 
-    def member(self, path: str, entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> Oid:
+    def member(
+        self, path: str, entry: os.DirEntry[str], above: frozenset[tuple[int, int]]
+    ) -> tuple[bytes, Oid]:
+        """The member's letter and digest; see `tree.Member`."""
         if entry.is_symlink():
             self.is_same = False
-            if not self.follow:
-                return self.link(path)
-            try:
-                found = entry.stat()
-            except OSError:
-                return self.link(path)
-            if (found.st_dev, found.st_ino) in above:
-                return self.link(path)
-            return self.any(path, found, above)
-        return self.any(path, entry.stat(follow_symlinks=False), above)
+            found = self.followed(entry, above)
+            if found is None:
+                return b"l", self.link(path)
+        else:
+            found = entry.stat(follow_symlinks=False)
+        letter = b"d" if stat.S_ISDIR(found.st_mode) else b"f"
+        return letter, self.any(path, found, above)
+
+    def followed(
+        self, entry: os.DirEntry[str], above: frozenset[tuple[int, int]]
+    ) -> os.stat_result | None:
+        """Where a link leads, if it is to be followed and leads anywhere but back up."""
+        if not self.follow:
+            return None
+        try:
+            found = entry.stat()
+        except OSError:
+            return None
+        return None if (found.st_dev, found.st_ino) in above else found
 
 
 def digest(root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follow: bool) -> Seen:
@@ -89,6 +102,10 @@ def digest(root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follo
             found = os.stat(full)
     except (FileNotFoundError, NotADirectoryError):
         return Seen(None, True)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotStorable(path, "a link that leads to itself") from None
+        raise
     return Seen(walk.any(path, found, frozenset()), walk.is_same)
 
 

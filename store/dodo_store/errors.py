@@ -5,6 +5,7 @@ StoreError
 ├── Missing        something that is referred to is not in the store
 ├── NewerFormat    the store was written by a newer version
 ├── Changing       a file kept changing while it was being read
+├── TooLarge       a record beyond its limit
 ├── NotStorable    a FIFO, socket, device or a link that leads outside
 └── Held           somebody else holds a lock
 """
@@ -34,6 +35,10 @@ class NewerFormat(StoreError):
 
 class Changing(StoreError):
     """`path` was written to while it was being read."""
+
+
+class TooLarge(StoreError):
+    """A record, a folder's list of names usually, is beyond what is ever written."""
 
 
 class NotStorable(StoreError):

@@ -10,6 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
+BOM = b"\xef\xbb\xbf"
+
 OURS = (".dodo/", ".dodo-tmp-*")
 """Never the user's own content; cannot be taken back."""
 
@@ -40,69 +42,104 @@ class Rule(NamedTuple):
 
 def parse(lines: list[str]) -> tuple[Rule, ...]:
     """Read the lines of one ignore file; the later a rule stands, the earlier in the result."""
-    rules = [rule for line in lines if (rule := _rule(line.rstrip("\r\n"))) is not None]
+    rules = [rule for line in lines if (rule := _rule(line.removesuffix("\r"))) is not None]
     return tuple(reversed(rules))
 
 
 def _rule(line: str) -> Rule | None:
-    line = re.sub(r"(?<!\\)[ \t]+$", "", line)
+    line = re.sub(r"(?<!\\) +$", "", line)
     if not line or line.startswith("#"):
         return None
     ignores = not line.startswith("!")
     if not ignores or line.startswith(("\\!", "\\#")):
         line = line[1:]
     only_folders = line.endswith("/")
-    line = line.rstrip("/")
-    if not line:
+    line = line.removesuffix("/")
+    if not line or line.startswith("//"):
         return None
     anchored = "/" in line
     try:
-        pattern = re.compile(
-            ("" if anchored else "(?:.*/)?") + _translate(line.lstrip("/")) + r"\Z"
-        )
-    except re.error:
+        text = _translate(line.removeprefix("/"))
+        pattern = re.compile(("" if anchored else "(?:.*/)?") + text + r"\Z", re.DOTALL)
+    except (ValueError, re.error):
         return None
     return Rule(pattern, ignores, only_folders)
 
 
 def _translate(glob: str) -> str:
-    """A gitignore pattern as a regular expression over a relative path."""
+    """A gitignore pattern as a regular expression over a relative path.
+
+    Raises:
+        ValueError: a pattern that matches nothing: a bracket not closed, a backslash at the end.
+    """
     out, i = "", 0
     while i < len(glob):
         char = glob[i]
-        if glob.startswith("**/", i) and (i == 0 or glob[i - 1] == "/"):
-            out, i = out + "(?:.*/)?", i + 3
-        elif glob.startswith("/**", i) and i + 3 == len(glob):
-            out, i = out + "/.+", i + 3
-        elif char == "*":
-            out += "[^/]*"
-            while i < len(glob) and glob[i] == "*":
-                i += 1
+        stars = len(glob) - i - len(glob[i:].lstrip("*"))
+        after = glob[i + stars : i + stars + 1]
+        if stars >= 2 and after == "/" and (i == 0 or glob[i - 1] == "/"):
+            out, i = out + "(?:.*/)?", i + stars + 1
+        elif stars >= 2 and after == "" and i > 0 and glob[i - 1] == "/":
+            out, i = out + ".+", i + stars
+        elif stars:
+            out, i = out + "[^/]*", i + stars
         elif char == "?":
             out, i = out + "[^/]", i + 1
-        elif char == "[" and (end := _class_end(glob, i)):
-            body = glob[i + 1 : end]
-            negated = body[0] in "!^"
-            body = body[1:] if negated else body
-            body = re.sub(r"\\(.)|([\[&~|])", lambda m: "\\" + (m[1] or m[2]), body)
-            out, i = out + f"(?!/)[{'^' if negated else ''}{body}]", end + 1
-        elif char == "\\" and i + 1 < len(glob):
+        elif char == "[":
+            text, i = _bracket(glob, i)
+            out += text
+        elif char == "\\":
+            if i + 1 == len(glob):
+                raise ValueError(glob)
             out, i = out + re.escape(glob[i + 1]), i + 2
         else:
             out, i = out + re.escape(char), i + 1
     return out
 
 
-def _class_end(glob: str, start: int) -> int:
-    """Where the bracket expression that opens at *start* closes; 0 where it does not."""
+_NAMED = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "blank": " \\t",
+    "digit": "0-9",
+    "lower": "a-z",
+    "punct": re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"),
+    "space": r"\s",
+    "upper": "A-Z",
+    "xdigit": "0-9a-fA-F",
+}
+
+
+def _bracket(glob: str, start: int) -> tuple[str, int]:
+    """The bracket expression at *start* as a regular expression, and where it ends."""
     i = start + 1
-    if glob[i : i + 1] in ("!", "^"):
-        i += 1
-    if glob[i : i + 1] == "]":
-        i += 1
-    while i < len(glob) and glob[i] != "]":
-        i += 2 if glob[i] == "\\" else 1
-    return i if i < len(glob) else 0
+    negated = glob[i : i + 1] in ("!", "^") and i < len(glob)
+    i += negated
+    first, body = i, ""
+    while i < len(glob) and (glob[i] != "]" or i == first):
+        named = re.compile(r"\[:(\w+):\]").match(glob, i)
+        if named:
+            body, i = body + _NAMED[named[1]] if named[1] in _NAMED else body, named.end()
+            continue
+        low, i = _one(glob, i)
+        if glob[i : i + 1] == "-" and glob[i + 1 : i + 2] not in ("]", ""):
+            high, i = _one(glob, i + 1)
+            # A range the wrong way round holds nothing.
+            body += f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
+        else:
+            body += re.escape(low)
+    if i >= len(glob):
+        raise ValueError(glob)
+    if not body:
+        return ("[^/]" if negated else "(?!)"), i + 1
+    return f"(?!/)[{'^' if negated else ''}{body}]", i + 1
+
+
+def _one(glob: str, i: int) -> tuple[str, int]:
+    """One character of a bracket expression, a backslash before it taken off."""
+    if glob[i] == "\\" and i + 1 < len(glob):
+        return glob[i + 1], i + 2
+    return glob[i], i + 1
 
 
 _OURS = parse(list(OURS))
@@ -155,8 +192,8 @@ class Ignore:
         for name in self._names:
             try:
                 path = os.path.join(self._root, folder, name)
-                with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                    lines += file.read(1 << 20).splitlines()
+                with open(path, "rb") as file:
+                    lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
             except OSError:
                 continue
         return parse(lines)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from dodo_store import durable, record
-from dodo_store.errors import Damaged
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.errors import Damaged, NewerFormat, StoreError
+from dodo_store.oid import Oid, of_bytes, parse
 
 
 class Ledger:
@@ -26,7 +26,7 @@ class Ledger:
 
         Everything that it names must be durable already.
         """
-        data = record.encode(record.RUN, [key, at, value])
+        data = record.encode(record.RUN, [key, float(at), value])
         name = key.hex()
         folder = os.path.join(self.folder, name[:2])
         if not os.path.isdir(folder):
@@ -46,25 +46,43 @@ class Ledger:
         for file in files:
             if file.startswith(name[2:]):
                 try:
-                    found.append(self._read(os.path.join(folder, file), key)[1:])
-                except Damaged:
+                    found.append(self._read(os.path.join(folder, file)))
+                except (Damaged, NewerFormat):
                     continue
         return [value for _, value in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
-    def _read(self, path: str, key: Oid) -> tuple[Oid, float, Any]:
-        named, at, value = record.read(record.RUN, path)
-        if named != key:
-            raise Damaged(path, "kept under another key")
-        return Oid(named), at, value
+    def _read(self, path: str) -> tuple[float, Any]:
+        """When and what, of a file whose name says truly what is in it."""
+        ab, name = path.rsplit("/", 2)[1:]
+        rest, _, own = name.partition(".")
+        try:
+            key, record_oid = parse(ab + rest), parse(own)
+        except ValueError:
+            raise Damaged(path, "not the name of a run's record") from None
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
+        value = record.decode(record.RUN, data, path)
+        if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[1], float):
+            raise Damaged(path, "not a run's record")
+        if value[0] != key or of_bytes(data) != record_oid:
+            raise Damaged(path, "kept under another name")
+        return value[1], value[2]
 
     def all(self) -> Iterator[tuple[str, Any]]:
-        """Path and value of every record, for checking; raises Damaged at a damaged one."""
-        if not os.path.isdir(self.folder):
-            return
-        for ab in sorted(os.listdir(self.folder)):
-            for file in sorted(os.listdir(os.path.join(self.folder, ab))):
-                path = os.path.join(self.folder, ab, file)
+        """Path and value of every record, for checking; a damaged one's value is its error."""
+        for ab in _listing(self.folder):
+            for file in _listing(os.path.join(self.folder, ab)):
                 if file.startswith(durable.TEMPORARY):
                     continue
-                key, _, _ = file.partition(".")
-                yield path, self._read(path, Oid(bytes.fromhex(ab + key)))[2]
+                path = os.path.join(self.folder, ab, file)
+                try:
+                    yield path, self._read(path)[1]
+                except StoreError as error:
+                    yield path, error
+
+
+def _listing(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -56,7 +56,10 @@ def hold(
         except Timeout:
             raise Held(path, owner(path)) from None
     try:
-        with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:
+        with (
+            contextlib.suppress(OSError),
+            open(path, "w", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             file.write(who + "\n")
         yield
     finally:

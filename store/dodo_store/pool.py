@@ -7,12 +7,13 @@ folder made durable. So a name in a pool is a promise that its bytes are there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
 from dodo_store import durable
 from dodo_store.errors import Changing, Damaged, Missing
-from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
+from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes, parse
 from dodo_store.stamps import mark
 
 FICLONE = 0x40049409
@@ -67,6 +68,10 @@ class Pool:
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise Missing(path, "not in the store") from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise Damaged(path, "a link, not an object") from None
         try:
             if os.fstat(source).st_size != size:
                 raise Damaged(path, "its size is not the recorded one")
@@ -93,7 +98,7 @@ class Pool:
         for ab in _listing(self.folder):
             for rest in _listing(os.path.join(self.folder, ab)):
                 with contextlib.suppress(ValueError):
-                    found.append(Oid(bytes.fromhex(ab + rest)))
+                    found.append(parse(ab + rest))
         return found
 
 

@@ -12,14 +12,17 @@ from typing import Any, NoReturn
 
 import msgpack
 
-from dodo_store.errors import Damaged, NewerFormat
+from dodo_store.errors import Damaged, NewerFormat, TooLarge
 from dodo_store.oid import of_bytes
 
 MAGIC = b"DODO"
 FORMAT = 1
 HEAD = struct.Struct(">4sBBI")
 LIMIT = 64 << 20
-"""No record is larger than this many bytes; a larger one is not read."""
+"""No record is larger than this many bytes; a larger one is neither written nor read."""
+
+CACHE_LIMIT = 1 << 30
+"""The same for caches, which nobody else has written."""
 
 TREE = 1
 RUN = 2
@@ -48,10 +51,21 @@ def pack(value: Any) -> bytes:
 
 
 def encode(kind: int, value: Any) -> bytes:
-    """Frame *value* as a record of this *kind*."""
+    """Frame *value* as a record of this *kind*.
+
+    Raises:
+        TooLarge
+    """
     payload = pack(value)
+    if len(payload) > limit(kind):
+        raise TooLarge("", f"a record of {len(payload):,} bytes")
     head = HEAD.pack(MAGIC, FORMAT, kind, len(payload)) + payload
     return head + of_bytes(head)
+
+
+def limit(kind: int) -> int:
+    """The largest payload of a kind, in bytes."""
+    return CACHE_LIMIT if kind == CACHE else LIMIT
 
 
 def decode(kind: int, data: bytes, path: str, *, lists: bool = False) -> Any:
@@ -78,8 +92,14 @@ def split(
     end = body + length
     if magic != MAGIC:
         raise Damaged(path, "not a record")
-    if length > LIMIT or len(data) < end + 16 or data[end : end + 16] != of_bytes(data[start:end]):
+    if (
+        length > limit(kind)
+        or len(data) < end + 16
+        or data[end : end + 16] != of_bytes(data[start:end])
+    ):
         raise Damaged(path, "its check sum does not match")
+    if fmt == 0:
+        raise Damaged(path, "of no format")
     if fmt > FORMAT:
         raise NewerFormat(path, f"record format {fmt} is newer than this version reads")
     if found != kind:
@@ -94,7 +114,7 @@ def split(
             ext_hook=_unknown_extension,
             object_pairs_hook=_unique,
         )
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         raise Damaged(path, f"not well formed ({error})") from None
     return value, end + 16
 
@@ -102,5 +122,5 @@ def split(
 def read(kind: int, path: str, *, lists: bool = False) -> Any:
     """Read the record that is the whole file at *path*; FileNotFoundError where there is none."""
     with open(path, "rb", buffering=0) as file:
-        data = file.read(LIMIT + HEAD.size + 17)
+        data = file.read(limit(kind) + HEAD.size + 17)
     return decode(kind, data, path, lists=lists)

@@ -40,6 +40,8 @@ class Refs:
                 data = file.read(200)
         except FileNotFoundError:
             return None
+        except IsADirectoryError:
+            raise Damaged(path, "a folder, not a ref") from None
         try:
             text, check = data.decode("ascii").split()
             oid = parse(text)

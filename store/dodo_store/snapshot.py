@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Union
 
 from dodo_store import durable, tree
-from dodo_store.errors import NotStorable
+from dodo_store.errors import Damaged, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
@@ -44,7 +44,10 @@ def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | N
     full = os.path.join(source.root, path) if path else source.root
     found = os.lstat(full)
     if stat.S_ISDIR(found.st_mode):
-        return _folder(store, batch, source, path, graft or {})
+        try:
+            return _folder(store, batch, source, path, graft or {})
+        except RecursionError:
+            raise NotStorable(path, "folders nested too deep") from None
     node = _leaf(store, batch, source, path, found)
     if node is None:
         raise NotStorable(path, "neither a file, a folder nor a link")
@@ -62,8 +65,10 @@ def _folder(store: Store, batch: Batch, source: Source, path: str, graft: Graft)
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             below = {} if over is graft else over
-            if source.ignore is not None and source.ignore.skips(inner, is_folder) and not below:
+            if source.ignore is not None and source.ignore.skips(inner, is_folder):
                 continue
+            if below and not is_folder:
+                continue  # what is grafted below it needs a folder in its place
             node = (
                 _folder(store, batch, source, inner, below)
                 if is_folder
@@ -91,10 +96,10 @@ def _grafted(
 
 def _close(store: Store, batch: Batch, members: Mapping[str, Node]) -> Node:
     """Add a folder's own tree, once its members are in."""
-    named = sorted((os.fsencode(name), name) for name in members)
-    oid, data = tree.encode(tuple((name, members[name]) for _, name in named))
+    names = sorted(members, key=os.fsencode)
+    oid, data = tree.encode(tuple((name, members[name]) for name in names))
     batch.add_bytes(store.trees, oid, data)
-    seen = tree.digest([(raw, members[name].digest) for raw, name in named])
+    seen = tree.digest([tree.member(name, members[name]) for name in names])
     return Node(FOLDER, oid, sum(node.size for node in members.values()), seen)
 
 
@@ -118,9 +123,12 @@ def _leaf(
 
 
 def _link(store: Store, batch: Batch, source: Source, path: str, target: str) -> Node:
-    inside = os.path.normpath(os.path.join(os.path.dirname(path), target))
-    if source.strict and (os.path.isabs(target) or inside.split("/", 1)[0] == ".."):
-        raise NotStorable(path, f"a link that leads outside the project, to {target!r}")
+    if source.strict:
+        folder = os.path.join(source.root, os.path.dirname(path))
+        if os.path.isabs(target):
+            raise NotStorable(path, f"a link with an absolute target, {target!r}; make it relative")
+        if not _is_within(os.path.join(folder, target), source.root):
+            raise NotStorable(path, f"a link that leads outside the project, to {target!r}")
     data = os.fsencode(target)
     oid = of_bytes(data)
     batch.add_bytes(store.objects, oid, data)
@@ -155,24 +163,38 @@ def restore(store: Store, node: Node, root: str, path: str, scratch: str) -> Non
     """
     full = os.path.join(root, path)
     parent = os.path.dirname(full)
-    os.makedirs(parent, exist_ok=True)
-    real, top = os.path.realpath(parent), os.path.realpath(root)
-    if real != top and not real.startswith(top + os.sep):
+    if not _is_within(parent, root):
         raise NotStorable(path, "a folder on its way is a link that leads outside the project")
+    try:
+        os.makedirs(parent, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotStorable(path, "a file is where a folder on its way should be") from None
     beside = scratch if os.stat(scratch).st_dev == os.stat(parent).st_dev else parent
     new = os.path.join(beside, durable.temporary_name())
     old = os.path.join(beside, durable.temporary_name())
     try:
         _build(store, node, new)
         _swap(new, full, old)
-    finally:
+    except BaseException:
+        if os.path.lexists(old) and not os.path.lexists(full):
+            os.rename(old, full)
         remove(new)
-        remove(old)
+        raise
+    remove(old)
+
+
+def _is_within(path: str, root: str) -> bool:
+    """Whether a path, with every link on its way followed, is *root* or below it."""
+    real, top = os.path.realpath(path), os.path.realpath(root)
+    return real == top or real.startswith(top + os.sep)
 
 
 def _build(store: Store, node: Node, to: str) -> None:
     if node.kind == LINK:
-        os.symlink(os.fsdecode(store.objects.read(node.oid)), to)
+        target = store.objects.read(node.oid)
+        if len(target) != node.size or b"\0" in target:
+            raise Damaged(store.objects.path(node.oid), "not the target of the recorded link")
+        os.symlink(target, os.fsencode(to))
     elif node.kind == FOLDER:
         os.mkdir(to)
         for name, inner in store.tree(node.oid):

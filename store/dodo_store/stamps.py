@@ -51,9 +51,10 @@ class Stamps:
         if not self._loaded:
             self._loaded = True
             try:
-                self._table = record.read(record.CACHE, self._path)
+                found = record.read(record.CACHE, self._path)
             except (OSError, StoreError):
-                self._table = {}
+                found = {}
+            self._table = found if isinstance(found, dict) else {}
         return self._table
 
     def get(self, path: str, found: Mark) -> Oid | None:
@@ -74,7 +75,7 @@ class Stamps:
         try:
             durable.replace(self._path, record.encode(record.CACHE, self._table), sync=False)
             self._dirty = False
-        except OSError:
+        except (OSError, StoreError):
             return
 
 

@@ -30,7 +30,8 @@ class Store:
         self.runs = Ledger(f"{folder}/runs")
         self.experiments = Refs(f"{folder}/exps")
         self.exists = self._check_version()
-        self.umask = 0o077
+        self.umask = os.umask(0o077)  # reading it means setting it
+        os.umask(self.umask)
         self._scratch: str | None = None
 
     def _check_version(self) -> bool:
@@ -40,6 +41,8 @@ class Store:
                 found = file.read(20).strip()
         except (FileNotFoundError, NotADirectoryError):
             return False
+        except IsADirectoryError:
+            raise Damaged(path, "a folder, not a store version") from None
         if found != VERSION:
             if found.isdecimal() and int(found) > int(VERSION):
                 raise NewerFormat(path, f"store format {found} is newer than this version reads")
@@ -48,8 +51,6 @@ class Store:
 
     def create(self) -> None:
         """Make the folder ready for writing, if it is not."""
-        self.umask = os.umask(0o077)
-        os.umask(self.umask)
         if self.exists:
             return
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
@@ -85,7 +86,7 @@ class Store:
         Raises:
             Missing, Damaged
         """
-        for name in path.split("/"):
+        for name in path.split("/") if path else ():
             if node.kind != FOLDER:
                 return None
             inner = dict(self.tree(node.oid)).get(name)
@@ -122,17 +123,19 @@ class Store:
         if self._scratch is not None:
             yield self._scratch
             return
-        folder = f"{self.folder}/tmp/{durable.temporary_name()}"
-        os.mkdir(folder, 0o700)
-        try:
-            with locks.hold(f"{folder}/lock", f"pid {os.getpid()}"):
-                self._scratch = folder
-                yield folder
-        finally:
-            import shutil
+        import shutil
 
-            self._scratch = None
-            shutil.rmtree(folder, ignore_errors=True)
+        folder = f"{self.folder}/tmp/{durable.temporary_name()}"
+        # The lock first: a folder without one would look like a dead process's.
+        with locks.hold(f"{folder}.lock", f"pid {os.getpid()}"):
+            os.mkdir(folder, 0o700)
+            self._scratch = folder
+            try:
+                yield folder
+            finally:
+                self._scratch = None
+                shutil.rmtree(folder, ignore_errors=True)
+                os.unlink(f"{folder}.lock")
 
     def sweep(self) -> None:
         """Remove the scratch folders of processes that died."""
@@ -140,5 +143,8 @@ class Store:
 
         for name in os.listdir(f"{self.folder}/tmp"):
             path = f"{self.folder}/tmp/{name}"
-            if path != self._scratch and locks.is_free(f"{path}/lock"):
-                shutil.rmtree(path, ignore_errors=True)
+            if not name.endswith(".lock") or not locks.is_free(path):
+                continue
+            shutil.rmtree(path.removesuffix(".lock"), ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)

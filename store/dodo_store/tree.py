@@ -36,13 +36,22 @@ Entries = tuple[tuple[str, Node], ...]
 EMPTY = of_bytes(b"folder\n")
 """Digest of a folder without files, however many empty folders it holds."""
 
+Member = tuple[bytes, bytes, Oid]
+"""A name, `f`, `l` or `d` for file, link or folder, and the digest."""
 
-def digest(entries: list[tuple[bytes, Oid]]) -> Oid:
-    """Digest of a folder from its members' names and digests, in any order."""
-    seen = sorted(entry for entry in entries if entry[1] != EMPTY)
+
+def digest(members: list[Member]) -> Oid:
+    """Digest of a folder from its members, in any order."""
+    seen = sorted(member for member in members if member[1:] != (b"d", EMPTY))
     if not seen:
         return EMPTY
-    return of_bytes(b"folder\n" + b"".join(b"%d:%b%b" % (len(n), n, d) for n, d in seen))
+    return of_bytes(b"folder\n" + b"".join(b"%b%d:%b%b" % (k, len(n), n, d) for n, k, d in seen))
+
+
+def member(name: str, node: Node) -> Member:
+    """A node as a member of a folder's digest; a mode does not count."""
+    letter = {LINK: b"l", FOLDER: b"d"}.get(node.kind, b"f")
+    return os.fsencode(name), letter, node.digest
 
 
 def link_digest(target: str) -> Oid:
@@ -73,6 +82,8 @@ def decode(oid: Oid, data: bytes, path: str) -> Entries:
     if of_bytes(data) != oid:
         raise Damaged(path, "its content does not match its name")
     rows = record.decode(record.TREE, data, path)
+    if not isinstance(rows, tuple):
+        raise Damaged(path, "not a list of entries")
     entries = []
     last = b""
     for row in rows:
@@ -91,7 +102,7 @@ def _checked(row: Any, path: str) -> tuple[bytes, Node]:
         raise Damaged(path, "an entry is not a row of five") from None
     if not isinstance(name, bytes) or name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
         raise Damaged(path, f"not a file name: {name!r:.60}")
-    if kind not in (FILE, EXEC, LINK, FOLDER) or not isinstance(size, int) or size < 0:
+    if type(kind) is not int or not FILE <= kind <= FOLDER or type(size) is not int or size < 0:
         raise Damaged(path, f"a strange entry for {name!r:.60}")
     if not _is_oid(oid) or not (own is None or _is_oid(own)):
         raise Damaged(path, f"not an id beside {name!r:.60}")

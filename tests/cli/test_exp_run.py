@@ -193,10 +193,11 @@ def test_the_command_sees_the_names_dvc_gives(space: Space) -> None:
         stages:
           tell:
             cmd: echo $DVC_ROOT $DVC_STAGE $DVC_EXP_NAME $DODO_EXP_NAME > told.txt
-            deps: [dvc.yaml]
+            deps: [in]
             outs: [told.txt]
         """,
     )
+    space.write("in", "x")
     space.exp("-n", "me")
     assert space.read("told.txt") == f"{space.root} tell me me\n"
 

@@ -86,9 +86,10 @@ def test_before_the_first_run_there_is_the_workspace(project: Space) -> None:
 def test_the_same_name_in_two_files_is_told_apart(space: Space) -> None:
     stage = (
         "  {0}:\n    cmd: echo '{{\"acc\":{1}}}' > {0}.json\n"
-        "    deps: [dvc.yaml]\n    metrics: [{0}.json]\n"
+        "    deps: [in]\n    metrics: [{0}.json]\n"
     )
     space.write("dvc.yaml", "stages:\n" + stage.format("a", 1) + stage.format("b", 2))
+    space.write("in", "x")
     space.exp()
     header, *_ = space.dodo("exp", "show").out.splitlines()
     assert header.split() == ["Experiment", "Created", "a.json:acc", "b.json:acc"]

@@ -130,10 +130,11 @@ def test_a_stages_own_children_end_with_the_run(space: Space) -> None:
         stages:
           spread:
             cmd: (setsid sleep 300 &) ; sleep 300 & echo up > ../up; sleep 300
-            deps: [dvc.yaml]
+            deps: [in]
             outs: [never]
         """,
     )
+    space.write("in", "x")
     process = space.start("repro")
     wait_for((space.base / "up").exists)
     kill_tree(process)

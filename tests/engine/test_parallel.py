@@ -36,8 +36,9 @@ def test_the_lock_file_of_a_parallel_run_is_that_of_a_serial_one(space: Space) -
 
 
 def test_lines_of_parallel_stages_are_whole_and_named(space: Space) -> None:
+    space.write("in", "x")
     talk = "for i in 1 2 3 4 5; do printf {0}; sleep 0.01; printf '{0}\\n'; done; printf end{0}"
-    stages = {n: {"cmd": talk.format(n), "deps": ["dvc.yaml"], "outs": []} for n in ("a", "b")}
+    stages = {n: {"cmd": talk.format(n), "deps": ["in"], "outs": []} for n in ("a", "b")}
     space.write("dvc.yaml", json.dumps({"stages": stages}))
     told = space.repro("-j", "2").err.splitlines()
     for name in ("a", "b"):
