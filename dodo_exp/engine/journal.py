@@ -27,6 +27,12 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
 from dodo_store.store import Store
 
+Move = tuple[str, str]
+"""An output's path, and where it lies meanwhile: nowhere ("") if there was none."""
+
+Edit = tuple[str, bytes | None, bytes]
+"""A file's path, what it was (None: not there), and the name of what it became."""
+
 KEPT = 5
 """How many times outputs that were in a stage's way are kept."""
 
@@ -103,7 +109,7 @@ class Journal:
         self._fd = os.open(
             self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
-        self._edited: list[tuple[str, bytes, bytes]] = []
+        self._edited: list[Edit] = []
         self._made: Locks = {}
         self._serial = count()
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
@@ -112,66 +118,69 @@ class Journal:
         # One write call to an O_APPEND file: entries of several threads do not mix.
         os.write(self._fd, record.encode(record.JOURNAL, entry))
         if sync:
-            os.fdatasync(self._fd)
+            os.fsync(self._fd)
 
     def edit(self, path: str, new: bytes) -> None:
         """Replace a params file, in a way that can be taken back."""
         full = os.path.realpath(os.path.join(self._root, path))
-        try:
-            with open(full, "rb") as file:
-                old = file.read()
-        except FileNotFoundError:
-            old = b""
-        self._write(["edit", path, old, of_bytes(new)], sync=True)
+        old: bytes | None = None
+        with contextlib.suppress(FileNotFoundError), open(full, "rb") as file:
+            old = file.read()
+        edit = (path, old, of_bytes(new))
+        self._write(["edit", *edit], sync=True)
         durable.sync_folder(_folder(self._store))
-        self._edited.append((path, old, of_bytes(new)))
+        self._edited.append(edit)
         durable.replace(full, new)
 
-    def aside(self, stage: str, paths: list[str]) -> list[tuple[str, str]]:
+    def aside(self, stage: str, paths: list[str]) -> list[Move]:
         """Move a stage's outputs out of the way; say from where to where."""
-        moves = []
-        for path in paths:
-            moves.append((path, f"{self._stem}.aside/{next(self._serial)}"))
+        moves = [(path, self._spot(os.path.join(self._root, path))) for path in paths]
         self._write(["aside", stage, moves])
-        for path, place in moves:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            _move(os.path.join(self._root, path), place)
+        for path, spot in moves:
+            if spot:
+                os.makedirs(os.path.dirname(spot), exist_ok=True)
+                os.rename(os.path.join(self._root, path), spot)
         return moves
 
-    def put_back(self, stage: str, moves: list[tuple[str, str]]) -> None:
-        """Undo `aside`; what the stage left meanwhile is kept for a look (see `partial`)."""
+    def _spot(self, full: str) -> str:
+        """Where to put what is at *full*, on the same file system; nothing for nothing."""
+        if not os.path.lexists(full):
+            return ""
+        parent = os.path.dirname(full)
+        if os.stat(parent).st_dev != os.stat(self._store.folder).st_dev:
+            return f"{parent}/{durable.temporary_name()}"
+        return f"{self._stem}.aside/{next(self._serial)}"
+
+    def put_back(self, stage: str, moves: list[Move]) -> None:
+        """Undo `aside`; what the stage left meanwhile is kept for a look, as `partial`."""
         _put_back(self._store, self._root, stage, moves)
         self._write(["back", stage])
 
-    def keep_replaced(self, stage: str, moves: list[tuple[str, str]]) -> str:
+    def keep_replaced(self, stage: str, moves: list[Move]) -> str:
         """Keep outputs that no recorded run had made, the last few times; say where."""
-        folder = f"{self._store.folder}/replaced/{stage.replace('/', '%2F')}"
+        folder = place(self._store, "replaced", stage)
         os.makedirs(folder, exist_ok=True)
         for old in sorted(os.listdir(folder))[: -(KEPT - 1)]:
             snapshot.remove(f"{folder}/{old}")
         seconds, rest = divmod(time.time_ns(), 1_000_000_000)
         moment = time.strftime("%Y-%m-%dT%H.%M.%S", time.localtime(seconds))
         kept = f"{folder}/{moment}.{rest:09}"
-        for path, place in moves:
-            if os.path.lexists(place):
+        for path, spot in moves:
+            if os.path.lexists(spot):
                 os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
-                _move(place, f"{kept}/{path}")
+                _move(spot, f"{kept}/{path}")
         return kept
 
-    def leave(self, stage: str, moves: list[tuple[str, str]]) -> None:
+    def leave(self, stage: str, moves: list[Move]) -> None:
         """The stage's new outputs stay though they have no record; the old ones go."""
         self._write(["back", stage])
-        for _, place in moves:
-            snapshot.remove(place)
+        _drop(moves)
 
-    def finish_stage(
-        self, pipeline: str, name: str, made: StageRecord, moves: list[tuple[str, str]]
-    ) -> None:
+    def finish_stage(self, pipeline: str, name: str, made: StageRecord, moves: list[Move]) -> None:
         """The stage went well: make its record durable, drop its old outputs."""
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
         self._made.setdefault(pipeline, {})[name] = made
-        for _, place in moves:
-            snapshot.remove(place)
+        _drop(moves)
 
     def close(self, locks: Locks, *, keep_edits: bool) -> None:
         """Fold everything in: lock files first, then the journal goes."""
@@ -184,40 +193,50 @@ class Journal:
         snapshot.remove(f"{self._stem}.aside")
 
 
-def partial(store: Store, stage: str) -> str:
-    """Where the outputs of a stage's last failed run are kept."""
-    return f"{store.folder}/partial/{stage.replace('/', '%2F')}"
+def place(store: Store, what: str, stage: str) -> str:
+    """Where a stage's `partial` or `replaced` outputs or its part of the `logs` are kept."""
+    return f"{store.folder}/{what}/{stage.replace('/', '%2F')}"
 
 
-def _move(source: str, place: str) -> None:
+def _move(source: str, target: str) -> None:
+    """Rename; to another file system by copy."""
+    import errno
+
     try:
-        os.rename(source, place)
-    except FileNotFoundError:
-        return
+        os.rename(source, target)
     except OSError as error:
-        import errno
-
         if error.errno != errno.EXDEV:
             raise
         import shutil
 
-        shutil.move(source, place)
+        shutil.move(source, target)
 
 
-def _put_back(store: Store, root: str, stage: str, moves: list[tuple[str, str]]) -> None:
-    kept = partial(store, stage)
+def _drop(moves: list[Move]) -> None:
+    for _, spot in moves:
+        if spot:
+            snapshot.remove(spot)
+
+
+def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
+    """Old outputs to where they were; what lies there to `partial`.
+
+    An output that was there and is not aside was never moved: it is the old one still.
+    """
+    kept = place(store, "partial", stage)
     snapshot.remove(kept)
-    for path, place in moves:
+    for path, spot in moves:
         full = os.path.join(root, path)
-        if os.path.lexists(full):
+        is_aside = os.path.lexists(spot)
+        if os.path.lexists(full) and (is_aside or not spot):
             os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
             _move(full, f"{kept}/{path}")
-        if os.path.lexists(place):
+        if is_aside:
             os.makedirs(os.path.dirname(full), exist_ok=True)
-            _move(place, full)
+            os.rename(spot, full)
 
 
-def _roll_back(root: str, edits: list[tuple[str, bytes, bytes]]) -> list[str]:
+def _roll_back(root: str, edits: list[Edit]) -> list[str]:
     """Take edits back, the last first, where the file is still what we wrote; say which."""
     undone = []
     for path, old, new in reversed(edits):
@@ -226,7 +245,10 @@ def _roll_back(root: str, edits: list[tuple[str, bytes, bytes]]) -> list[str]:
             with open(full, "rb") as file:
                 current = of_bytes(file.read())
             if current == new:
-                durable.replace(full, old)
+                if old is None:
+                    os.unlink(full)
+                else:
+                    durable.replace(full, old)
                 undone.append(path)
     return undone
 
@@ -253,8 +275,8 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
     notes = []
     for path in _paths(store):
         pipelines: set[str] = set()
-        open_asides: dict[str, list[tuple[str, str]]] = {}
-        edits: list[tuple[str, bytes, bytes]] = []
+        open_asides: dict[str, list[Move]] = {}
+        edits: list[Edit] = []
         for entry in _entries(path):
             if entry[0] == "edit":
                 edits.append(entry[1:])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.execute import Executor
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, partial
+from dodo_exp.engine.journal import Journal, place
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Listener, Note, StageStarted, Waiting
@@ -168,8 +168,9 @@ class Maker:
             outs = self._take_outs(stage)
         except BaseException:
             self._journal.put_back(stage.address, moves)
-            if os.path.exists(partial(self._store, stage.address)):
-                kept = os.path.relpath(partial(self._store, stage.address), self._workspace.root)
+            partial = place(self._store, "partial", stage.address)
+            if os.path.exists(partial):
+                kept = os.path.relpath(partial, self._workspace.root)
                 self._listener(Note("info", f"what stage {stage.address!r} had made is in {kept}"))
             raise
         seconds = time.monotonic() - clock
@@ -190,8 +191,8 @@ class Maker:
 
     def _shown_log(self, stage: Stage) -> str:
         """The stage's log, relative to the root."""
-        path = f"{self._store.folder}/logs/{stage.address.replace('/', '%2F')}.log"
-        return os.path.relpath(path, self._workspace.root)
+        path = place(self._store, "logs", stage.address)
+        return os.path.relpath(f"{path}.log", self._workspace.root)
 
     def _changed(self, stage: Stage, before: Fingerprint) -> tuple[str, ...]:
         """Inputs that are no longer what they were when the command began."""

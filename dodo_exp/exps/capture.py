@@ -7,9 +7,11 @@ ignored, and stored outputs by what their record names rather than by what lies 
 from __future__ import annotations
 
 import os
+import time
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
+from dodo_exp.events import Listener, Note
 from dodo_store import snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
@@ -18,15 +20,19 @@ from dodo_store.snapshot import Source
 from dodo_store.tree import Node
 
 
-def capture(workspace: Workspace) -> Node:
-    """Take the workspace into the store; reads only what has changed since it was last taken."""
+def capture(workspace: Workspace, listener: Listener, *, after_run: bool) -> Node:
+    """Take the workspace into the store; reads only what has changed since it was last taken.
+
+    Before a run an output is what its record says, whatever lies there; after it, an output that
+    is not what its record says is taken as it lies.
+    """
     store = workspace.store
     ignore = Ignore(workspace.root, IGNORE_FILES)
     source = Source(workspace.root, workspace.stamps, ignore, strict=False)
     with store.scratch() as scratch:
-        batch = Batch(scratch)
+        batch = Batch(scratch, _Progress(listener))
         try:
-            grafts = _outputs(workspace, batch, source)
+            grafts = _outputs(workspace, batch, source, after_run)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts)
             node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
             batch.commit()
@@ -35,7 +41,27 @@ def capture(workspace: Workspace) -> Node:
     return node
 
 
-def _outputs(workspace: Workspace, batch: Batch, source: Source) -> dict[str, Node | None]:
+class _Progress:
+    """A word a few seconds apart while much is copied."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._next = time.monotonic() + 1.0
+        self._files = self._bytes = 0
+
+    def __call__(self, size: int) -> None:
+        self._files += 1
+        self._bytes += size
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 5.0
+            done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB"
+            self._listener(Note("info", f"keeping a snapshot of the workspace: {done} so far"))
+
+
+def _outputs(
+    workspace: Workspace, batch: Batch, source: Source, after_run: bool
+) -> dict[str, Node | None]:
     """Outputs by reference where the store has them, as they lie where it does not."""
     found: dict[str, Node | None] = {}
     for stage in workspace.graph.stages.values():
@@ -45,9 +71,11 @@ def _outputs(workspace: Workspace, batch: Batch, source: Source) -> dict[str, No
             if not _is_inside(out.path):
                 continue
             node = recorded.get(out.path)
+            if after_run and node is not None and workspace.out_digest(out.path) != node.digest:
+                node = None
             if node is not None and out.is_stored and workspace.store.is_whole(node):
                 found[out.path] = node
-            elif out.is_stored and node is None:
+            elif node is None and not after_run:
                 # Never recorded: whatever lies there is not this pipeline's work.
                 found[out.path] = None
             else:

@@ -79,6 +79,7 @@ def _run(
     """Everything from here on is under the workspace lock."""
     from dodo_exp.engine import run, session
     from dodo_exp.exps import names
+    from dodo_exp.exps.capture import capture
 
     started = time.time()
     _check_name_free(project.store, order)
@@ -93,7 +94,7 @@ def _run(
             listener(note)
         if name in set(project.store.experiments.names()):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
-        base = _capture(workspace)
+        base = capture(workspace, listener, after_run=False)
         outcome = run.run(
             workspace,
             selection,
@@ -111,12 +112,6 @@ def _run(
         workspace.save_caches()
         return Ran(None, False, outcome, {}, {})
     return _record(workspace, selection, order, outcome, name, base, started, listener)
-
-
-def _capture(workspace: Workspace) -> Node:
-    from dodo_exp.exps.capture import capture
-
-    return capture(workspace)
 
 
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
@@ -172,6 +167,7 @@ def _record(
     listener: Listener,
 ) -> Ran:
     """Keep the experiment, unless one with the same stages and outputs is kept already."""
+    from dodo_exp.exps.capture import capture
     from dodo_exp.exps.record import Experiment, save
 
     store = workspace.store
@@ -194,7 +190,7 @@ def _record(
         seconds=time.time() - started,
         parent=state.current(workspace),
         base=base,
-        result=_capture(workspace),
+        result=capture(workspace, listener, after_run=True),
         state=held,
         params=params,
         metrics=metrics,

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from dodo_store import durable
 from dodo_store.errors import Changing, Damaged, Missing
@@ -112,8 +113,10 @@ def _listing(folder: str) -> list[str]:
 class Batch:
     """Files on their way into the store. Nothing of them is visible before `commit`."""
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self, scratch: str, progress: Callable[[int], None] | None = None) -> None:
+        """*progress* is told the size of each file that was copied in."""
         self._scratch = scratch
+        self._progress = progress
         self._files: list[tuple[str, str]] = []
         self._names: set[str] = set()
 
@@ -127,6 +130,8 @@ class Batch:
             temporary = os.path.join(self._scratch, durable.temporary_name())
             oid, before, after = _take(path, temporary)
             if mark(before) == mark(after):
+                if self._progress is not None:
+                    self._progress(before.st_size)
                 self._keep(pool, oid, before.st_size, temporary)
                 return oid, before
             os.unlink(temporary)

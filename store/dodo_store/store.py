@@ -50,12 +50,12 @@ class Store:
         return True
 
     def create(self) -> None:
-        """Make the folder ready for writing, if it is not."""
-        if self.exists:
-            return
+        """Make the folder ready for writing, if it is not; also where parts of it were removed."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         for name in ("objects", "trees", "records", "runs", "exps", "locks/run", "tmp", "journal"):
             os.makedirs(f"{self.folder}/{name}", exist_ok=True)
+        if self.exists:
+            return
         # Keeps the store out of anybody's repository without touching the user's own files.
         durable.replace(f"{self.folder}/.gitignore", b"*\n", mode=0o644)
         durable.replace(f"{self.folder}/VERSION", f"{VERSION}\n".encode(), mode=0o644)
