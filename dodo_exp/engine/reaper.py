@@ -35,12 +35,17 @@ class Reaper:
     def add(self, group: int) -> None:
         """A process group of the run has begun."""
         self._groups.add(group)
-        os.write(self._write, b"+%d\n" % group)
+        self._tell(b"+%d\n" % group)
 
     def done(self, group: int) -> None:
         """The group's first process has been waited for."""
         self._groups.discard(group)
-        os.write(self._write, b"-%d\n" % group)
+        self._tell(b"-%d\n" % group)
+
+    def _tell(self, line: bytes) -> None:
+        # The watcher may have been killed; that is no reason for a stage to fail.
+        with contextlib.suppress(OSError):
+            os.write(self._write, line)
 
     def signal(self, number: int) -> None:
         """Send a signal to every group that runs."""
@@ -55,8 +60,7 @@ class Reaper:
 
     def close(self) -> None:
         """The run is over; what a stage left running on purpose may stay."""
-        with contextlib.suppress(OSError):
-            os.write(self._write, b"bye\n")
+        self._tell(b"bye\n")
         os.close(self._write)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)

@@ -25,6 +25,7 @@ from dodo_exp.errors import DodoError, StageFailed, Stopped
 from dodo_exp.events import Listener, Note, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
+from dodo_store.errors import StoreError
 
 
 class Signalled(BaseException):
@@ -71,6 +72,9 @@ def run(
                     number = stop.number if isinstance(stop, Signalled) else signal.SIGINT
                     _end(executor, reaper, turn, number)
                     raise Stopped(number, "stopped; finished stages are kept") from None
+                except BaseException:
+                    _end(executor, reaper, turn, signal.SIGTERM)
+                    raise
         finally:
             reaper.close()
     return turn.outcome()
@@ -88,12 +92,15 @@ def _through_doit(selection: Selection, todo: set[str], turn: _Turn, options: Op
     # A stage that the user declines ends its branch, not the run.
     keep_going = options.keep_going or turn.asks
     doit_tasks.run(made, jobs=options.jobs, keep_going=keep_going)
+    if turn.bug is not None:
+        raise turn.bug
 
 
 class _Turn:
     """Each stage's turn: is it up to date, and if not, make it. Collects what became of them."""
 
     maker: Maker
+    bug: Exception | None = None
 
     def __init__(
         self,
@@ -131,7 +138,11 @@ class _Turn:
 
     def is_up_to_date(self, stage: Stage) -> bool:
         """doit asks this once, in the main thread, when all that the stage waits for is done."""
-        verdict = decide.judge(self._workspace, stage)
+        try:
+            verdict = decide.judge(self._workspace, stage)
+        except (DodoError, StoreError, OSError) as error:
+            self._fail(stage, error, 0.0)
+            return False
         why = tuple(str(reason) for reason in verdict.reasons)
         if not stage.frozen:
             if self._options.force:
@@ -173,20 +184,29 @@ class _Turn:
             how = self._make(stage)
         except Stopping:
             return False
-        except DodoError as error:
-            self._failures.append(error)
-            how = "failed"
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            text = f"stage {stage.address!r}: {where}{error.strerror or error}"
-            self._failures.append(StageFailed(text))
-            how = "failed"
+        except (DodoError, StoreError, OSError) as error:
+            self._fail(stage, error, time.monotonic() - started)
+            return self._options.ignore_errors
+        except Exception as error:
+            # A bug. doit would raise another exception in its place, without its traceback.
+            self.bug = error
+            return False
         finally:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
         self._end(stage, how, time.monotonic() - started)
-        return how != "failed" or self._options.ignore_errors
+        return True
+
+    def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
+        if isinstance(error, StoreError):
+            error = StageFailed(f"stage {stage.address!r}: {error.path}: {error}")
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            error = StageFailed(f"stage {stage.address!r}: {where}{error.strerror or error}")
+        assert isinstance(error, DodoError)
+        self._failures.append(error)
+        self._end(stage, "failed", seconds)
 
     def _make(self, stage: Stage) -> str:
         if stage.frozen:

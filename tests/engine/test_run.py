@@ -521,3 +521,20 @@ def test_a_stage_runs_in_its_working_folder_with_its_params(space: Space) -> Non
     assert space.read("sub/out.txt") == "lr: 1\n"
     space.write("sub/params.yaml", "lr: 2\n")
     assert space.dodo("why", "copy").out == "copy:\n  sub/params.yaml:lr: 1 -> 2\n"
+
+
+def test_params_that_break_while_a_stage_runs_fail_the_next_one_in_words(project: Space) -> None:
+    text = project.read("dvc.yaml").replace("cat raw.txt >", "echo '[' > params.yaml; cat raw.txt >")
+    project.write("dvc.yaml", text)
+    ran = project.repro(code=1)
+    assert ran.stages == {"prepare": "ran", "train": "failed", "evaluate": "skipped"}
+    assert "error: params.yaml:2: not valid YAML" in ran.err
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_in_words(project: Space) -> None:
+    project.repro()
+    shutil.rmtree(project.root / ".dodo" / "journal")
+    (project.root / ".dodo" / "journal").write_text("")
+    ran = project.dodo("repro", "-f", code=1)
+    assert ran.err.startswith("error: ")
+    (project.root / ".dodo" / "journal").unlink()
