@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import NoProject, UsageError
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import PIPELINE_FILE
 
@@ -66,6 +66,8 @@ def _named(workspace: Workspace, request: Request, folder: str) -> list[str]:
         ]
     path = os.path.join(folder, PIPELINE_FILE)
     if path not in workspace.files:
+        if not workspace.files:
+            raise NoProject(f"no {PIPELINE_FILE} in this project", "`dodo stage add` writes one")
         known = ", ".join(list(workspace.files)[:5])
         raise UsageError(
             f"no {PIPELINE_FILE} in this folder",

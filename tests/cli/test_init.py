@@ -36,3 +36,9 @@ def test_the_store_keeps_itself_out_of_repositories(project: Space) -> None:
     project.exp()
     assert project.read(".dodo/.gitignore") == "*\n"
     assert (project.root / ".dodo").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_repository_without_a_pipeline_is_no_project_to_run(space: Space) -> None:
+    (space.root / ".git").mkdir()
+    assert "no dvc.yaml in this project" in space.dodo("exp", "run", code=3).err
+    assert space.dodo("status").out == "There are no stages in this project.\n"
