@@ -18,7 +18,7 @@ import contextlib
 import os
 import time
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
@@ -27,8 +27,16 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
 from dodo_store.store import Store
 
-Move = tuple[str, str]
-"""An output's path, and where it lies meanwhile: nowhere ("") if there was none."""
+
+class Move(NamedTuple):
+    """An output in its stage's way: its path, where it lies meanwhile ("" if there was none), and
+    whether it can be dropped once the stage has gone well, because the store can bring it back.
+    """
+
+    path: str
+    spot: str
+    is_known: bool
+
 
 Edit = tuple[str, bytes | None, bytes]
 """A file's path, what it was (None: not there), and the name of what it became."""
@@ -132,14 +140,16 @@ class Journal:
         self._edited.append(edit)
         durable.replace(full, new)
 
-    def aside(self, stage: str, paths: list[str]) -> list[Move]:
+    def aside(self, stage: str, paths: list[str], known: set[str]) -> list[Move]:
         """Move a stage's outputs out of the way; say from where to where."""
-        moves = [(path, self._spot(os.path.join(self._root, path))) for path in paths]
+        moves = [
+            Move(path, self._spot(os.path.join(self._root, path)), path in known) for path in paths
+        ]
         self._write(["aside", stage, moves])
-        for path, spot in moves:
-            if spot:
-                os.makedirs(os.path.dirname(spot), exist_ok=True)
-                os.rename(os.path.join(self._root, path), spot)
+        for move in moves:
+            if move.spot:
+                os.makedirs(os.path.dirname(move.spot), exist_ok=True)
+                os.rename(os.path.join(self._root, move.path), move.spot)
         return moves
 
     def _spot(self, full: str) -> str:
@@ -156,31 +166,21 @@ class Journal:
         _put_back(self._store, self._root, stage, moves)
         self._write(["back", stage])
 
-    def keep_replaced(self, stage: str, moves: list[Move]) -> str:
-        """Keep outputs that no recorded run had made, the last few times; say where."""
-        folder = place(self._store, "replaced", stage)
-        os.makedirs(folder, exist_ok=True)
-        for old in sorted(os.listdir(folder))[: -(KEPT - 1)]:
-            snapshot.remove(f"{folder}/{old}")
-        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-        moment = time.strftime("%Y-%m-%dT%H.%M.%S", time.localtime(seconds))
-        kept = f"{folder}/{moment}.{rest:09}"
-        for path, spot in moves:
-            if os.path.lexists(spot):
-                os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
-                _move(spot, f"{kept}/{path}")
-        return kept
-
-    def leave(self, stage: str, moves: list[Move]) -> None:
-        """The stage's new outputs stay though they have no record; the old ones go."""
+    def leave(self, stage: str, moves: list[Move]) -> str | None:
+        """The stage's new outputs stay though they have no record; see `finish_stage`."""
         self._write(["back", stage])
-        _drop(moves)
+        return _let_go(self._store, stage, moves)
 
-    def finish_stage(self, pipeline: str, name: str, made: StageRecord, moves: list[Move]) -> None:
-        """The stage went well: make its record durable, drop its old outputs."""
+    def finish_stage(
+        self, pipeline: str, name: str, made: StageRecord, moves: list[Move]
+    ) -> str | None:
+        """The stage went well: make its record durable, let its old outputs go.
+
+        Returns where those are kept that the store does not know.
+        """
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
         self._made.setdefault(pipeline, {})[name] = made
-        _drop(moves)
+        return _let_go(self._store, _address(pipeline, name), moves)
 
     def close(self, locks: Locks, *, keep_edits: bool) -> None:
         """Fold everything in: lock files first, then the journal goes."""
@@ -212,10 +212,32 @@ def _move(source: str, target: str) -> None:
         shutil.move(source, target)
 
 
-def _drop(moves: list[Move]) -> None:
-    for _, spot in moves:
-        if spot:
-            snapshot.remove(spot)
+def keep_replaced(store: Store, stage: str, places: dict[str, str]) -> str:
+    """Keep outputs that no recorded run had made, the last few times; say where.
+
+    *places* are the outputs' paths and where they lie.
+    """
+    folder = place(store, "replaced", stage)
+    os.makedirs(folder, exist_ok=True)
+    for old in sorted(os.listdir(folder))[: -(KEPT - 1)]:
+        snapshot.remove(f"{folder}/{old}")
+    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    moment = time.strftime("%Y-%m-%dT%H.%M.%S", time.localtime(seconds))
+    kept = f"{folder}/{moment}.{rest:09}"
+    for path, spot in places.items():
+        os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
+        _move(spot, f"{kept}/{path}")
+    return kept
+
+
+def _let_go(store: Store, stage: str, moves: list[Move]) -> str | None:
+    """Drop old outputs that the store knows and keep the others; say where."""
+    strange = {m.path: m.spot for m in moves if not m.is_known and os.path.lexists(m.spot)}
+    kept = keep_replaced(store, stage, strange) if strange else None
+    for move in moves:
+        if move.spot:
+            snapshot.remove(move.spot)
+    return kept
 
 
 def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
@@ -225,7 +247,7 @@ def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
     """
     kept = place(store, "partial", stage)
     snapshot.remove(kept)
-    for path, spot in moves:
+    for path, spot, _ in moves:
         full = os.path.join(root, path)
         is_aside = os.path.lexists(spot)
         if os.path.lexists(full) and (is_aside or not spot):
@@ -281,12 +303,13 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             if entry[0] == "edit":
                 edits.append(entry[1:])
             elif entry[0] == "aside":
-                open_asides[entry[1]] = entry[2]
+                open_asides[entry[1]] = [Move(*move) for move in entry[2]]
             elif entry[0] == "back":
                 open_asides.pop(entry[1], None)
             elif entry[0] == "stage":
                 pipelines.add(entry[1])
-                open_asides.pop(_address(entry[1], entry[2]), None)
+                stage = _address(entry[1], entry[2])
+                _let_go(store, stage, open_asides.pop(stage, []))
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
             notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.execute import Executor
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, place
+from dodo_exp.engine.journal import Journal, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Listener, Note, StageStarted, Waiting
@@ -111,8 +111,8 @@ class Maker:
             if present == node.digest:
                 continue
             if present is not None and not self._is_known(stage, out):
-                moves = [(out.path, self._workspace.path(out.path))]
-                self._tell_replaced(stage, self._journal.keep_replaced(stage.address, moves))
+                places = {out.path: self._workspace.path(out.path)}
+                self._tell_replaced(stage, keep_replaced(self._store, stage.address, places))
             try:
                 snapshot.restore(self._store, node, self._workspace.root, out.path, self._scratch)
             except Damaged as error:
@@ -137,7 +137,9 @@ class Maker:
             and (not out.is_stored or self._store.is_whole(node))
         )
 
-    def _tell_replaced(self, stage: Stage, where: str) -> None:
+    def _tell_replaced(self, stage: Stage, where: str | None) -> None:
+        if where is None:
+            return
         kept = os.path.relpath(where, self._workspace.root)
         text = f"outputs of {stage.address!r} that no recorded run had made are kept in {kept}"
         self._listener(Note("info", text))
@@ -156,12 +158,8 @@ class Maker:
         self._listener(StageStarted(stage.address, why))
         log = f"{self._workspace.root}/{self._shown_log(stage)}"
         movable = [out.path for out in stage.outs if _is_moved(out)]
-        unknown = {
-            out.path
-            for out in stage.outs
-            if os.path.lexists(self._workspace.path(out.path)) and not self._is_known(stage, out)
-        }
-        moves = self._journal.aside(stage.address, movable)
+        known = {out.path for out in stage.outs if self._is_known(stage, out)}
+        moves = self._journal.aside(stage.address, movable, known)
         started, clock = time.time(), time.monotonic()
         try:
             self._executor.run(stage, log)
@@ -170,23 +168,21 @@ class Maker:
             self._journal.put_back(stage.address, moves)
             partial = place(self._store, "partial", stage.address)
             if os.path.exists(partial):
-                kept = os.path.relpath(partial, self._workspace.root)
-                self._listener(Note("info", f"what stage {stage.address!r} had made is in {kept}"))
+                where = os.path.relpath(partial, self._workspace.root)
+                self._listener(Note("info", f"what stage {stage.address!r} had made is in {where}"))
             raise
         seconds = time.monotonic() - clock
-        if any(path in unknown for path, _ in moves):
-            strange = [move for move in moves if move[0] in unknown]
-            self._tell_replaced(stage, self._journal.keep_replaced(stage.address, strange))
         changed = self._changed(stage, found)
         if changed:
             self._warn_tainted(stage, changed)
-            self._journal.leave(stage.address, moves)
+            self._tell_replaced(stage, self._journal.leave(stage.address, moves))
             return Made("ran", None)
         record = StageRecord(found.key, found.lines, outs)
         if stage.is_cacheable:
             run = runcache.Run(record, stage.address, started, seconds, os.uname().nodename)
             runcache.save(self._store, run)
-        self._journal.finish_stage(stage.file, stage.name, record, moves)
+        kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
+        self._tell_replaced(stage, kept)
         return Made("ran", record)
 
     def _shown_log(self, stage: Stage) -> str:

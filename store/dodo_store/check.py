@@ -115,7 +115,10 @@ def _hash_all(store: Store, problems: list[Problem]) -> tuple[int, int]:
         for oid in pool.oids():
             path = pool.path(oid)
             count += 1
-            size += os.path.getsize(path)
-            if of_file(path) != oid:
-                problems.append(Problem(path, "its content does not match its name"))
+            try:
+                size += os.path.getsize(path)
+                if of_file(path) != oid:
+                    problems.append(Problem(path, "its content does not match its name"))
+            except OSError as error:
+                problems.append(Problem(path, f"cannot be read ({error.strerror})"))
     return count, size

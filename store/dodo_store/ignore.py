@@ -47,7 +47,7 @@ def parse(lines: list[str]) -> tuple[Rule, ...]:
 
 
 def _rule(line: str) -> Rule | None:
-    line = re.sub(r"(?<!\\) +$", "", line)
+    line = _without_trailing_spaces(line)
     if not line or line.startswith("#"):
         return None
     ignores = not line.startswith("!")
@@ -64,6 +64,13 @@ def _rule(line: str) -> Rule | None:
     except (ValueError, re.error):
         return None
     return Rule(pattern, ignores, only_folders)
+
+
+def _without_trailing_spaces(line: str) -> str:
+    """Trailing spaces do not count, but for one that a backslash keeps."""
+    rest = line.rstrip(" ")
+    slashes = len(rest) - len(rest.rstrip("\\"))
+    return rest + " " if slashes % 2 and rest != line else rest
 
 
 def _translate(glob: str) -> str:

@@ -39,11 +39,7 @@ class Ledger:
         name = key.hex()
         folder = os.path.join(self.folder, name[:2])
         found: list[tuple[float, Any]] = []
-        try:
-            files = os.listdir(folder)
-        except FileNotFoundError:
-            return []
-        for file in files:
+        for file in _listing(folder):
             if file.startswith(name[2:]):
                 try:
                     found.append(self._read(os.path.join(folder, file)))
@@ -59,8 +55,11 @@ class Ledger:
             key, record_oid = parse(ab + rest), parse(own)
         except ValueError:
             raise Damaged(path, "not the name of a run's record") from None
-        with open(path, "rb", buffering=0) as file:
-            data = file.readall()
+        try:
+            with open(path, "rb", buffering=0) as file:
+                data = file.readall()
+        except OSError as error:
+            raise Damaged(path, f"cannot be read ({error.strerror})") from None
         value = record.decode(record.RUN, data, path)
         if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[1], float):
             raise Damaged(path, "not a run's record")

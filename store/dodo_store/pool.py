@@ -53,6 +53,8 @@ class Pool:
                 data = file.readall()
         except FileNotFoundError:
             raise Missing(path, "not in the store") from None
+        except IsADirectoryError:
+            raise Damaged(path, "a folder, not an object") from None
         if of_bytes(data) != oid:
             raise Damaged(path, "its content does not match its name")
         return data
@@ -74,7 +76,8 @@ class Pool:
                 raise
             raise Damaged(path, "a link, not an object") from None
         try:
-            if os.fstat(source).st_size != size:
+            found = os.fstat(source)
+            if found.st_size != size or not stat.S_ISREG(found.st_mode):
                 raise Damaged(path, "its size is not the recorded one")
             target = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             try:

@@ -67,7 +67,7 @@ def _folder(store: Store, batch: Batch, source: Source, path: str, graft: Graft)
             below = {} if over is graft else over
             if source.ignore is not None and source.ignore.skips(inner, is_folder):
                 continue
-            if below and not is_folder:
+            if not is_folder and _has_node(below):
                 continue  # what is grafted below it needs a folder in its place
             node = (
                 _folder(store, batch, source, inner, below)
@@ -77,6 +77,13 @@ def _folder(store: Store, batch: Batch, source: Source, path: str, graft: Graft)
             if node is not None:
                 members[entry.name] = node
     return _close(store, batch, {**members, **_grafted(store, batch, graft, members)})
+
+
+def _has_node(graft: Graft) -> bool:
+    """Whether anything is put in, rather than only left out."""
+    return any(
+        isinstance(over, Node) or (over is not None and _has_node(over)) for over in graft.values()
+    )
 
 
 def _grafted(

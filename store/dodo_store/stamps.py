@@ -60,7 +60,8 @@ class Stamps:
     def get(self, path: str, found: Mark) -> Oid | None:
         """The content's name, if the file has not moved since it was hashed."""
         entry = self._load().get(path)
-        return Oid(entry[4]) if entry is not None and entry[:4] == found else None
+        is_ours = isinstance(entry, tuple) and len(entry) == 5
+        return Oid(entry[4]) if entry is not None and is_ours and entry[:4] == found else None
 
     def set(self, path: str, found: Mark, oid: Oid, started: int) -> None:
         """Remember that hashing, begun at *started* (ns), saw this content."""

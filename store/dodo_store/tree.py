@@ -96,10 +96,9 @@ def decode(oid: Oid, data: bytes, path: str) -> Entries:
 
 
 def _checked(row: Any, path: str) -> tuple[bytes, Node]:
-    try:
-        name, kind, oid, size, own = row
-    except (TypeError, ValueError):
-        raise Damaged(path, "an entry is not a row of five") from None
+    if not isinstance(row, tuple) or len(row) != 5:
+        raise Damaged(path, "an entry is not a row of five")
+    name, kind, oid, size, own = row
     if not isinstance(name, bytes) or name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
         raise Damaged(path, f"not a file name: {name!r:.60}")
     if type(kind) is not int or not FILE <= kind <= FOLDER or type(size) is not int or size < 0:

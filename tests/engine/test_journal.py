@@ -47,7 +47,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_an_output_moved_aside_comes_back_and_the_half_made_one_is_kept(scene: Scene) -> None:
-    scene.journal.aside("s", ["o", "p"])
+    scene.journal.aside("s", ["o", "p"], set())
     assert not (scene.root / "o").exists()
     scene.write("o", "half")
     scene.write("p", "new")
@@ -67,13 +67,13 @@ def test_an_output_that_was_not_moved_yet_stays(
     with monkeypatch.context() as patch:
         patch.setattr("dodo_exp.engine.journal.os.rename", killed)
         with pytest.raises(KeyboardInterrupt):
-            scene.journal.aside("s", ["o"])
+            scene.journal.aside("s", ["o"], {"o"})
     scene.recover()
     assert scene.read("o") == "old"
 
 
 def test_a_finished_stage_is_folded_into_the_lock_file(scene: Scene) -> None:
-    moves = scene.journal.aside("s", ["o"])
+    moves = scene.journal.aside("s", ["o"], {"o"})
     scene.write("o", "new")
     scene.journal.finish_stage("dvc.yaml", "s", MADE, moves)
     assert scene.recover() == []
@@ -118,7 +118,7 @@ def test_a_torn_last_entry_was_never_acted_on(scene: Scene) -> None:
 def test_a_journal_that_is_closed_leaves_nothing(scene: Scene, keep: bool) -> None:
     scene.write("params.yaml", "a: 1\n")
     scene.journal.edit("params.yaml", b"a: 2\n")
-    moves = scene.journal.aside("s", ["o"])
+    moves = scene.journal.aside("s", ["o"], {"o"})
     scene.journal.put_back("s", moves)
     scene.journal.close({"dvc.yaml": {}}, keep_edits=keep)
     assert list((scene.root / ".dodo" / "journal").iterdir()) == []
@@ -132,3 +132,23 @@ def test_several_edits_of_one_file_are_taken_back_to_the_first(scene: Scene) -> 
     scene.journal.edit("params.yaml", b"a: 3\n")
     scene.recover()
     assert scene.read("params.yaml") == "a: 1\n"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_kill_after_the_record_still_keeps_what_the_store_does_not_know(
+    scene: Scene, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves = scene.journal.aside("s", ["o"], {"o"} if known else set())
+    scene.write("o", "new")
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dodo_exp.engine.journal._let_go", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scene.journal.finish_stage("dvc.yaml", "s", MADE, moves)
+    scene.recover()
+    assert scene.read("o") == "new"
+    kept = [path.read_text() for path in (scene.root / ".dodo").glob("replaced/s/*/o")]
+    assert kept == ([] if known else ["old"])

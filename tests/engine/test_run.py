@@ -524,7 +524,9 @@ def test_a_stage_runs_in_its_working_folder_with_its_params(space: Space) -> Non
 
 
 def test_params_that_break_while_a_stage_runs_fail_the_next_one_in_words(project: Space) -> None:
-    text = project.read("dvc.yaml").replace("cat raw.txt >", "echo '[' > params.yaml; cat raw.txt >")
+    text = project.read("dvc.yaml").replace(
+        "cat raw.txt >", "echo '[' > params.yaml; cat raw.txt >"
+    )
     project.write("dvc.yaml", text)
     ran = project.repro(code=1)
     assert ran.stages == {"prepare": "ran", "train": "failed", "evaluate": "skipped"}

@@ -74,7 +74,7 @@ class Kit:
             batch = Batch(scratch)
             batch.add_bytes(self.store.trees, oid, data)
             batch.commit()
-        seen = tree.digest([(os.fsencode(name), node.digest) for name, node in entries])
+        seen = tree.digest([tree.member(name, node) for name, node in entries])
         return Node(FOLDER, oid, sum(node.size for _, node in entries), seen)
 
     # -- verbs -----------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class Kit:
             try:
                 snapshot.restore(self.store, node, str(root or self.root), path, scratch)
             finally:
-                assert os.listdir(scratch) == ["lock"]
+                assert os.listdir(scratch) == []
 
     def seen(self, path: str, *, follow: bool = True, ignore: Ignore | None = None) -> Seen:
         """The digest of a path of the project."""

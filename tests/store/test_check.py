@@ -12,6 +12,7 @@ from dodo_store import record
 from dodo_store.check import Report, check
 from dodo_store.tree import FILE, FOLDER, LINK, Node
 from tests.store.kit import Kit, damage, flip, look, oid_of
+from tests.store.test_record import framed
 
 
 def nodes_of(kind: int, value: Any) -> Iterable[Node]:
@@ -238,3 +239,104 @@ def test_a_size_that_is_not_the_recorded_one_is_found(filled: Filled) -> None:
     odd = filled.kit.put(b"sound")._replace(size=6)
     filled.kit.store.runs.put(oid_of("other"), 1.0, [odd])
     assert filled.found() == [filled.kit.object_path(odd)]
+
+
+def test_every_damaged_run_is_found(filled: Filled) -> None:
+    kit = filled.kit
+    for number in range(5):
+        kit.store.runs.put(oid_of(str(number)), 1.0, [])
+    paths = [Path(path) for path, _ in kit.store.runs.all()]
+    for path in paths[::2]:
+        flip(path)
+    assert set(filled.found()) == set(paths[::2])
+    assert filled.check().runs == len(paths) == 6
+
+
+def test_a_run_under_a_name_that_is_not_its_own_is_found(filled: Filled) -> None:
+    path = filled.run_record
+    moved = path.rename(path.with_name(path.name[:31] + "0" * 32))
+    assert filled.found() == [moved]
+
+
+def test_a_newer_run_is_found(filled: Filled) -> None:
+    path = filled.run_record
+    damage(path, framed(b"\x01", fmt=2, kind=record.RUN))
+    assert filled.found() == [path]
+
+
+@pytest.mark.parametrize("value", [None, 5, [5], [[1]], {"a": 1}])
+def test_a_record_that_its_reader_trips_over_is_found(filled: Filled, value: Any) -> None:
+    kit = filled.kit
+    kit.store.runs.put(oid_of("odd"), 1.0, value)
+    kit.store.experiments.set("odd", kit.store.put_record(record.EXPERIMENT, value))
+    run = next(Path(path) for path, found in kit.store.runs.all() if found != _rows(filled.run))
+    assert set(filled.found()) == {run, kit.base / ".dodo" / "exps" / "odd"}
+
+
+def _rows(*nodes: Node) -> tuple[tuple[object, ...], ...]:
+    """Nodes as a run's record gives them back."""
+    return tuple(tuple(node) for node in nodes)
+
+
+def test_an_object_and_a_tree_of_one_oid_are_told_apart(filled: Filled) -> None:
+    kit, tree = filled.kit, filled.folder
+    posing = Node(FILE, tree.oid, kit.tree_path(tree).stat().st_size, tree.oid)
+    kit.store.runs.put(oid_of("other"), 1.0, [tree, posing])
+    assert filled.found() == [kit.object_path(posing)]
+    kit.put(kit.tree_path(tree).read_bytes())
+    assert filled.found() == []
+    kit.tree_path(tree).unlink()
+    assert set(filled.found()) == {kit.tree_path(tree)}
+
+
+@pytest.mark.parametrize("more", [1, -1])
+def test_a_folder_that_is_not_of_the_recorded_size_is_found(filled: Filled, more: int) -> None:
+    kit = filled.kit
+    inner = kit.members(filled.folder)["s"]
+    odd = inner._replace(size=inner.size + more)
+    kit.store.runs.put(oid_of("other"), 1.0, [kit.put_tree((("s", odd),))])
+    assert filled.found() == [kit.tree_path(inner)]
+
+
+def test_a_folder_in_the_place_of_a_ref_is_found(filled: Filled) -> None:
+    path = filled.kit.base / ".dodo" / "exps" / "d"
+    path.mkdir()
+    assert filled.found() == [path]
+
+
+@pytest.mark.parametrize("pool", ["objects", "trees", "records"])
+def test_stray_files_in_a_pool_are_no_problem(filled: Filled, pool: str) -> None:
+    folder = filled.kit.base / ".dodo" / pool
+    (folder / "README").write_text("what?")
+    (folder / "zz").mkdir()
+    (folder / "zz" / ("0" * 30)).touch()
+    (folder / "00").mkdir(exist_ok=True)
+    (folder / "00" / ".dodo-tmp-1-1").write_text("half")
+    (folder / "00" / "folder").mkdir()
+    assert filled.found() == []
+
+
+def test_stray_files_among_runs_do_not_stop_a_check(filled: Filled) -> None:
+    runs = filled.kit.base / ".dodo" / "runs"
+    (runs / "README").write_text("what?")
+    (runs / "zz").mkdir()
+    (runs / "zz" / "stray").touch()
+    flip(filled.kit.object_path(filled.file))
+    assert filled.kit.object_path(filled.file) in filled.found()
+
+
+@pytest.mark.parametrize("pool", ["objects", "trees", "records"])
+def test_a_folder_in_the_place_of_a_pools_file_does_not_stop_a_check(
+    filled: Filled, pool: str
+) -> None:
+    path = filled.kit.base / ".dodo" / pool / "00" / ("0" * 30)
+    path.mkdir(parents=True)
+    flip(filled.kit.object_path(filled.file))
+    assert filled.kit.object_path(filled.file) in filled.found()
+
+
+def test_a_folder_in_the_place_of_a_tree_is_found(filled: Filled) -> None:
+    path = filled.kit.tree_path(filled.folder)
+    path.unlink()
+    path.mkdir()
+    assert path in filled.found()

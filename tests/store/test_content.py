@@ -45,6 +45,21 @@ def test_a_folder_without_files_is_an_empty_one(kit: Kit) -> None:
     assert kit.seen("d") == Seen(EMPTY, True)
 
 
+def test_a_file_that_reads_like_an_empty_folder_is_seen(kit: Kit) -> None:
+    (kit.root / "d").mkdir()
+    (kit.root / "d" / "f").write_text("folder\n")
+    assert kit.seen("d").digest not in (None, EMPTY)
+
+
+def test_a_file_that_reads_like_a_link_is_not_taken_for_it(kit: Kit) -> None:
+    (kit.root / "d").mkdir()
+    (kit.root / "d" / "l").symlink_to("X")
+    before = kit.seen("d").digest
+    (kit.root / "d" / "l").unlink()
+    (kit.root / "d" / "l").write_text("link\nX")
+    assert kit.seen("d").digest != before
+
+
 def chmod(folder: Path) -> None:
     (folder / "f").chmod(0o755)
 
@@ -190,8 +205,27 @@ def test_a_link_back_into_the_folder_being_walked_ends(kit: Kit, folder: Path, t
 
 def test_a_link_back_into_the_folder_being_walked_is_taken_as_it_is(kit: Kit, folder: Path) -> None:
     (folder / "s" / "back").symlink_to("..")
-    inner = digest([(b"g", of_bytes(b"g")), (b"back", link_digest(".."))])
-    assert kit.seen("d").digest == digest([(b"f", of_bytes(b"f")), (b"s", inner)])
+    inner = digest([(b"g", b"f", of_bytes(b"g")), (b"back", b"l", link_digest(".."))])
+    assert kit.seen("d").digest == digest([(b"f", b"f", of_bytes(b"f")), (b"s", b"d", inner)])
+
+
+def test_a_link_inside_that_leads_to_itself_is_taken_as_it_is(kit: Kit) -> None:
+    (kit.root / "d").mkdir()
+    (kit.root / "d" / "l").symlink_to("l")
+    assert kit.seen("d").digest == digest([(b"l", b"l", link_digest("l"))])
+
+
+@pytest.mark.parametrize("path", ["l", "m", "l/below"])
+def test_a_path_that_is_a_link_to_itself_is_refused(kit: Kit, path: str) -> None:
+    (kit.root / "l").symlink_to("m")
+    (kit.root / "m").symlink_to("l")
+    with pytest.raises(NotStorable):
+        kit.seen(path)
+
+
+def test_an_output_that_is_a_link_to_itself_is_taken_as_it_is(kit: Kit) -> None:
+    (kit.root / "l").symlink_to("l")
+    assert kit.seen("l", follow=False) == Seen(link_digest("l"), False)
 
 
 def test_two_folders_that_link_to_each_other_end(kit: Kit) -> None:
@@ -227,6 +261,21 @@ def test_what_is_ignored_is_not_seen(kit: Kit, folder: Path) -> None:
     (folder / "skip" / "y").touch()
     assert kit.seen("d", ignore=ignore) == before
     assert kit.seen("d") != before
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_link_to_a_folder_is_no_folder_to_an_ignore_rule(
+    kit: Kit, folder: Path, follow: bool
+) -> None:
+    (kit.root / ".dodoignore").write_text("l/\n")
+    ignore = Ignore(str(kit.root), (".dodoignore",))
+    before = kit.seen("d", follow=follow, ignore=ignore).digest
+    (folder / "l").symlink_to("s")
+    assert kit.seen("d", follow=follow, ignore=ignore).digest != before
+    (folder / "l").unlink()
+    (folder / "l").mkdir()
+    (folder / "l" / "x").touch()
+    assert kit.seen("d", follow=follow, ignore=ignore).digest == before
 
 
 def test_an_output_with_what_inputs_pass_over_is_not_the_same_to_both(

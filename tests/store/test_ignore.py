@@ -90,6 +90,33 @@ TABLE: list[tuple[str, str, str]] = [
     ("x[!a]y", "xby", "xay x/y"),
     ("x[&~|]", "x& x~ x|", "xa"),
     ("*.[oa]", "x.o d/x.a", "x.c x.oa"),
+    ("x[\\d]", "xd", "x1 x\\"),
+    ("x[\\w\\s]", "xw xs", "xa x1 x\\"),
+    ("x[a\\-c]", "xa x- xc", "xb x\\"),
+    ("x[[]", "x[", "x]"),
+    ("x[b-a]", "", "xa xb x- x"),
+    ("x[!b-a]", "xa xb", "x"),
+    ("x[cb-a]", "xc", "xa xb"),
+    ("x[[:digit:]]", "x0 x9", "xa x: xd"),
+    ("x[[:alpha:]_]", "xa xZ x_", "x0 x:"),
+    ("x[![:upper:]]", "xa x0", "xA"),
+    ("x[[:xdigit:]]y", "xfy xFy x0y", "xgy"),
+    ("x[[:alnum:]]", "xa xA x0", "x- x_"),
+    ("x[[:lower:][:punct:]]", "xa x- x]", "xA x0"),
+    ("a[/]b", "", "a/b"),
+    ("a[!x]b", "ayb", "a/b"),
+    # -- patterns that match nothing
+    ("[a", "", "a [a ["),
+    ("a[", "", "a a["),
+    ("x[]", "", "x x] x[]"),
+    ("x[[:digit:]", "", "x0 x:"),
+    ("foo\\", "", "foo foo\\"),
+    ("//foo", "", "foo a/foo"),
+    ("!//foo\nfoo", "foo", "bar"),
+    # -- three or more stars between slashes are two
+    ("***/foo", "foo a/foo a/b/foo", "foox"),
+    ("a/***/foo", "a/foo a/b/c/foo", "foo b/a/foo"),
+    ("a/****", "a/b a/b/c", "a/ a"),
     # -- what means something to other matchers but not to this one
     ("{foo,bar}", "{foo,bar}", "foo bar"),
     ("a.c", "a.c", "abc"),
@@ -131,6 +158,16 @@ SPACED: list[tuple[str, list[str], list[str]]] = [
     ("a*b", ["a\nb", "a b"], ["a\n"]),
     ("a[!x]b", ["a\nb"], ["axb"]),
     ("a\tb", ["a\tb"], ["a b"]),
+    ("a\t", ["a\t"], ["a"]),
+    ("a\t  ", ["a\t"], ["a", "a\t "]),
+    ("a \t", ["a \t"], ["a", "a "]),
+    ("a\\\\ ", ["a\\"], ["a\\ ", "a"]),
+    ("a\r\nb\r", ["a", "b"], ["a\r", "b\r"]),
+    ("a\rb", ["a\rb"], ["a", "b"]),
+    ("a\x0bb\x0cc\x85d\u2028e", ["a\x0bb\x0cc\x85d\u2028e"], ["a", "b", "c", "d", "e"]),
+    ("**/b", ["a\nc/b"], ["a\nb"]),
+    ("b", ["a\n/b"], ["b\n"]),
+    ("a/**", ["a/\n", "a/b\nc"], ["a\n"]),
 ]
 
 
@@ -138,7 +175,7 @@ SPACED: list[tuple[str, list[str], list[str]]] = [
 def test_white_space_counts_unless_it_trails(
     tmp_path: Path, rules: str, yes: list[str], no: list[str]
 ) -> None:
-    (tmp_path / ".dodoignore").write_text(rules)
+    (tmp_path / ".dodoignore").write_text(rules, encoding="utf-8", newline="")
     assert [path for path in yes + no if ignored(tmp_path, path)] == yes
 
 
@@ -231,6 +268,12 @@ def test_a_python_environment_is_passed_over_until_taken_back(tmp_path: Path) ->
     assert ignored(tmp_path, "env/lib/x.py")
     (tmp_path / ".dodoignore").write_text("!/env/\n")
     assert not ignored(tmp_path, "env/")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_rule(tmp_path: Path) -> None:
+    (tmp_path / ".dodoignore").write_bytes(b"\xef\xbb\xbffoo\n\xef\xbb\xbfbar\n")
+    assert ignored(tmp_path, "foo")
+    assert not ignored(tmp_path, "bar")
 
 
 def test_a_rule_in_foreign_bytes_matches_names_in_them(tmp_path: Path) -> None:

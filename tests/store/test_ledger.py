@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dodo_store import record
-from dodo_store.errors import Damaged
+from dodo_store.errors import Damaged, NewerFormat, StoreError
 from dodo_store.ledger import Ledger
 from dodo_store.oid import Oid, of_bytes
 from tests.store.kit import Kit, damage, flip, look, oid_of, thorough
+from tests.store.test_record import framed
 
 KEY = oid_of("key")
 
@@ -27,6 +28,13 @@ def ledger(tmp_path: Path) -> Ledger:
 def files(ledger: Ledger) -> list[Path]:
     """Every file of a ledger."""
     return sorted(path for path in Path(ledger.folder).rglob("*") if path.is_file())
+
+
+def damaged(ledger: Ledger) -> list[str]:
+    """The paths that a walk through all records calls damaged."""
+    found = list(ledger.all())
+    assert all(error.path == path for path, error in found if isinstance(error, StoreError))
+    return [path for path, error in found if isinstance(error, Damaged)]
 
 
 @given(
@@ -116,8 +124,9 @@ def test_a_record_moved_to_another_key_does_not_count(ledger: Ledger) -> None:
     (path,) = files(ledger)
     path.rename(path.with_name(path.name.replace(KEY.hex()[2:], other.hex()[2:])))
     assert ledger.get(other) == []
-    with pytest.raises(Damaged, match="another key"):
-        list(ledger.all())
+    assert damaged(ledger) == [
+        str(path.with_name(path.name.replace(KEY.hex()[2:], other.hex()[2:])))
+    ]
 
 
 def test_temporary_files_do_not_count(ledger: Ledger) -> None:
@@ -140,6 +149,88 @@ def test_all_says_which_record_is_damaged(ledger: Ledger) -> None:
     ledger.put(KEY, 1.0, "value")
     (path,) = files(ledger)
     flip(path)
-    with pytest.raises(Damaged) as caught:
-        list(ledger.all())
-    assert caught.value.path == str(path)
+    assert damaged(ledger) == [str(path)]
+
+
+def renamed(ledger: Ledger, key: str, own: str) -> Path:
+    """The one record of a ledger, under another name in its folder."""
+    (path,) = files(ledger)
+    return path.rename(path.with_name(f"{key}{own}"))
+
+
+def test_a_name_that_does_not_carry_the_record_does_not_count(ledger: Ledger) -> None:
+    ledger.put(KEY, 1.0, "value")
+    path = renamed(ledger, KEY.hex()[2:], f".{oid_of('other').hex()}")
+    assert ledger.get(KEY) == []
+    assert damaged(ledger) == [str(path)]
+
+
+@pytest.mark.parametrize("own", ["", ".", ".00", "~", ".tmp", ".a.b"])
+def test_a_name_that_is_none_of_a_record_does_not_count(ledger: Ledger, own: str) -> None:
+    ledger.put(KEY, 1.0, "value")
+    path = renamed(ledger, KEY.hex()[2:], own)
+    assert ledger.get(KEY) == []
+    assert damaged(ledger) == [str(path)]
+
+
+def test_a_damaged_record_does_not_stop_a_walk_through_all(ledger: Ledger) -> None:
+    for number in range(9):
+        ledger.put(oid_of(str(number)), 1.0, number)
+    bad = files(ledger)[::3]
+    for path in bad:
+        flip(path)
+    assert damaged(ledger) == [str(path) for path in bad]
+    assert len(list(ledger.all())) == 9
+
+
+def test_a_newer_record_does_not_hide_the_others(ledger: Ledger) -> None:
+    ledger.put(KEY, 1.0, "older")
+    (older,) = files(ledger)
+    ledger.put(KEY, 2.0, "newer")
+    (newer,) = set(files(ledger)) - {older}
+    damage(newer, framed(b"\x01", fmt=2, kind=record.RUN))
+    assert ledger.get(KEY) == ["older"]
+    assert isinstance(dict(ledger.all())[str(newer)], NewerFormat)
+
+
+@pytest.mark.parametrize("at", [1, "1", None, True, b"1"])
+def test_a_time_that_is_none_is_damage(ledger: Ledger, at: Any) -> None:
+    ledger.put(KEY, 1.0, "value")
+    (path,) = files(ledger)
+    data = record.encode(record.RUN, [KEY, at, "value"])
+    path = path.rename(path.with_name(f"{KEY.hex()[2:]}.{of_bytes(data).hex()}"))
+    damage(path, data)
+    assert ledger.get(KEY) == []
+    assert damaged(ledger) == [str(path)]
+
+
+def test_a_whole_number_is_kept_as_a_time(ledger: Ledger) -> None:
+    ledger.put(KEY, 1, "value")
+    assert ledger.get(KEY) == ["value"]
+
+
+def test_stray_files_are_told_or_passed_over(ledger: Ledger) -> None:
+    ledger.put(KEY, 1.0, "value")
+    (path,) = files(ledger)
+    Path(ledger.folder, "README").write_text("what?")
+    stray = path.with_name("stray")
+    stray.write_text("what?")
+    path.with_name("folder").mkdir()
+    assert ledger.get(KEY) == ["value"]
+    assert dict(ledger.all())[str(path)] == "value"
+    assert str(stray) in damaged(ledger)
+
+
+def test_a_folder_in_the_place_of_a_record_is_told_or_passed_over(ledger: Ledger) -> None:
+    ledger.put(KEY, 1.0, "value")
+    (path,) = files(ledger)
+    path.with_name(f"{KEY.hex()[2:]}.{oid_of('x').hex()}").mkdir()
+    assert ledger.get(KEY) == ["value"]
+    assert dict(ledger.all())[str(path)] == "value"
+
+
+def test_a_file_in_the_place_of_a_keys_folder_is_told_or_passed_over(ledger: Ledger) -> None:
+    Path(ledger.folder).mkdir()
+    Path(ledger.folder, KEY.hex()[:2]).touch()
+    assert list(ledger.all()) == []
+    assert ledger.get(KEY) == []

@@ -72,7 +72,7 @@ def test_a_dropped_batch_leaves_nothing(kit: Kit) -> None:
         batch = Batch(scratch)
         batch.add_file(kit.store.objects, str(kit.root / "f"))
         batch.drop()
-        assert os.listdir(scratch) == ["lock"]
+        assert os.listdir(scratch) == []
         batch.commit()
     assert look(kit.base / ".dodo" / "objects") == before
 
@@ -85,7 +85,7 @@ def test_content_that_comes_twice_is_kept_once(kit: Kit) -> None:
         for name in "fg":
             batch.add_file(kit.store.objects, str(kit.root / name))
         batch.add_bytes(kit.store.objects, of_bytes(b"same"), b"same")
-        assert len(os.listdir(scratch)) == 2
+        assert len(os.listdir(scratch)) == 1
         batch.commit()
     assert kit.store.objects.oids() == [of_bytes(b"same")]
 
@@ -112,7 +112,7 @@ def test_a_batch_of_any_size_arrives_whole(kit: Kit, count: int) -> None:
         for data in contents:
             batch.add_bytes(kit.store.objects, of_bytes(data), data)
         batch.commit()
-        assert os.listdir(scratch) == ["lock"]
+        assert os.listdir(scratch) == []
     assert sorted(map(kit.store.objects.read, kit.store.objects.oids())) == sorted(contents)
 
 
@@ -148,6 +148,17 @@ def test_a_wrong_recorded_size_is_damage_even_if_the_bytes_match(kit: Kit) -> No
     node = kit.put(b"content")
     with pytest.raises(Damaged, match="size"):
         kit.store.objects.copy_out(node.oid, 8, str(kit.root / "out"))
+    assert look(kit.root) == {b"": "folder"}
+
+
+@pytest.mark.parametrize("target", ["f", "gone"])
+def test_an_object_that_is_a_link_is_not_copied_out(kit: Kit, target: str) -> None:
+    node = kit.put(b"content")
+    (kit.base / "f").write_bytes(b"content")
+    kit.object_path(node).unlink()
+    kit.object_path(node).symlink_to(kit.base / target)
+    with pytest.raises(Damaged):
+        kit.store.objects.copy_out(node.oid, node.size, str(kit.root / "out"))
     assert look(kit.root) == {b"": "folder"}
 
 
@@ -210,6 +221,17 @@ def test_names_in_a_pool_are_listed_and_strangers_passed_over(kit: Kit) -> None:
     assert set(kit.store.objects.oids()) == {node.oid for node in nodes}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["00/" + "0" * 29, "00/" + "0" * 31, "00/" + "A" * 30, "zz/" + "0" * 30, "0/" + "0" * 30],
+)
+def test_a_name_that_is_not_well_formed_is_not_listed(kit: Kit, name: str) -> None:
+    path = kit.base / ".dodo" / "objects" / name
+    path.parent.mkdir()
+    path.touch()
+    assert kit.store.objects.oids() == []
+
+
 def test_a_file_that_never_holds_still_is_not_taken(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +241,7 @@ def test_a_file_that_never_holds_still_is_not_taken(
     with kit.store.scratch() as scratch:
         with pytest.raises(Changing):
             Batch(scratch).add_file(kit.store.objects, str(path))
-        assert os.listdir(scratch) == ["lock"]
+        assert os.listdir(scratch) == []
     assert len(reads) == 3
 
 

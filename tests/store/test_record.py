@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
 from dodo_store import record
-from dodo_store.errors import Damaged, NewerFormat
+from dodo_store.errors import Damaged, NewerFormat, TooLarge
 from tests.store.kit import thorough
 
 scalars = (
@@ -166,11 +166,38 @@ def test_a_length_that_points_past_the_end_is_damaged() -> None:
 
 
 def test_a_record_above_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert record.LIMIT == 64 * 1024 * 1024
-    data = framed(msgpack.packb(b"x" * 100))
+    data = framed(msgpack.packb(b"x" * 100), kind=record.RUN)
     monkeypatch.setattr(record, "LIMIT", 50)
     with pytest.raises(Damaged):
-        record.decode(record.CACHE, data, "p")
+        record.decode(record.RUN, data, "p")
+
+
+def test_a_limit_is_the_one_on_the_page() -> None:
+    for kind in (record.TREE, record.RUN, record.EXPERIMENT, record.JOURNAL):
+        assert record.limit(kind) == 64 * 1024 * 1024
+    assert record.limit(record.CACHE) == 1024 * 1024 * 1024
+
+
+def test_a_record_is_written_up_to_the_limit_and_not_beyond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record, "LIMIT", 50)
+    most = b"x" * 48
+    assert record.decode(record.RUN, record.encode(record.RUN, most), "p") == most
+    with pytest.raises(TooLarge):
+        record.encode(record.RUN, most + b"x")
+    assert record.decode(record.CACHE, record.encode(record.CACHE, most * 9), "p") == most * 9
+
+
+def test_a_record_of_format_0_is_damaged() -> None:
+    with pytest.raises(Damaged):
+        record.decode(record.CACHE, framed(b"\x01", fmt=0), "p")
+
+
+@pytest.mark.parametrize("payload", [b"\x81\x91\x01\x01", b"\x81\x80\x01"], ids=["list", "map"])
+def test_a_key_that_cannot_be_one_is_damaged(payload: bytes) -> None:
+    with pytest.raises(Damaged):
+        record.decode(record.CACHE, framed(payload), "p", lists=True)
 
 
 def test_records_one_after_the_other_are_split() -> None:

@@ -144,3 +144,10 @@ def test_a_damaged_ref_can_be_set_again(refs: Refs, tmp_path: Path) -> None:
     (tmp_path / "exps" / "name").write_bytes(b"")
     refs.set("name", oid_of("y"))
     assert refs.get("name") == oid_of("y")
+
+
+def test_a_folder_in_the_place_of_a_ref_is_damage(refs: Refs, tmp_path: Path) -> None:
+    (tmp_path / "exps" / "name").mkdir(parents=True)
+    with pytest.raises(Damaged) as caught:
+        refs.get("name")
+    assert caught.value.path == str(tmp_path / "exps" / "name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import of_bytes
 from dodo_store.stamps import mark
+from dodo_store.store import Store
 from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
 from tests.store.kit import LATER, ODD_NAMES, Kit, damage, flip, look, names, oid_of, thorough
 
@@ -166,6 +168,35 @@ def test_strict_refuses_a_link_that_leads_outside(kit: Kit, target: str) -> None
     assert caught.value.path == "d/l"
 
 
+def test_strict_refuses_an_absolute_target_even_inside(kit: Kit) -> None:
+    (kit.root / "f").touch()
+    (kit.root / "l").symlink_to(kit.root / "f")
+    with pytest.raises(NotStorable, match="absolute"):
+        kit.take("l", strict=True)
+    assert kit.take("l").kind == LINK
+
+
+def test_strict_follows_links_to_see_whether_one_leads_outside(kit: Kit) -> None:
+    inner = kit.root / "a" / "b"
+    inner.mkdir(parents=True)
+    (kit.base / "secret").touch()
+    (inner / "up").symlink_to("../..")
+    (inner / "l").symlink_to("up/../secret")
+    with pytest.raises(NotStorable) as caught:
+        kit.take("a", strict=True)
+    assert caught.value.path == "a/b/l"
+
+
+def test_strict_follows_links_to_see_whether_one_stays_inside(kit: Kit) -> None:
+    (kit.root / "a" / "b").mkdir(parents=True)
+    (kit.root / "s").symlink_to("a/b")
+    (kit.root / "l").symlink_to("s/../..")
+    assert kit.take("l", strict=True).kind == LINK
+    (kit.root / "m").symlink_to("s/../../..")
+    with pytest.raises(NotStorable):
+        kit.take("m", strict=True)
+
+
 def test_a_fifo_is_refused_or_passed_over_and_never_opened(kit: Kit) -> None:
     (kit.root / "d").mkdir()
     os.mkfifo(kit.root / "d" / "p")
@@ -310,6 +341,59 @@ def test_a_path_that_leads_outside_by_its_text_is_refused(kit: Kit) -> None:
     assert sorted(os.listdir(kit.base)) == before
 
 
+@pytest.mark.parametrize("path", ["link/new/f", "link/new/deep/f"])
+def test_a_refused_restore_makes_no_folder_outside(kit: Kit, path: str) -> None:
+    (kit.base / "outside").mkdir()
+    (kit.root / "link").symlink_to("../outside")
+    with pytest.raises(NotStorable):
+        kit.restore(kit.put(b"x"), path)
+    assert os.listdir(kit.base / "outside") == []
+
+
+@pytest.mark.parametrize("path", ["f/x", "f/x/y", "l/x"])
+def test_a_file_in_the_way_of_a_folder_is_refused_and_stays(kit: Kit, path: str) -> None:
+    (kit.root / "f").write_text("mine")
+    (kit.root / "l").symlink_to("f")
+    before = look(kit.root)
+    with pytest.raises(NotStorable):
+        kit.restore(kit.put(b"x"), path)
+    assert look(kit.root) == before
+
+
+@pytest.mark.parametrize("new", THINGS, ids="file exec link empty folder".split())
+def test_a_swap_that_fails_puts_the_old_folder_back(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, new: Any
+) -> None:
+    grow(os.fsencode(kit.root / "new"), new)
+    grow(os.fsencode(kit.root / "d"), {b"mine": ("file", False, b"mine")})
+    node, before, rename, failed = kit.take("new"), look(kit.root), os.rename, list[str]()
+
+    def rename_or_fail(one: str, two: str) -> None:
+        if two == str(kit.root / "d") and not failed:
+            failed.append(two)
+            raise OSError(errno.ENOSPC, "no space")
+        rename(one, two)
+
+    with kit.store.scratch() as scratch:
+        monkeypatch.setattr(os, "rename", rename_or_fail)
+        with pytest.raises(OSError, match="no space"):
+            snapshot.restore(kit.store, node, str(kit.root), "d", scratch)
+        assert os.listdir(scratch) == []
+    assert failed
+    assert look(kit.root) == before
+
+
+def test_an_executable_file_gets_what_the_umask_leaves(kit: Kit) -> None:
+    node = kit.put(b"x", EXEC)
+    old = os.umask(0o027)
+    try:
+        kit.store = Store(kit.store.folder)
+        kit.restore(node, "x")
+    finally:
+        os.umask(old)
+    assert (kit.root / "x").stat().st_mode & 0o777 == 0o750
+
+
 # -- damage ---------------------------------------------------------------------------------
 
 
@@ -362,6 +446,20 @@ def test_a_tree_of_another_size_of_file_is_not_restored(kit: Kit) -> None:
     assert look(kit.root) == {b"": "folder"}
 
 
+@pytest.mark.parametrize("size", [0, 1, 3, 99])
+def test_a_link_whose_target_is_of_another_size_is_not_restored(kit: Kit, size: int) -> None:
+    with pytest.raises(Damaged):
+        kit.restore(kit.put(b"ab", LINK)._replace(size=size), "l")
+    assert look(kit.root) == {b"": "folder"}
+
+
+@pytest.mark.parametrize("target", [b"\0", b"a\0b"])
+def test_a_link_whose_target_holds_a_nul_is_not_restored(kit: Kit, target: bytes) -> None:
+    with pytest.raises(Damaged):
+        kit.restore(kit.put(target, LINK), "l")
+    assert look(kit.root) == {b"": "folder"}
+
+
 # -- grafts, ignore, stamps -----------------------------------------------------------------
 
 
@@ -405,6 +503,27 @@ def test_a_graft_is_kept_though_its_folder_is_ignored(kit: Kit) -> None:
     other = kit.put(b"graft")
     ignore = Ignore(str(kit.root), (".dodoignore",))
     assert kit.store.find(kit.take("", graft={"d/f": other}, ignore=ignore), "d/f") == other
+
+
+def test_an_ignored_folder_with_a_graft_below_holds_only_the_graft(kit: Kit) -> None:
+    (kit.root / ".dodoignore").write_text("d/\n")
+    file = ("file", False, b"disk")
+    grow(os.fsencode(kit.root / "d"), {b"f": file, b"g": file, b"s": {b"h": file}})
+    other = kit.put(b"graft")
+    ignore = Ignore(str(kit.root), (".dodoignore",))
+    node = kit.take("", graft={"d/f": other, "d/s/i": other}, ignore=ignore)
+    inner = kit.members(kit.members(node)["d"])
+    assert sorted(inner) == ["f", "s"]
+    assert inner["f"] == other
+    assert kit.members(inner["s"]) == {"i": other}
+
+
+@pytest.mark.parametrize("thing", [("file", False, b"disk"), ("link", b"s"), ("link", b"gone")])
+def test_what_is_in_the_way_of_a_graft_below_it_gives_way(kit: Kit, thing: Any) -> None:
+    grow(os.fsencode(kit.root / "d"), {b"f": thing, b"s": {}})
+    other = kit.put(b"graft")
+    node = kit.take("", graft={"d/f/x": other})
+    assert kit.store.find(node, "d/f/x") == other
 
 
 def test_what_is_ignored_is_not_taken(kit: Kit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,26 @@ def test_a_table_that_is_not_whole_is_an_empty_one(tmp_path: Path, data: bytes) 
     stamps.set("a", FINE_MARK, oid_of("x"), LATER)
     stamps.save()
     assert Stamps(str(tmp_path / "stamps")).get("a", FINE_MARK) == oid_of("x")
+
+
+@pytest.mark.parametrize("value", [None, 5, "text", [1], b"x", True])
+def test_a_record_that_is_no_map_is_an_empty_table(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "stamps").write_bytes(record.encode(record.CACHE, value))
+    stamps = Stamps(str(tmp_path / "stamps"))
+    assert stamps.get("a", FINE_MARK) is None
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    assert Stamps(str(tmp_path / "stamps")).get("a", FINE_MARK) == oid_of("x")
+
+
+def test_a_table_beyond_the_limit_is_not_written(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "CACHE_LIMIT", 20)
+    stamps.set("a", FINE_MARK, oid_of("x"), LATER)
+    stamps.save()
+    assert look(tmp_path) == {b"": "folder"}
+    assert stamps.get("a", FINE_MARK) == oid_of("x")
 
 
 def test_a_flipped_table_is_an_empty_one(tmp_path: Path, stamps: Stamps) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
 from dodo_store import record
-from dodo_store.errors import Damaged, Missing, NewerFormat
+from dodo_store.errors import Damaged, Missing, NewerFormat, TooLarge
+from dodo_store.locks import is_free
 from dodo_store.store import Store
 from dodo_store.tree import FILE, FOLDER, Node
 from tests.store.kit import Kit, damage, flip, look, oid_of, thorough
@@ -107,6 +108,22 @@ def test_a_file_in_the_place_of_the_store_is_no_store(tmp_path: Path) -> None:
     assert not Store(str(tmp_path / ".dodo")).exists
 
 
+def test_a_folder_in_the_place_of_the_version_is_damage(kit: Kit) -> None:
+    (kit.base / ".dodo" / "VERSION").unlink()
+    (kit.base / ".dodo" / "VERSION").mkdir()
+    with pytest.raises(Damaged):
+        Store(kit.store.folder)
+
+
+def test_the_umask_is_known_once_a_store_is_opened(kit: Kit) -> None:
+    old = os.umask(0o037)
+    try:
+        assert Store(kit.store.folder).umask == 0o037
+        assert os.umask(0o037) == 0o037
+    finally:
+        os.umask(old)
+
+
 # -- records --------------------------------------------------------------------------------
 
 
@@ -150,6 +167,19 @@ def test_a_whole_record_under_the_name_of_another_is_damage(kit: Kit) -> None:
         kit.store.get_record(record.EXPERIMENT, oid)
 
 
+def test_a_record_whose_keys_cannot_be_keys_is_damage(kit: Kit) -> None:
+    oid = kit.store.put_record(record.EXPERIMENT, {("a",): 1})
+    with pytest.raises(Damaged):
+        kit.store.get_record(record.EXPERIMENT, oid)
+
+
+def test_a_record_beyond_the_limit_is_not_kept(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "LIMIT", 50)
+    with pytest.raises(TooLarge):
+        kit.store.put_record(record.EXPERIMENT, b"x" * 50)
+    assert kit.store.records.oids() == []
+
+
 # -- trees ----------------------------------------------------------------------------------
 
 
@@ -166,6 +196,11 @@ def test_a_node_is_found_by_its_path(kit: Kit, folder: Node) -> None:
     found = kit.store.find(folder, "s")
     assert found is not None
     assert found.kind == FOLDER
+
+
+def test_a_node_without_a_path_is_found_to_be_itself(kit: Kit, folder: Node) -> None:
+    assert kit.store.find(folder, "") == folder
+    assert kit.store.find(kit.put(b"f"), "") == kit.put(b"f")
 
 
 @pytest.mark.parametrize("path", ["g", "s/f", "f/g", "s/g/h", "..", ".", "s/../f", "/f"])
@@ -236,10 +271,35 @@ def test_two_stores_have_two_scratch_folders(kit: Kit) -> None:
         assert one != two
 
 
+def test_a_scratch_folder_is_empty_and_its_lock_is_beside_it(kit: Kit) -> None:
+    with kit.store.scratch() as scratch:
+        name = os.path.basename(scratch)
+        assert os.listdir(scratch) == []
+        assert sorted(os.listdir(kit.base / ".dodo" / "tmp")) == [name, f"{name}.lock"]
+        assert not is_free(f"{scratch}.lock")
+
+
+def test_sweeping_leaves_a_folder_without_a_lock_file(kit: Kit) -> None:
+    made = kit.base / ".dodo" / "tmp" / "x"
+    made.mkdir()
+    kit.store.sweep()
+    assert made.is_dir()
+
+
+def test_sweeping_takes_a_folder_whose_lock_is_free_and_the_lock(kit: Kit) -> None:
+    tmp = kit.base / ".dodo" / "tmp"
+    (tmp / "x" / "s").mkdir(parents=True)
+    (tmp / "x.lock").touch()
+    (tmp / "alone.lock").touch()
+    kit.store.sweep()
+    assert os.listdir(tmp) == []
+
+
 def test_sweeping_leaves_the_scratch_folders_of_the_living(kit: Kit) -> None:
     with kit.store.scratch() as one, Store(kit.store.folder).scratch() as two:
         kit.store.sweep()
-        assert os.listdir(one) == os.listdir(two) == ["lock"]
+        assert os.path.isdir(one)
+        assert os.path.isdir(two)
 
 
 def test_sweeping_takes_the_scratch_folders_of_the_dead(kit: Kit) -> None:
@@ -252,7 +312,7 @@ def test_sweeping_takes_the_scratch_folders_of_the_dead(kit: Kit) -> None:
         assert process.stdout is not None
         scratch = process.stdout.readline().strip()
         kit.store.sweep()
-        assert sorted(os.listdir(scratch)) == ["half", "lock"]
+        assert os.listdir(scratch) == ["half"]
         process.send_signal(signal.SIGKILL)
     kit.store.sweep()
     assert os.listdir(kit.base / ".dodo" / "tmp") == []

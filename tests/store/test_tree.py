@@ -14,7 +14,7 @@ from xxhash import xxh3_128_digest
 from dodo_store import record, tree
 from dodo_store.errors import Damaged
 from dodo_store.oid import Oid, of_bytes
-from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Entries, Node
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Entries, Member, Node
 from tests.store.kit import ODD_NAMES, names, oid_of, thorough
 
 ID = b"i" * 16
@@ -26,6 +26,9 @@ nodes = st.builds(
 entries = st.dictionaries(names, nodes, max_size=8).map(
     lambda members: tuple((os.fsdecode(raw), members[raw]) for raw in sorted(members))
 )
+members = st.dictionaries(
+    names, st.tuples(st.sampled_from((b"f", b"l", b"d")), oids), max_size=6
+).map(lambda found: [(name, *rest) for name, rest in found.items()])
 
 
 def crafted(rows: Any) -> tuple[Oid, bytes]:
@@ -88,14 +91,14 @@ def test_names_must_strictly_increase(pair: tuple[bytes, bytes]) -> None:
         tree.decode(oid, data, "p")
 
 
-@pytest.mark.parametrize("size", [-1, -(2**40), "1", None, 1.5, b"1", [1]])
+@pytest.mark.parametrize("size", [-1, -(2**40), "1", None, 1.5, 1.0, True, b"1", [1]])
 def test_a_size_that_is_none_is_refused(size: Any) -> None:
     oid, data = crafted([[b"a", FILE, ID, size, None]])
     with pytest.raises(Damaged):
         tree.decode(oid, data, "p")
 
 
-@pytest.mark.parametrize("kind", [-1, 4, 255, "0", None, b"\0", [0]])
+@pytest.mark.parametrize("kind", [-1, 4, 255, "0", None, 1.0, True, b"\0", [0]])
 def test_a_kind_that_is_none_of_the_four_is_refused(kind: Any) -> None:
     oid, data = crafted([[b"a", kind, ID, 1, None]])
     with pytest.raises(Damaged):
@@ -115,6 +118,13 @@ def test_an_id_that_is_not_16_bytes_is_refused(bad: Any) -> None:
 )
 def test_an_entry_that_is_no_row_of_five_is_refused(row: Any) -> None:
     oid, data = crafted([row])
+    with pytest.raises(Damaged):
+        tree.decode(oid, data, "p")
+
+
+@pytest.mark.parametrize("rows", [None, 0, True, "", b"", "text", {}, {b"a": 1}])
+def test_a_payload_that_is_no_list_is_no_tree(rows: Any) -> None:
+    oid, data = crafted(rows)
     with pytest.raises(Damaged):
         tree.decode(oid, data, "p")
 
@@ -140,37 +150,60 @@ def test_a_record_of_another_kind_is_no_tree() -> None:
 
 
 def test_the_digest_is_the_one_on_the_page() -> None:
-    one, two = oid_of("one"), oid_of("two")
-    by_hand = b"folder\n" + b"1:b" + one + b"10:" + b"c" * 10 + two
-    assert tree.digest([(b"c" * 10, two), (b"b", one)]) == xxh3_128_digest(by_hand)
+    one, two, three = oid_of("one"), oid_of("two"), oid_of("three")
+    by_hand = b"folder\n" + b"d1:a" + three + b"f1:b" + one + b"l10:" + b"c" * 10 + two
+    members = [(b"c" * 10, b"l", two), (b"b", b"f", one), (b"a", b"d", three)]
+    assert tree.digest(members) == xxh3_128_digest(by_hand)
+
+
+def test_a_member_is_a_name_a_letter_and_a_digest() -> None:
+    kinds = {FILE: b"f", EXEC: b"f", LINK: b"l", FOLDER: b"d"}
+    for kind, letter in kinds.items():
+        node = Node(kind, oid_of("oid"), 1, oid_of("seen"))
+        assert tree.member("a\udcff", node) == (b"a\xff", letter, oid_of("seen"))
 
 
 def test_the_digest_leaves_out_empty_folders_at_any_depth() -> None:
-    nested = tree.digest([(b"inner", tree.digest([]))])
-    assert nested == tree.digest([]) == xxh3_128_digest(b"folder\n")
-    assert tree.digest([(b"a", oid_of("x")), (b"e", nested)]) == tree.digest([(b"a", oid_of("x"))])
+    nested = tree.digest([(b"inner", b"d", tree.digest([]))])
+    one: Member = (b"a", b"f", oid_of("x"))
+    assert nested == tree.digest([]) == tree.EMPTY == xxh3_128_digest(b"folder\n")
+    assert tree.digest([one, (b"e", b"d", nested)]) == tree.digest([one])
 
 
-@given(st.dictionaries(names, oids, max_size=6), st.randoms())
+def test_a_file_that_reads_like_an_empty_folder_counts() -> None:
+    posing = tree.member("e", file("folder\n"))
+    assert posing[2] == tree.EMPTY
+    assert tree.digest([posing]) != tree.EMPTY
+
+
+def test_a_file_that_reads_like_a_link_is_not_equal_to_it() -> None:
+    target = oid_of("X")
+    link = Node(LINK, target, 1, tree.link_digest("X"))
+    posing = file("link\nX")
+    assert posing.digest == link.digest
+    assert tree.digest([tree.member("a", posing)]) != tree.digest([tree.member("a", link)])
+
+
+@given(members, st.randoms())
 @thorough
-def test_the_digest_does_not_depend_on_the_order(members: dict[bytes, Oid], random: Any) -> None:
-    rows = list(members.items())
+def test_the_digest_does_not_depend_on_the_order(rows: list[Member], random: Any) -> None:
     mixed = list(rows)
     random.shuffle(mixed)
     assert tree.digest(mixed) == tree.digest(rows)
 
 
-@given(st.dictionaries(names, oids, max_size=4), st.dictionaries(names, oids, max_size=4))
+@given(members, members)
 @thorough
-def test_the_digest_tells_folders_apart(one: dict[bytes, Oid], two: dict[bytes, Oid]) -> None:
-    same = tree.digest(list(one.items())) == tree.digest(list(two.items()))
-    assert same == (one == two)
+def test_the_digest_tells_folders_apart(one: list[Member], two: list[Member]) -> None:
+    assert (tree.digest(one) == tree.digest(two)) == (sorted(one) == sorted(two))
 
 
-def test_a_name_cannot_pose_as_another_entry() -> None:
+@pytest.mark.parametrize("letter", [b"f", b"l", b"d"])
+def test_a_name_cannot_pose_as_another_entry(letter: bytes) -> None:
     one, two = oid_of("one"), oid_of("two")
-    glued = b"a" + one + b"1:b"
-    assert tree.digest([(glued, two)]) != tree.digest([(b"a", one), (b"b", two)])
+    glued = b"a" + one + letter + b"1:b"
+    apart: list[Member] = [(b"a", letter, one), (b"b", letter, two)]
+    assert tree.digest([(glued, letter, two)]) != tree.digest(apart)
 
 
 def test_the_digest_of_a_link_is_that_of_its_target() -> None:
