@@ -196,8 +196,9 @@ def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
     if isinstance(error, StoreError):
         return f"{error.path}: {error}", None, 1
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}", None, 1
+        # A failed write or fsync does not say of what; it is of something in this project.
+        where = error.filename or os.path.abspath(".")
+        return f"{where}: {error.strerror or error}", None, 1
     return None
 
 

@@ -6,6 +6,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     edit    a params file as it was, and what it became
     aside   a stage is about to run; its old outputs lie elsewhere
     back    the stage failed; its old outputs are where they were
+    keep    the run has ended well: its edits stay
     stage   the stage went well; its record
 
 A run that ends folds the records into the lock files and removes the journal. After a kill the
@@ -182,11 +183,18 @@ class Journal:
         self._made.setdefault(pipeline, {})[name] = made
         return _let_go(self._store, _address(pipeline, name), moves)
 
-    def close(self, locks: Locks, *, keep_edits: bool) -> None:
-        """Fold everything in: lock files first, then the journal goes."""
+    def fold(self, locks: Locks) -> None:
+        """Write the records of finished stages into the lock files, whose contents are *locks*."""
         for pipeline, records in self._made.items():
             _write_lock(self._root, pipeline, {**locks.get(pipeline, {}), **records})
-        if not keep_edits:
+        self._made.clear()
+
+    def close(self, locks: Locks, *, keep_edits: bool) -> None:
+        """Fold everything in: lock files first, then the journal goes."""
+        self.fold(locks)
+        if keep_edits:
+            self._write(["keep"])
+        else:
             _roll_back(self._root, self._edited)
         os.close(self._fd)
         os.unlink(self.path)
@@ -289,6 +297,14 @@ def has_leftovers(store: Store) -> bool:
     return bool(_paths(store))
 
 
+def sweep(store: Store) -> None:
+    """Remove what outlived its journal; the caller holds the workspace lock."""
+    for name in os.listdir(_folder(store)):
+        path = f"{_folder(store)}/{name}"
+        if name.endswith(".aside") and not os.path.exists(path.removesuffix("aside") + "journal"):
+            snapshot.remove(path)
+
+
 def recover(store: Store, root: str, locks: Locks) -> list[str]:
     """Finish what killed runs left; the caller holds the workspace lock. Says what was put back.
 
@@ -302,6 +318,8 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         for entry in _entries(path):
             if entry[0] == "edit":
                 edits.append(entry[1:])
+            elif entry[0] == "keep":
+                edits.clear()
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
             elif entry[0] == "back":

@@ -8,31 +8,22 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
+from threading import Event
 
-from dodo_exp.engine import decide
+from dodo_exp.engine import decide, signals
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.plan import UNCHANGED, Step
 from dodo_exp.engine.reaper import GRACE, Reaper
+from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, StageFailed, Stopped
+from dodo_exp.errors import DodoError, StageFailed
 from dodo_exp.events import Listener, Note, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
 from dodo_store.errors import StoreError
-
-
-class Signalled(BaseException):
-    """Raised in the main thread by a signal; not an Exception, so that nothing swallows it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 def run(
@@ -50,14 +41,14 @@ def run(
     """Run what is out of date.
 
     Raises:
-        Stopped: a signal ended it; no process of it is left, finished stages are kept.
+        Signalled: a signal ended it; no process of it is left, finished stages are kept.
     """
     todo = {step.stage.address for step in steps if step.action != UNCHANGED}
     turn = _Turn(workspace, selection, todo, options, listener, confirm)
     if todo:
         reaper = Reaper(workspace.root)
         try:
-            with workspace.store.scratch() as scratch, _signals():
+            with workspace.store.scratch() as scratch, signals.caught() as caught:
                 executor = Executor(
                     workspace.root,
                     reaper,
@@ -68,12 +59,9 @@ def run(
                 turn.maker = Maker(workspace, journal, executor, listener, scratch, who)
                 try:
                     _through_doit(selection, todo, turn, options)
-                except (Signalled, KeyboardInterrupt) as stop:
-                    number = stop.number if isinstance(stop, Signalled) else signal.SIGINT
-                    _end(executor, reaper, turn, number)
-                    raise Stopped(number, "stopped; finished stages are kept") from None
-                except BaseException:
-                    _end(executor, reaper, turn, signal.SIGTERM)
+                except BaseException as stop:
+                    number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
+                    _end(executor, reaper, turn, number, caught.hurry)
                     raise
         finally:
             reaper.close()
@@ -170,7 +158,7 @@ class _Turn:
         if answer == "all":
             self._confirm = None
         elif answer == "quit":
-            raise Signalled(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return answer in ("yes", "all")
 
     def perform(self, stage: Stage) -> bool:
@@ -228,10 +216,13 @@ class _Turn:
         """A word to whoever listens."""
         self._listener(Note("info", text))
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until no stage is in the making; False if that takes longer."""
+    def wait(self, seconds: float, hurry: Event | None = None) -> bool:
+        """Wait until no stage is in the making; False if that takes longer, or there is a hurry."""
+        until = time.monotonic() + seconds
         with self._idle:
-            return self._idle.wait_for(lambda: self._busy == 0, seconds)
+            while self._busy and time.monotonic() < until and not (hurry and hurry.is_set()):
+                self._idle.wait(0.05)
+            return self._busy == 0
 
     def outcome(self) -> Outcome:
         """The stages in order; those that never had their turn were skipped."""
@@ -242,44 +233,14 @@ class _Turn:
         return Outcome(results, tuple(self._failures), tuple(self._tainted))
 
 
-# -- signals -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """While stages run, TERM and HUP end the run the way Ctrl-C does."""
-
-    def on_signal(number: int, frame: FrameType | None) -> NoReturn:
-        raise Signalled(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int) -> None:
+def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Event) -> None:
     """Pass the signal on, wait, then insist; a second signal insists at once."""
     executor.stop()
-    try:
-        reaper.signal(number)
-        if turn.wait(1.0):
-            return
+    reaper.signal(number)
+    if not turn.wait(1.0, hurry):
         turn.tell("waiting for the commands to end; a second Ctrl-C ends them at once")
-        if turn.wait(GRACE / 2):
-            return
-        reaper.signal(signal.SIGTERM)
-        if turn.wait(GRACE / 2):
-            return
-    except (Signalled, KeyboardInterrupt):
-        pass
-    finally:
-        reaper.kill()
-        turn.wait(GRACE)
+        if not turn.wait(GRACE / 2, hurry):
+            reaper.signal(signal.SIGTERM)
+            turn.wait(GRACE / 2, hurry)
+    reaper.kill()
+    turn.wait(GRACE)

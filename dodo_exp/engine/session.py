@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dodo_exp.engine import journal
+from dodo_exp.engine import journal, signals
 from dodo_exp.engine.reaper import TAG
+from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import Busy, Failure
+from dodo_exp.errors import Busy, Failure, Stopped
 from dodo_exp.events import Listener, Note, Waiting
 from dodo_exp.project import Project
 from dodo_store import locks
@@ -31,6 +32,7 @@ def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterato
     Raises:
         Busy: somebody else has it, and *wait* is false or waiting would be for ourselves.
         Failure: the folder cannot be written.
+        Stopped: a signal ended the block.
     """
     inside = os.environ.get(TAG, "")
     if inside.endswith(f":{project.root}"):
@@ -39,6 +41,16 @@ def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterato
             " workspace",
             "reading works: dodo status, dodo exp show",
         )
+    try:
+        with signals.caught():
+            with _held(project, listener, wait) as workspace:
+                yield workspace
+    except Signalled as stop:
+        raise Stopped(stop.number, "stopped; finished stages are kept") from None
+
+
+@contextmanager
+def _held(project: Project, listener: Listener, wait: bool) -> Iterator[Workspace]:
     try:
         project.store.create()
         path = f"{project.state}/locks/workspace"
@@ -60,6 +72,7 @@ def _open(project: Project, listener: Listener) -> Workspace:
     if journal.has_leftovers(project.store):
         for text in put_in_order(workspace):
             listener(Note("warning", text))
+    journal.sweep(project.store)
     project.store.sweep()
     return workspace
 

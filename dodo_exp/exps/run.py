@@ -106,12 +106,15 @@ def _run(
             experiment=name,
             confirm=confirm,
         )
-    workspace.forget()
-    declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
-    if declined or (outcome.failures and not order.options.ignore_errors):
-        workspace.save_caches()
-        return Ran(None, False, outcome, {}, {})
-    return _record(workspace, selection, order, outcome, name, base, started, listener)
+        journal.fold({path: workspace.lock_records(path) for path in workspace.files})
+        workspace.forget()
+        declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
+        if declined or (outcome.failures and not order.options.ignore_errors):
+            workspace.save_caches()
+            return Ran(None, False, outcome, {}, {})
+        # Inside the journal's block: a run that is stopped before its experiment is kept is a
+        # run that has not happened, and its edits are taken back.
+        return _record(workspace, selection, order, outcome, name, base, started, listener)
 
 
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:

@@ -84,10 +84,12 @@ def metrics_of(workspace: Workspace) -> dict[str, Any]:
     for path in paths:
         try:
             found[path] = {"data": plainly(workspace.metrics(path))}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except BadInput as error:
             found[path] = {"error": str(error)}
-        except (OSError, NotADirectoryError):
-            continue
+        except OSError as error:
+            found[path] = {"error": f"{path}: {error.strerror}"}
     return found
 
 

@@ -34,8 +34,9 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
         except FileNotFoundError:
             mode = None
     temporary = os.path.join(folder, temporary_name())
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o666)
         try:
             if mode is not None:
                 os.fchmod(fd, mode)

@@ -142,9 +142,9 @@ class Store:
         import shutil
 
         for name in os.listdir(f"{self.folder}/tmp"):
-            path = f"{self.folder}/tmp/{name}"
-            if not name.endswith(".lock") or not locks.is_free(path):
-                continue
-            shutil.rmtree(path.removesuffix(".lock"), ignore_errors=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            path = f"{self.folder}/tmp/{name}".removesuffix(".lock")
+            # A folder gets its lock before it is made and loses it after it is gone.
+            if path != self._scratch and locks.is_free(f"{path}.lock"):
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{path}.lock")

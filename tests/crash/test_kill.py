@@ -201,3 +201,71 @@ def test_killed_runs_leave_no_temporary_files(space: Space) -> None:
     space.exp()
     assert os.listdir(space.root / ".dodo" / "tmp") == []
     assert not [path for path in space.root.rglob(".dodo-tmp-*") if ".dodo/" not in str(path)]
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.001, 0.003, 0.01, 0.1])
+def test_a_second_ctrl_c_at_any_moment_still_leaves_everything_in_order(
+    space: Space, gap: float
+) -> None:
+    slow_chain(space, 0.05)
+    space.exp()
+    text = space.read("dvc.yaml").replace("sleep 0.05; cat f2", "echo half > f3; sleep 60; cat f2")
+    space.write("dvc.yaml", text)
+    before = space.tree()
+    process = space.start("exp", "run", "-S", "seed=9")
+    wait_for(lambda: space.exists("f3") and space.read("f3") == "half\n")
+    process.send_signal(signal.SIGINT)
+    time.sleep(gap)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in err) == (130, False)
+    assert_no_process_left(space)
+    after = space.tree()
+    after.pop("dodo.lock"), before.pop("dodo.lock")
+    assert after == before
+
+
+def test_a_command_that_ignores_signals_is_ended_by_the_second(space: Space) -> None:
+    space.write(
+        "dvc.yaml",
+        "stages: {a: {cmd: \"trap '' INT TERM; touch ../up; sleep 300\", deps: [in], outs: [o]}}\n",
+    )
+    space.write("in", "x")
+    process = space.start("repro")
+    wait_for((space.base / "up").exists)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "a second Ctrl-C ends them at once" in err
+    assert_no_process_left(space)
+
+
+def test_stopped_before_the_experiment_is_kept_takes_the_edit_back(
+    project: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last moment at which a run has not happened: its stages are done, its ref is not set."""
+    from dodo_exp.engine.outcome import Options
+    from dodo_exp.engine.request import Request
+    from dodo_exp.engine.signals import Signalled
+    from dodo_exp.errors import Stopped
+    from dodo_exp.exps import record
+    from dodo_exp.exps.run import Order, run_experiment
+    from dodo_exp.pipeline.overrides import parse
+    from dodo_exp.project import Project
+
+    project.exp("-n", "one")
+
+    def stop(*args: object) -> None:
+        raise Signalled(signal.SIGINT)
+
+    monkeypatch.setattr(record, "save", stop)
+    monkeypatch.chdir(project.root)
+    order = Order(Request(), Options(), tuple(parse("train.lr=0.5")), "two")
+    with pytest.raises(Stopped):
+        run_experiment(Project.find(), order, lambda event: None)
+    assert project.read("params.yaml") == PARAMS
+    assert list(project.store.experiments.names()) == ["one"]
+    assert project.exp("-S", "train.lr=0.5").stages["train"] in ("restored", "unchanged")

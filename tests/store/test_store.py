@@ -279,11 +279,11 @@ def test_a_scratch_folder_is_empty_and_its_lock_is_beside_it(kit: Kit) -> None:
         assert not is_free(f"{scratch}.lock")
 
 
-def test_sweeping_leaves_a_folder_without_a_lock_file(kit: Kit) -> None:
+def test_sweeping_takes_a_folder_that_outlived_its_lock_file(kit: Kit) -> None:
     made = kit.base / ".dodo" / "tmp" / "x"
     made.mkdir()
     kit.store.sweep()
-    assert made.is_dir()
+    assert not made.exists()
 
 
 def test_sweeping_takes_a_folder_whose_lock_is_free_and_the_lock(kit: Kit) -> None:

@@ -1,0 +1,60 @@
+"""Signals: while a workspace is being changed, INT, TERM and HUP all end us the same, orderly way.
+
+The first one raises `Signalled` in the main thread, once. Later ones only say that the user is in a
+hurry: an exception in the middle of putting things in order would leave them out of order.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Signalled(BaseException):
+    """Raised by the first signal; not an Exception, so that nothing swallows it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Signals:
+    """The handler: what has come so far."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.hurry = threading.Event()
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Called by Python in the main thread, between two steps of it."""
+        if self.number is not None:
+            self.hurry.set()
+            return
+        self.number = number
+        raise Signalled(number)
+
+
+_active: list[Signals] = []
+
+
+@contextmanager
+def caught() -> Iterator[Signals]:
+    """Handle signals for a block; a block inside another shares its handler.
+
+    Outside the main thread signals are somebody else's affair.
+    """
+    if _active or threading.current_thread() is not threading.main_thread():
+        yield _active[0] if _active else Signals()
+        return
+    handler = Signals()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _active.append(handler)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield handler
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+        _active.clear()
