@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
+from dodo_exp.pipeline.model import address
 from dodo_store import durable, record, snapshot
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
@@ -81,14 +82,10 @@ def _entries(path: str) -> list[Any]:
 def _lock_content(root: str, pipeline: str) -> bytes:
     """Name of the lock file's content, or nothing where there is none."""
     try:
-        with open(os.path.join(root, _lock_path(pipeline)), "rb") as file:
+        with open(os.path.join(root, lockfile.beside(pipeline)), "rb") as file:
             return of_bytes(file.read())
     except FileNotFoundError:
         return b""
-
-
-def _lock_path(pipeline: str) -> str:
-    return os.path.join(os.path.dirname(pipeline), lockfile.LOCK_FILE)
 
 
 def overlay(store: Store, root: str, locks: Locks) -> None:
@@ -181,7 +178,7 @@ class Journal:
         """
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
         self._made.setdefault(pipeline, {})[name] = made
-        return _let_go(self._store, _address(pipeline, name), moves)
+        return _let_go(self._store, address(pipeline, name), moves)
 
     def fold(self, locks: Locks) -> None:
         """Write the records of finished stages into the lock files, whose contents are *locks*."""
@@ -285,7 +282,7 @@ def _roll_back(root: str, edits: list[Edit]) -> list[str]:
 
 def _write_lock(root: str, pipeline: str, records: dict[str, StageRecord]) -> None:
     text = lockfile.dump(records).encode()
-    path = os.path.join(root, _lock_path(pipeline))
+    path = os.path.join(root, lockfile.beside(pipeline))
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read() == text:
             return
@@ -326,7 +323,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 open_asides.pop(entry[1], None)
             elif entry[0] == "stage":
                 pipelines.add(entry[1])
-                stage = _address(entry[1], entry[2])
+                stage = address(entry[1], entry[2])
                 _let_go(store, stage, open_asides.pop(stage, []))
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
@@ -349,7 +346,3 @@ def _sweep(folder: str) -> None:
     for name in os.listdir(folder):
         if name.startswith(durable.TEMPORARY):
             snapshot.remove(os.path.join(folder, name))
-
-
-def _address(pipeline: str, name: str) -> str:
-    return name if pipeline == "dvc.yaml" else f"{pipeline}:{name}"

@@ -174,7 +174,7 @@ class Workspace:
 
     def lock_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records in the dodo.lock beside one dvc.yaml, by stage name."""
-        path = lock_path(pipeline)
+        path = lockfile.beside(pipeline)
 
         def read() -> dict[str, Any]:
             text = self.read(path).decode("utf-8", "replace")
@@ -211,8 +211,3 @@ class Workspace:
             except NotStorable as error:
                 raise Failure(f"{path}: {error}") from None
         return self._seen[key].digest
-
-
-def lock_path(pipeline: str) -> str:
-    """The lock file beside a dvc.yaml."""
-    return os.path.join(os.path.dirname(pipeline), lockfile.LOCK_FILE)

@@ -6,6 +6,7 @@ One block a stage, sorted, so that two branches which touch different stages mer
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, NamedTuple
 
 from dodo_exp.errors import BadInput, Location
@@ -34,6 +35,11 @@ class StageRecord(NamedTuple):
     key: Oid
     lines: tuple[Line, ...]
     outs: tuple[tuple[str, Node], ...]
+
+
+def beside(pipeline: str) -> str:
+    """The lock file of a dvc.yaml."""
+    return os.path.join(os.path.dirname(pipeline), LOCK_FILE)
 
 
 def dump(records: dict[str, StageRecord]) -> str:

@@ -40,6 +40,11 @@ class ParamDep(NamedTuple):
     keys: tuple[str, ...]
 
 
+def address(file: str, name: str) -> str:
+    """What a stage is called in its project: `train`, or `sub/dvc.yaml:train`."""
+    return name if file == PIPELINE_FILE else f"{file}:{name}"
+
+
 class Stage(NamedTuple):
     """One stage. `cmds` are run in turn, each by a shell of its own, in the folder `wdir`."""
 
@@ -58,8 +63,8 @@ class Stage(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The stage's name where it is known: `train`, or `sub/dvc.yaml:train`."""
-        return self.name if self.file == PIPELINE_FILE else f"{self.file}:{self.name}"
+        """The stage's name where it is known."""
+        return address(self.file, self.name)
 
     @property
     def at(self) -> Location:
