@@ -25,6 +25,11 @@ def describe() -> str:
     return f"pid {os.getpid()}, `{command:.120}`, since {time.strftime('%H:%M:%S')}"
 
 
+def is_inside(project: Project) -> bool:
+    """Whether a stage of this very project has started us."""
+    return os.environ.get(TAG, "").endswith(f":{project.root}")
+
+
 @contextmanager
 def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterator[Workspace]:
     """Hold the workspace for a block, with what a killed run left put in order first.
@@ -34,8 +39,7 @@ def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterato
         Failure: the folder cannot be written.
         Stopped: a signal ended the block.
     """
-    inside = os.environ.get(TAG, "")
-    if inside.endswith(f":{project.root}"):
+    if is_inside(project):
         raise Busy(
             "a stage cannot run its own project's stages: the command that runs it holds the"
             " workspace",
@@ -88,7 +92,7 @@ def put_in_order(workspace: Workspace) -> list[str]:
 
 def tidy(project: Project, listener: Listener) -> None:
     """For commands that only read: put leftovers in order if nobody runs and we may write."""
-    if not journal.has_leftovers(project.store):
+    if is_inside(project) or not journal.has_leftovers(project.store):
         return
     try:
         with begin(project, listener, wait=False):

@@ -99,7 +99,7 @@ def test_a_stage_that_runs_dodo_itself_may_read_but_not_run(space: Space) -> Non
         """\
         stages:
           inner:
-            cmd: dodo status -q; dodo repro -f 2> told.txt; echo $? >> told.txt
+            cmd: dodo status -q 2> quiet.txt; dodo repro -f 2> told.txt; echo $? >> told.txt
             deps: [in]
             outs: [told.txt]
         """,
@@ -109,6 +109,7 @@ def test_a_stage_that_runs_dodo_itself_may_read_but_not_run(space: Space) -> Non
     told = space.read("told.txt").splitlines()
     assert told[0].startswith("error: a stage cannot run its own project's stages")
     assert told[-1] == "4"
+    assert space.read("quiet.txt") == ""
 
 
 def test_ten_runs_at_once_with_nothing_to_do_all_agree(space: Space) -> None:
