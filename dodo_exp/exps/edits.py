@@ -27,14 +27,9 @@ def plan(
     for change in changes:
         path = workspace.inside(folder, change.file)
         if path not in texts:
-            texts[path] = (
-                ("", "")
-                if not _is_there(workspace, path)
-                else (
-                    (text := yaml12.decode(workspace.read(path), path)),
-                    text,
-                )
-            )
+            there = _is_there(workspace, path)
+            text = yaml12.decode(workspace.read(path), path) if there else ""
+            texts[path] = (text, text)
         if (path, change.keys) in seen:
             listener(Note("warning", f"-S {change.name} is given twice: the last one counts"))
         seen.add((path, change.keys))
@@ -50,16 +45,15 @@ def _is_there(workspace: Workspace, path: str) -> bool:
     Raises:
         UsageError: not a params file of this project.
     """
-    tracked = {PARAMS_FILE} | {
-        dep.file for stage in workspace.graph.stages.values() for dep in stage.params
-    }
+    read = {dep.file for stage in workspace.graph.stages.values() for dep in stage.params}
+    tracked = {PARAMS_FILE, *read}
     if path not in tracked and os.path.basename(path) != PARAMS_FILE:
         raise UsageError(f"{path} is not a params file of this project", _listed(tracked))
     if path.startswith(("/", "../")):
         raise UsageError(f"{path} lies outside the project")
     if os.path.exists(workspace.path(path)):
         return True
-    if path in {dep.file for s in workspace.graph.stages.values() for dep in s.params}:
+    if path in read:
         return False
     raise UsageError(f"there is no {path}", _listed(tracked - {path}))
 
