@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Callable
 
 from dodo_exp.errors import UsageError
 
@@ -29,7 +29,7 @@ _SECOND = (
 ).split()
 
 
-def fresh(taken: Container[str]) -> str:
+def fresh(is_taken: Callable[[str], bool]) -> str:
     """A name that is not taken. Its own source of chance: a script's seed has no say."""
     import secrets
 
@@ -37,7 +37,7 @@ def fresh(taken: Container[str]) -> str:
         name = f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}"
         if attempt > 20:
             name += f"-{secrets.randbelow(10_000)}"
-        if name not in taken:
+        if not is_taken(name):
             return name
     raise AssertionError("BUG: a thousand names were taken")
 

@@ -83,7 +83,7 @@ def _run(
 
     started = time.time()
     _check_name_free(project.store, order)
-    name = order.name or names.fresh(set(project.store.experiments.names()))
+    name = order.name or names.fresh(project.store.experiments.has)
     notes: list[Event] = []
     edits = _edits(workspace, order, project.folder, notes.append)
     with repro.journaled(workspace) as journal:
@@ -92,7 +92,7 @@ def _run(
         planning.check_inputs(workspace, steps, selection)
         for note in notes:
             listener(note)
-        if name in set(project.store.experiments.names()):
+        if project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
         base = capture(workspace, listener, after_run=False)
         outcome = run.run(
@@ -134,7 +134,7 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
 def _check_name_free(store: Store, order: Order) -> None:
     if order.name is None or order.replace:
         return
-    if order.name in set(store.experiments.names()):
+    if store.experiments.has(order.name):
         raise UsageError(
             f"there is an experiment {order.name!r} already",
             "choose another name, or --replace it",
@@ -226,8 +226,7 @@ def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tupl
 def _deps(workspace: Workspace) -> dict[str, str]:
     """Inputs that no stage makes, with their digests as recorded."""
     found = {}
-    for address, made in workspace.records.items():
-        del address
+    for made in workspace.records.values():
         for line in made.lines:
             if line.kind == "dep" and workspace.graph.maker(line.name) is None:
                 found[line.name] = line.value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import BadInput
+from dodo_exp.errors import BadInput, Damage
 from dodo_exp.exps import index
+from dodo_exp.exps.record import load
 from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
 from dodo_exp.pipeline.values import canonical
 from dodo_store import durable, record
@@ -16,33 +18,58 @@ from dodo_store.store import Store
 
 
 def known_as(workspace: Workspace, state: Oid) -> str | None:
-    """The experiment whose stages are as the workspace's are now."""
+    """The experiment whose stages and params are as the workspace's are now.
+
+    Looked up under the state's name, so that it costs the same however many experiments there are;
+    believed only if the experiment says so itself.
+    """
     store = workspace.store
+    if not os.path.isdir(_states(store)):
+        return next((row.name for row in index.rows(store) if row.state == state), None)
     try:
-        name, kept = record.read(record.CACHE, _pointer(store))
-        if kept == state and store.experiments.get(name) is not None:
-            return str(name)
-    except (OSError, StoreError, ValueError, TypeError):
+        with open(f"{_states(store)}/{state.hex()}", encoding="utf-8") as file:
+            name = file.read(500)
+        oid = store.experiments.get(name)
+        if oid is not None and load(store, oid).state == state:
+            return name
+    except (OSError, StoreError, Damage, ValueError):
         pass
-    return next((row.name for row in index.rows(store) if row.state == state), None)
+    return None
+
+
+def _states(store: Store) -> str:
+    return f"{store.folder}/states"
+
+
+def remember(store: Store, name: str, state: Oid) -> None:
+    """Note which experiment has this state, and that the workspace holds it now."""
+    if not os.path.isdir(_states(store)):
+        _note_all(store)
+    for path, text in ((f"{_states(store)}/{state.hex()}", name), (_pointer(store), name)):
+        durable.replace(path, text.encode(), sync=False)
+
+
+def _note_all(store: Store) -> None:
+    """Make the notes anew, from the experiments; the newest of a state comes last and counts."""
+    os.makedirs(_states(store))
+    for row in reversed(index.rows(store)):
+        if row.state:
+            path = f"{_states(store)}/{row.state.hex()}"
+            durable.replace(path, row.name.encode(), sync=False)
 
 
 def _pointer(store: Store) -> str:
     return f"{store.folder}/workspace"
 
 
-def remember(store: Store, name: str, state: Oid) -> None:
-    """Note which experiment the workspace holds; found again without it, only slower."""
-    durable.replace(_pointer(store), record.encode(record.CACHE, [name, state]), sync=False)
-
-
 def current(workspace: Workspace) -> str | None:
     """The experiment that the workspace was last seen to hold, for a new one's parent."""
     try:
-        name, _ = record.read(record.CACHE, _pointer(workspace.store))
-    except (OSError, StoreError, ValueError, TypeError):
+        with open(_pointer(workspace.store), encoding="utf-8") as file:
+            name = file.read(500)
+    except (OSError, ValueError):
         return None
-    return str(name)
+    return name if workspace.store.experiments.has(name) else None
 
 
 def of(workspace: Workspace) -> Oid:

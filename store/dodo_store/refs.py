@@ -28,6 +28,10 @@ class Refs:
             return
         yield from (name for name in entries if not name.startswith("."))
 
+    def has(self, name: str) -> bool:
+        """Whether there is a ref of this name, readable or not."""
+        return os.path.lexists(self.path(name))
+
     def get(self, name: str) -> Oid | None:
         """What the ref names; None where there is no such ref.
 

@@ -34,6 +34,23 @@ def test_a_second_run_runs_nothing_and_names_the_experiment(project: Space) -> N
     assert project.runs == ["prepare", "train", "evaluate"]
 
 
+def test_an_equal_result_is_known_without_its_notes_too(project: Space) -> None:
+    project.exp("-n", "one")
+    project.exp("-n", "two", "-S", "train.lr=2")
+    for path in (project.root / ".dodo" / "states").iterdir():
+        path.unlink()
+    (project.root / ".dodo" / "states").rmdir()
+    assert project.exp("-S", "train.lr=0.1").json["experiment"] == "one"
+    assert project.exp("-S", "train.lr=2").json["experiment"] == "two"
+
+
+def test_a_note_about_an_experiment_that_is_gone_is_not_believed(project: Space) -> None:
+    project.exp("-n", "one")
+    (project.root / ".dodo" / "exps" / "one").unlink()
+    assert project.exp("-n", "again").json["new"] is True
+    assert project.exp().json["experiment"] == "again"
+
+
 def test_a_changed_param_reruns_only_the_stages_that_read_it(project: Space) -> None:
     project.exp()
     assert project.exp("-S", "train.lr=0.2").stages == {
@@ -208,6 +225,20 @@ def test_interactive_asks_before_each_stage_that_would_run(project: Space) -> No
     assert "Going to reproduce stage: 'train'... continue? [y/n] " in ran.err
     assert "evaluate'... continue" not in ran.err
     assert project.runs == ["prepare"]
+
+
+def test_interactive_a_asks_no_more(project: Space) -> None:
+    ran = project.dodo("exp", "run", "-i", stdin="what?\na\n")
+    assert ran.err.count("continue? [y/n]") == 2
+    assert "y: yes, n: not this one nor what depends on it, a: all, q: stop here" in ran.err
+    assert project.runs == ["prepare", "train", "evaluate"]
+
+
+def test_interactive_q_stops_there_and_takes_the_edit_back(project: Space) -> None:
+    project.dodo("exp", "run", "-i", "-S", "train.lr=9", stdin="y\nq\n", code=130)
+    assert project.runs == ["prepare"]
+    assert project.read("params.yaml") == PARAMS
+    assert list(project.store.experiments.names()) == []
 
 
 def test_declining_everything_keeps_no_experiment(project: Space) -> None:

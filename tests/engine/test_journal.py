@@ -152,3 +152,20 @@ def test_a_kill_after_the_record_still_keeps_what_the_store_does_not_know(
     assert scene.read("o") == "new"
     kept = [path.read_text() for path in (scene.root / ".dodo").glob("replaced/s/*/o")]
     assert kept == ([] if known else ["old"])
+
+
+def test_a_kill_after_the_run_has_ended_well_keeps_its_edits(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.write("params.yaml", "a: 1\n")
+    scene.journal.edit("params.yaml", b"a: 2\n")
+
+    def killed(path: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dodo_exp.engine.journal.os.unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            scene.journal.close({"dvc.yaml": {}}, keep_edits=True)
+    assert scene.recover() == []
+    assert scene.read("params.yaml") == "a: 2\n"
