@@ -21,13 +21,14 @@ from typing import NamedTuple
 
 
 class Location(NamedTuple):
-    """A place in a file the user wrote; lines count from 1."""
+    """A place in a file the user wrote; lines and columns count from 1, no column is 0."""
 
     file: str
     line: int
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" + (f":{self.column}" if self.column else "")
 
 
 class DodoError(Exception):
@@ -47,10 +48,58 @@ class UsageError(DodoError):
 
 
 class BadInput(UsageError):
-    """A file that the user wrote cannot be used as it is."""
+    """A file that the user wrote cannot be used as it is; `others` is what else is wrong."""
 
     def __init__(self, at: Location | str, message: str, hint: str | None = None) -> None:
         super().__init__(f"{at}: {message}", hint)
+        self.at = at
+        self.others: list[BadInput] = []
+
+
+class Faults:
+    """Collects faults, so that a user sees all of them at once.
+
+    As a context manager it catches a BadInput and lets what follows the block go on.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, BadInput] = {}
+
+    def __enter__(self) -> Faults:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, BadInput):
+            return False
+        self.add(error)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, error: BadInput) -> None:
+        """Note a fault and those that came with it, each once."""
+        for each in (error, *error.others):
+            self._found.setdefault(str(each), each)
+
+    def tell(self) -> None:
+        """Raise what was found, in order of place, if anything.
+
+        Raises:
+            BadInput
+        """
+        if self._found:
+            first, *others = sorted(self._found.values(), key=_place)
+            first.others = others
+            raise first
+
+
+def _place(fault: BadInput) -> tuple[str, int, int]:
+    return fault.at if isinstance(fault.at, Location) else (fault.at, 0, 0)
+
+
+MANY_WORDS = 2000
+"""Above so many known words only those of like length and first letter are compared."""
 
 
 class NoProject(DodoError):
@@ -92,6 +141,9 @@ def did_you_mean(name: str, known: Iterable[str], what: str = "known") -> str | 
     from difflib import get_close_matches
 
     words = sorted(set(known))
+    if len(words) > MANY_WORDS:
+        near = [w for w in words if w[:1] == name[:1] and abs(len(w) - len(name)) < 4]
+        words = near[:MANY_WORDS]
     close = get_close_matches(name, words, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -173,7 +173,7 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), None, error.exit_code)
     except DodoError as error:
-        return _fail(str(error), error.hint, error.code)
+        return _all_failed(error)
     except KeyboardInterrupt:
         return _fail("stopped", None, 130)
     except BrokenPipeError:
@@ -200,6 +200,22 @@ def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
         where = error.filename or os.path.abspath(".")
         return f"{where}: {error.strerror or error}", None, 1
     return None
+
+
+MOST_FAULTS = 20
+
+
+def _all_failed(error: DodoError) -> int:
+    """Tell an error and what else is wrong with the user's files."""
+    code = _fail(str(error), error.hint, error.code)
+    others = getattr(error, "others", ())
+    for other in others[:MOST_FAULTS]:
+        _fail(str(other), other.hint, code)
+    if len(others) > MOST_FAULTS:
+        from dodo_exp.cli import tell
+
+        tell.line(f"... and {len(others) - MOST_FAULTS} more")
+    return code
 
 
 def _usage(error: click.UsageError, args: list[str]) -> tuple[str, str | None]:

@@ -58,7 +58,7 @@ def command(**given: Any) -> Report:
     CMD is everything from the first word that is no option. Comments and layout of the file stay
     as they are.
     """
-    from dodo_exp.errors import UsageError
+    from dodo_exp.errors import Faults, UsageError
     from dodo_exp.pipeline import dvcyaml, edit, yaml12
     from dodo_exp.pipeline.model import PIPELINE_FILE
     from dodo_store import durable
@@ -68,8 +68,13 @@ def command(**given: Any) -> Report:
         with open(PIPELINE_FILE, "rb") as file:
             text = yaml12.decode(file.read(), PIPELINE_FILE)
     name = given["name"]
-    known = dvcyaml.parse(text, PIPELINE_FILE)
-    if any(stage.name == name for stage in known.stages) and not given["force"]:
+    faults = Faults()
+    known = dvcyaml.parse(text, PIPELINE_FILE, faults)
+    faults.tell()
+    names = {
+        each.draft.name if isinstance(each, dvcyaml.Group) else each.name for each in known.stages
+    }
+    if name in names and not given["force"]:
         raise UsageError(f"stage {name!r} is in {PIPELINE_FILE} already", "replace it with --force")
     new = edit.set_stage(text, name, _body(given), PIPELINE_FILE)
     _check(new)
@@ -111,13 +116,20 @@ def _params(texts: tuple[str, ...]) -> list[Any]:
 
 def _check(text: str) -> None:
     """The file must be sound as a whole before it is written."""
-    from dodo_exp.errors import BadInput, UsageError
-    from dodo_exp.pipeline import dvcyaml
+    from dodo_exp.engine.compile import compile_text
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.errors import BadInput, NoProject, UsageError
     from dodo_exp.pipeline.graph import Graph
     from dodo_exp.pipeline.model import PIPELINE_FILE
+    from dodo_exp.project import Project
 
     try:
-        Graph(dvcyaml.parse(text, PIPELINE_FILE).stages)
+        project = Project.find()
+    except NoProject:
+        project = Project(os.getcwd(), "")
+    workspace = Workspace(project.root, project.store)
+    try:
+        Graph(compile_text(workspace, project.inside(PIPELINE_FILE), text).stages)
     except BadInput as error:
         # Its line is one of a file that is never written.
         message = str(error).partition(": ")[2]

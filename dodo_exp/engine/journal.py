@@ -200,7 +200,10 @@ class Journal:
 
 def place(store: Store, what: str, stage: str) -> str:
     """Where a stage's `partial` or `replaced` outputs or its part of the `logs` are kept."""
-    return f"{store.folder}/{what}/{stage.replace('/', '%2F')}"
+    name = stage.replace("%", "%25").replace("/", "%2F")
+    if len(os.fsencode(name)) > 200:
+        name = f"{name[:40]}-{of_bytes(os.fsencode(stage)).hex()}"
+    return f"{store.folder}/{what}/{name}"
 
 
 def _move(source: str, target: str) -> None:

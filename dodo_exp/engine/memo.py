@@ -14,8 +14,22 @@ from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.stamps import is_settled, mark, now
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the shape of any kept value changes."""
+
+
+def _mark(root: str, name: str) -> list[int] | None:
+    try:
+        return list(mark(os.stat(os.path.join(root, name))))
+    except OSError:
+        return None
+
+
+def _is_encodable(entry: Any) -> bool:
+    try:
+        return bool(record.encode(record.CACHE, entry))
+    except (OverflowError, ValueError, TypeError):
+        return False
 
 
 class Memo:
@@ -47,13 +61,38 @@ class Memo:
             self._dirty = True
         return value
 
+    def get_watched(
+        self, kind: str, path: str, root: str, read: Callable[[Callable[[str], None]], Any]
+    ) -> Any:
+        """A value that *read* makes from several files, and names each before it looks at it.
+
+        Names are relative to *root*; a file that is not there, or a folder whose entries count,
+        is named as well.
+        """
+        entry = self._table.get(f"{kind}:{path}")
+        if entry is not None and all(_mark(root, name) == was for name, was in entry[0]):
+            return entry[1]
+        started = now()
+        marks: dict[str, Any] = {}
+        value = read(lambda name: marks.update({name: marks.get(name) or _mark(root, name)}))
+        settled = all(each is None or is_settled(tuple(each), started) for each in marks.values())
+        if settled and all(_mark(root, name) == was for name, was in marks.items()):
+            self._table[f"{kind}:{path}"] = (list(marks.items()), value)
+            self._dirty = True
+        return value
+
     def save(self) -> None:
         """Write the table if it changed; where that cannot be, only time is lost."""
         if not self._dirty:
             return
         try:
             data = record.encode(record.CACHE, [VERSION, self._table])
+        except (OverflowError, ValueError, TypeError):
+            # An integer beyond 64 bits, say: what holds it is read anew each time.
+            kept = {name: entry for name, entry in self._table.items() if _is_encodable(entry)}
+            data = record.encode(record.CACHE, [VERSION, kept])
+        try:
             durable.replace(self._path, data, sync=False)
-        except (OSError, StoreError, OverflowError, ValueError, TypeError):
+        except (OSError, StoreError):
             return
         self._dirty = False

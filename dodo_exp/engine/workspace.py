@@ -7,11 +7,12 @@ again, unless `forget` says that time has passed.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from dodo_exp.engine import discover, journal
 from dodo_exp.engine.memo import Memo
-from dodo_exp.errors import BadInput, Failure
+from dodo_exp.errors import BadInput, Failure, Faults
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import StageRecord
@@ -47,7 +48,7 @@ class Workspace:
 
     def forget(self) -> None:
         """Read everything anew from here on; the caches on disk still spare what stood still."""
-        self._live = False
+        self._live = self._supposed = False
         self._files: dict[str, PipelineFile] | None = None
         self._graph: Graph | None = None
         self._params: dict[str, dict[Any, Any] | None] = {}
@@ -74,9 +75,22 @@ class Workspace:
 
     @property
     def files(self) -> dict[str, PipelineFile]:
-        """Every dvc.yaml by its path."""
+        """Every dvc.yaml by its path.
+
+        Raises:
+            BadInput: with all that is wrong in any of them.
+        """
         if self._files is None:
-            self._files = discover.pipeline_files(self.root, self.memo, self._pipeline_file)
+            faults = Faults()
+
+            def read(path: str) -> PipelineFile:
+                with faults:
+                    return self._pipeline_file(path)
+                return PipelineFile(path)
+
+            found = discover.pipeline_files(self.root, self.memo, read)
+            faults.tell()
+            self._files = found
         return self._files
 
     @property
@@ -87,13 +101,15 @@ class Workspace:
         return self._graph
 
     def _pipeline_file(self, path: str) -> PipelineFile:
-        def read() -> PipelineFile:
-            from dodo_exp.pipeline import dvcyaml, yaml12
+        def read(watch: Callable[[str], None]) -> PipelineFile:
+            from dodo_exp.engine.compile import compile_file
 
-            return dvcyaml.parse(yaml12.decode(self.read(path), path), path)
+            return compile_file(self, path, watch)
 
         try:
-            return pipeline_file_of(self.memo.get("pipeline", path, self.path(path), read))
+            if self._supposed:
+                return read(lambda name: None)
+            return pipeline_file_of(self.memo.get_watched("pipeline", path, self.root, read))
         except FileNotFoundError:
             raise BadInput(path, "a link that leads nowhere") from None
 
@@ -125,6 +141,8 @@ class Workspace:
     def suppose(self, path: str, values: dict[Any, Any]) -> None:
         """From here on take these for the contents of a parameter file."""
         self._params[path] = values
+        self._supposed = True
+        self._files = self._graph = None
 
     def _read_params(self, path: str) -> dict[Any, Any] | None:
         def read() -> dict[Any, Any]:

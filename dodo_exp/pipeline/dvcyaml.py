@@ -1,116 +1,284 @@
-"""dvc.yaml -> stages. What the file says is checked here, key by key, with the line of each fault.
+"""dvc.yaml -> drafts: what the file says, checked key by key, with its templates not yet filled.
+
+DVC checks the file as written, before templating, and so do we: `frozen: ${x}` is a fault,
+`foreach: ${x}` is not. Every fault carries its own line and column, and all are told at once.
 
 Schema: https://dvc.org/doc/user-guide/project-structure/dvcyaml-files
 """
 
 from __future__ import annotations
 
-import os
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from dodo_exp.errors import BadInput, Location, did_you_mean
-from dodo_exp.pipeline import yaml12
-from dodo_exp.pipeline.model import (
-    METRIC,
-    OUT,
-    PARAMS_FILE,
-    PLOT,
-    Out,
-    ParamDep,
-    PipelineFile,
-    Stage,
-)
+from dodo_exp.errors import BadInput, Faults, did_you_mean
+from dodo_exp.pipeline import template, yaml12
+from dodo_exp.pipeline.model import METRIC, OUT, PLOT
 
-TOP = ("stages", "params", "metrics", "plots", "artifacts")
-STAGE = "cmd wdir deps params outs metrics plots frozen always_changed desc meta".split()
+TOP = "stages vars params metrics plots artifacts datasets".split()
+STAGE = "cmd wdir deps params outs metrics plots frozen always_changed desc meta vars".split()
 OUT_KEYS = "cache persist checkpoint remote push desc type labels meta".split()
-PLOT_KEYS = [*OUT_KEYS, *"template x y x_label y_label title header".split()]
-PROTECTED_FILES = (
-    *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
-    *(".dvcignore", ".gitignore", ".dodoignore"),
-)
-PROTECTED_FOLDERS = (".dodo", ".git", ".dvc", ".hg", ".svn")
-LATER = {
-    "vars": "templating is",
-    "datasets": "datasets are",
-    "foreach": "foreach stages are",
-    "do": "foreach stages are",
-    "matrix": "matrix stages are",
-}
-"""Keys of DVC's that this version does not run; named rather than passed over."""
-
-_TEMPLATE = re.compile(r"(?<!\\)\$\{.*?\}")
+PLOT_KEYS = "template x y x_label y_label title header".split()
+TOP_PLOT_KEYS = "template x y x_label y_label title".split()
+ARTIFACT = "path desc type labels meta".split()
+GROUP = ("foreach", "do")
+FLAGS = ("cache", "persist", "checkpoint", "push", "header")
+MAX_NAME = 200
 
 
-def parse(text: str, file: str) -> PipelineFile:
+class Text(NamedTuple):
+    """A text as written, templates and all, and where."""
+
+    raw: str
+    node: Node
+
+
+class Data(NamedTuple):
+    """A value of any shape as written, and where."""
+
+    raw: Any
+    node: Node
+
+
+class OutDraft(NamedTuple):
+    """An output: `options` are cache, persist, ...; `plot` how it is drawn."""
+
+    path: Text
+    role: str
+    options: dict[str, Any]
+    plot: dict[str, Any]
+
+
+class ParamsDraft(NamedTuple):
+    """Params of one file, the default one if None; no keys are the whole file."""
+
+    file: Text | None
+    keys: tuple[Text, ...]
+
+
+class Draft(NamedTuple):
+    """A stage as written."""
+
+    name: str
+    node: Node
+    cmds: tuple[Text, ...]
+    is_list: bool
+    wdir: Text | None
+    deps: tuple[Text, ...]
+    params: tuple[ParamsDraft, ...]
+    outs: tuple[OutDraft, ...]
+    frozen: bool
+    always: bool
+    desc: Text | None
+    meta: Data | None
+    vars: tuple[Text | Data, ...]
+
+
+class Group(NamedTuple):
+    """Stages made from one draft: *over* the values of a foreach, or the axes of a matrix."""
+
+    draft: Draft
+    over: Data
+    is_matrix: bool
+
+
+class Document(NamedTuple):
+    """A whole dvc.yaml as written."""
+
+    file: str
+    stages: tuple[Draft | Group, ...]
+    vars: tuple[Text | Data, ...]
+    metrics: tuple[Text, ...]
+    params: tuple[Text, ...]
+    plots: tuple[Data, ...]
+    artifacts: tuple[Data, ...]
+    datasets: tuple[Data, ...]
+    has_templates: bool
+    notes: tuple[str, ...]
+
+
+def parse(text: str, file: str, faults: Faults) -> Document:
     """Read one dvc.yaml, whose path relative to the project's root is *file*.
 
+    What is wrong goes to *faults*; what is right is in the result all the same.
+
     Raises:
-        BadInput: anything that DVC would refuse, and what this version does not run yet.
+        BadInput: not YAML at all, or no mapping.
     """
-    return _Reader(file).read(yaml12.compose(text, file))
+    document = _Reader(file, faults).read(yaml12.compose(text, file))
+    return document._replace(has_templates="${" in text)
 
 
 class _Reader:
-    """One file being read; holds the file's name for messages and its folder for paths."""
+    """One file being read."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, faults: Faults) -> None:
         self.file = file
-        self.folder = os.path.dirname(file)
+        self.faults = faults
+        self.notes: list[str] = []
 
     def fault(self, node: Node, message: str, hint: str | None = None) -> BadInput:
-        return BadInput(Location(self.file, yaml12.line(node)), message, hint)
+        return BadInput(yaml12.at(node, self.file), message, hint)
 
-    def read(self, root: Node | None) -> PipelineFile:
-        if root is None or (isinstance(root, ScalarNode) and root.value in ("", "~", "null")):
-            return PipelineFile(self.file, (), (), (), ())
-        top = self.mapping(root, "dvc.yaml", TOP)
-        stages = tuple(
-            self.stage(name, key, value)
-            for name, key, value in self.pairs(top.get("stages"), "stages")
-        )
-        return PipelineFile(
+    def note(self, node: Node, message: str) -> None:
+        self.notes.append(f"{yaml12.at(node, self.file)}: {message}")
+
+    def read(self, root: Node | None) -> Document:
+        top: dict[str, Node] = {}
+        if root is not None and not yaml12.is_null(root):
+            top = self.mapping(root, "dvc.yaml", TOP, extra="x-")
+
+        def each(key: str, read: Callable[[Node], Any]) -> tuple[Any, ...]:
+            return self.each(top.get(key), key, read)
+
+        stages = []
+        for name, key, value in self.entries(top.get("stages"), "stages", may_be_null=True):
+            with self.faults:
+                stages.append(self.stage(name, key, value))
+        return Document(
             self.file,
-            stages,
-            tuple(self.path(self.folder, n) for n in self.items(top.get("metrics"), "metrics")),
-            self.top_plots(top.get("plots")),
-            tuple(self.path(self.folder, n) for n in self.items(top.get("params"), "params")),
+            tuple(stages),
+            vars=each("vars", self.var),
+            metrics=each("metrics", self.text_of("an item of 'metrics'")),
+            params=each("params", self.text_of("an item of 'params'")),
+            plots=each("plots", self.top_plot),
+            artifacts=tuple(self.artifacts(top.get("artifacts"))),
+            datasets=each("datasets", self.dataset),
+            has_templates=True,
+            notes=tuple(self.notes),
         )
 
-    def top_plots(self, node: Node | None) -> tuple[Any, ...]:
-        if node is None:
-            return ()
-        value = self.plain(node)
-        if not isinstance(value, list):
-            raise self.fault(node, "'plots' must be a list")
-        if not all(isinstance(each, str | dict) for each in value):
-            raise self.fault(node, "an item of 'plots' must be a path or a mapping")
-        return tuple(value)
+    # -- beside the stages -----------------------------------------------------------------
+
+    def var(self, node: Node) -> Text | Data:
+        if isinstance(node, MappingNode):
+            value = self.plain(node, no_templates="'vars'")
+            return Data(value, node)
+        text = self.text(node, "an item of 'vars'")
+        if template.has_variable(text.raw):
+            raise self.fault(node, "'vars' may not hold templates")
+        return text
+
+    def top_plot(self, node: Node) -> Data:
+        if isinstance(node, ScalarNode):
+            return Data(self.text(node, "an item of 'plots'").raw, node)
+        for _, key, value in self.entries(node, "an item of 'plots'"):
+            self.text(key, "a plot's name")
+            if yaml12.is_null(value):
+                continue
+            for name, inner in self.mapping(value, "a plot", TOP_PLOT_KEYS).items():
+                with self.faults:
+                    self.check_plot_option(name, inner)
+        return Data(self.plain(node), node)
+
+    def check_plot_option(self, name: str, node: Node) -> None:
+        """x: text or {file: field}; y: besides, lists of fields; the rest text."""
+        if isinstance(node, ScalarNode) or name not in ("x", "y"):
+            self.text(node, name)
+            return
+        if isinstance(node, SequenceNode) and name == "x":
+            raise self.fault(node, "'x' must be text or a mapping of a file to a field")
+        nodes = node.value if isinstance(node, SequenceNode) else []
+        for _, key, value in self.entries(node, name) if isinstance(node, MappingNode) else []:
+            self.text(key, "a file's name")
+            nodes += value.value if isinstance(value, SequenceNode) and name == "y" else [value]
+        for each in nodes:
+            self.text(each, f"a field of {name!r}")
+
+    def artifacts(self, node: Node | None) -> list[Data]:
+        found = []
+        for _, key, value in self.entries(node, "artifacts"):
+            with self.faults:
+                self.text(key, "an artifact's name")
+                given = self.mapping(value, "an artifact", ARTIFACT)
+                if "path" not in given:
+                    raise self.fault(key, f"artifact {key.value!r} has no 'path'")
+                self.annotations(given)
+                self.text(given["path"], "path")
+                found.append(Data({key.value: self.plain(value)}, key))
+        return found
+
+    def dataset(self, node: Node) -> Data:
+        given = {str(name): value for name, _, value in self.entries(node, "an item of 'datasets'")}
+        for key in ("name", "type"):
+            if key not in given:
+                raise self.fault(node, f"a dataset has no {key!r}")
+            self.text(given[key], key)
+        return Data(self.plain(node), node)
+
+    def annotations(self, given: dict[str, Node]) -> None:
+        for key in ("desc", "type"):
+            if key in given:
+                self.text(given[key], key)
+        self.each(given.get("labels"), "labels", self.text_of("a label"))
 
     # -- a stage ---------------------------------------------------------------------------
 
-    def stage(self, name: Any, key: Node, node: Node) -> Stage:
+    def stage(self, name: Any, key: Node, node: Node) -> Draft | Group:
         self.check_name(name, key)
-        given = self.mapping(node, f"stage {name!r}", STAGE)
+        keys = {k for k, _, _ in self.entries(node, f"stage {name!r}")}
+        if not keys & set(GROUP):
+            known = [*STAGE, "matrix"]
+            given = self.mapping(node, f"stage {name!r}", known, beside=GROUP)
+            if "matrix" not in given:
+                return self.draft(name, key, given)
+            over = given.pop("matrix")
+            return Group(self.draft(name, key, given), self.axes(over), True)
+        given = self.mapping(node, f"stage {name!r}", GROUP, beside=(*STAGE, "matrix"))
+        for missing, there in (GROUP, GROUP[::-1]):
+            if missing not in given:
+                raise self.fault(key, f"stage {name!r} has no {missing!r} to its {there!r}")
+        over = given["foreach"]
+        if isinstance(over, ScalarNode) and not template.is_template(over.value):
+            raise self.fault(over, f"'foreach' takes a list or a mapping, not {over.value!r}")
+        inner = self.mapping(given["do"], f"'do' of stage {name!r}", [*STAGE, "matrix"])
+        if "matrix" in inner:
+            self.note(inner.pop("matrix"), "'matrix' has no effect inside 'do', as in DVC")
+        return Group(self.draft(name, key, inner), Data(self.plain(over), over), False)
+
+    def axes(self, node: Node) -> Data:
+        """A matrix's axes: lists, or texts that a template makes lists of."""
+        axes = {}
+        for name, key, value in self.entries(node, "matrix"):
+            with self.faults:
+                self.text(key, "an axis of 'matrix'")
+                values = self.plain(value)
+                if not isinstance(values, list):
+                    self.text(value, f"matrix.{name}", "a list")
+                    if not template.is_template(values):
+                        raise self.fault(
+                            value, f"axis {name!r} of the matrix must be a list, not {values!r}"
+                        )
+                axes[name] = values
+        return Data(axes, node)
+
+    def draft(self, name: str, key: Node, given: dict[str, Node]) -> Draft:
         if "cmd" not in given:
             raise self.fault(key, f"stage {name!r} has no 'cmd'")
-        wdir = self.wdir(given.get("wdir"))
-        return Stage(
+
+        def one(key: str, read: Callable[[Node], Any], default: Any = None) -> Any:
+            with self.faults:
+                return read(given[key]) if key in given else default
+            return default
+
+        return Draft(
             name=name,
-            file=self.file,
-            line=yaml12.line(key),
-            cmds=self.commands(given["cmd"], name),
-            wdir=wdir,
-            deps=self.deps(given.get("deps"), wdir),
-            params=self.params(given.get("params"), wdir),
-            outs=self.all_outs(given, wdir),
-            frozen=self.flag(given.get("frozen"), "frozen"),
-            always=self.flag(given.get("always_changed"), "always_changed"),
-            desc=self.string(given["desc"], "desc") if "desc" in given else "",
-            meta=self.plain(given["meta"]) if "meta" in given else None,
+            node=key,
+            cmds=one("cmd", lambda node: self.commands(node, name), ()),
+            is_list=isinstance(given["cmd"], SequenceNode),
+            wdir=one("wdir", self.text_of("wdir")),
+            deps=self.each(given.get("deps"), "deps", self.text_of("an item of 'deps'")),
+            params=sum(self.each(given.get("params"), "params", self.params), ()),
+            outs=tuple(self.outs(given)),
+            frozen=one("frozen", lambda node: self.flag(node, "frozen"), False),
+            always=one("always_changed", lambda node: self.flag(node, "always_changed"), False),
+            desc=one("desc", self.text_of("desc")),
+            meta=one("meta", lambda node: Data(self.plain(node), node)),
+            vars=self.each(given.get("vars"), "vars", self.var),
         )
 
     def check_name(self, name: Any, key: Node) -> None:
@@ -122,207 +290,168 @@ class _Reader:
                 f"not a stage name: {name!r}",
                 r"letters, digits, '_', '-', '.'; not '/', '\', ':', '@'; not '-' or '.' first",
             )
-        if len(name) > 200:
-            raise self.fault(key, f"a stage name of {len(name)} characters; at most 200")
+        if len(name) > MAX_NAME:
+            raise self.fault(key, f"a stage name of {len(name)} characters; at most {MAX_NAME}")
 
-    def commands(self, node: Node, name: str) -> tuple[str, ...]:
-        """The commands to run in turn: list items as they are, a text by its lines, as DVC does."""
+    def commands(self, node: Node, name: str) -> tuple[Text, ...]:
         if isinstance(node, SequenceNode):
-            cmds = [self.string(item, "an item of 'cmd'") for item in node.value]
+            cmds = self.each(node, "cmd", self.text_of("an item of 'cmd'"))
+            if len(cmds) < len(node.value):
+                return cmds
         else:
-            cmds = self.string(node, "cmd").splitlines()
-        cmds = [cmd for cmd in cmds if cmd.strip()]
-        if not cmds:
+            cmds = (self.text(node, "cmd"),)
+        if not any(cmd.raw.strip() for cmd in cmds):
             raise self.fault(node, f"stage {name!r} has an empty 'cmd'")
-        return tuple(cmds)
+        return cmds
 
-    def wdir(self, node: Node | None) -> str:
-        if node is None:
-            return self.folder or "."
-        wdir = self.path(self.folder, node)
-        if wdir.startswith("/") or wdir.split("/")[0] == "..":
-            raise self.fault(node, f"'wdir' leads outside the project: {node.value!r}")
-        return wdir
-
-    def deps(self, node: Node | None, wdir: str) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        for item in self.items(node, "deps"):
-            if "://" in self.string(item, "an item of 'deps'"):
-                raise self.fault(item, f"remote dependencies are not read yet: {item.value!r}")
-            path = self.path(wdir, item)
-            if os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc"):
-                raise self.fault(item, f"{item.value!r} cannot be a dependency")
-            found[path] = None
-        return tuple(found)
-
-    def params(self, node: Node | None, wdir: str) -> tuple[ParamDep, ...]:
-        keys: dict[str, list[str]] = {}
-        whole: set[str] = set()
-        default = _join(wdir, PARAMS_FILE)
-        for item in self.items(node, "params"):
-            if isinstance(item, ScalarNode):
-                keys.setdefault(default, []).append(str(self.string(item, "an item of 'params'")))
-                continue
-            for file, key, value in self.pairs(item, "params"):
-                path = self.path(wdir, key)
-                self.check_params_format(path, key)
-                named = self.param_keys(file, value)
-                keys.setdefault(path, []).extend(named)
-                if not named:
-                    whole.add(path)
+    def params(self, node: Node) -> tuple[ParamsDraft, ...]:
+        if isinstance(node, ScalarNode):
+            return (ParamsDraft(None, (self.text(node, "an item of 'params'"),)),)
         return tuple(
-            ParamDep(path, () if path in whole else tuple(dict.fromkeys(named)))
-            for path, named in keys.items()
+            ParamsDraft(self.text(key, "a params file's name"), self.param_keys(key, value))
+            for _, key, value in self.entries(node, "an item of 'params'")
         )
 
-    def param_keys(self, file: str, node: Node) -> list[str]:
-        value = yaml12.construct(node, self.file)
-        if value in (None, {}, []):
-            return []
-        if not isinstance(value, list):
-            raise self.fault(node, f"the params of {file!r} must be a list of keys")
-        for key, inner in zip(value, node.value, strict=True):
-            if not isinstance(key, str):
-                raise self.fault(inner, f"a params key must be a word, not {key!r}")
-            self.string(inner, "a params key")
-        return value
-
-    def check_params_format(self, path: str, key: Node) -> None:
-        suffix = os.path.splitext(path)[1]
-        if suffix in (".toml", ".json", ".py"):
-            raise self.fault(key, f"params files in {suffix[1:]} are not read yet: {path!r}")
+    def param_keys(self, file: Node, node: Node) -> tuple[Text, ...]:
+        if yaml12.is_null(node) or node.value == []:
+            return ()
+        if not isinstance(node, SequenceNode):
+            raise self.fault(node, f"the params of {file.value!r} must be a list of keys")
+        return self.each(node, "params", self.text_of("a params key"))
 
     # -- outputs ---------------------------------------------------------------------------
 
-    def all_outs(self, given: dict[str, Node], wdir: str) -> tuple[Out, ...]:
-        found: dict[str, Out] = {}
+    def outs(self, given: dict[str, Node]) -> list[OutDraft]:
+        found: list[OutDraft] = []
         for key, role in (("outs", OUT), ("metrics", METRIC), ("plots", PLOT)):
-            for out in self.outs(given.get(key), wdir, role):
-                if out.path in found:
-                    raise self.fault(given[key], f"output {out.path!r} is named more than once")
-                found[out.path] = out
-        return tuple(found.values())
+            for made in self.each(given.get(key), key, partial(self.out, role=role)):
+                found += made
+        return found
 
-    def outs(self, node: Node | None, wdir: str, role: str) -> list[Out]:
-        found: dict[str, Out] = {}
-        for item in self.items(node, f"{role}s"):
-            if isinstance(item, ScalarNode):
-                made = [self.out(item, None, wdir, role)]
-            else:
-                made = [self.out(k, v, wdir, role) for _, k, v in self.pairs(item, f"{role}s")]
-            found.update((out.path, out) for out in made)
-        return list(found.values())
+    def out(self, node: Node, role: str) -> list[OutDraft]:
+        if isinstance(node, ScalarNode):
+            return [OutDraft(self.text(node, "an output's path"), role, {}, {})]
+        made = []
+        for _, key, value in self.entries(node, f"an item of '{role}s'"):
+            with self.faults:
+                path = self.text(key, "an output's path")
+                known = [*OUT_KEYS, *PLOT_KEYS] if role == PLOT else OUT_KEYS
+                options = self.mapping(value, f"output {path.raw!r}", known)
+                made.append(self.out_with(path, role, options))
+        return made
 
-    def out(self, key: Node, options: Node | None, wdir: str, role: str) -> Out:
-        path = self.path(wdir, key)
-        known = PLOT_KEYS if role == PLOT else OUT_KEYS
-        given = {} if options is None else self.mapping(options, f"output {path!r}", known)
-        cache = self.flag(given.get("cache"), "cache", default=True)
-        self.check_out_path(path, key, cache)
-        return Out(
-            path=path,
-            role=role,
-            cache=cache,
-            persist=self.flag(given.get("persist"), "persist"),
-            checkpoint=self.flag(given.get("checkpoint"), "checkpoint"),
-            plot={name: self.plain(v) for name, v in given.items() if name not in OUT_KEYS},
-        )
-
-    def check_out_path(self, path: str, node: Node, cache: bool) -> None:
-        if path.startswith("/") or path.split("/")[0] == "..":
-            if cache:
-                raise self.fault(
-                    node,
-                    f"output {node.value!r} lies outside the project",
-                    "outputs outside are only watched, never kept: give it 'cache: false'",
-                )
-            return
-        if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
-            raise self.fault(
-                node, f"output {node.value!r}: '~' and drives are not read, paths are relative"
-            )
-        if path == "." or path.split("/")[0] in PROTECTED_FOLDERS:
-            raise self.fault(node, f"output {node.value!r} is a protected path")
-        if os.path.basename(path) in PROTECTED_FILES or path.endswith(".dvc"):
-            raise self.fault(node, f"output {node.value!r} is a protected path")
-
-    def plain(self, node: Node) -> Any:
-        """Any value, as long as there is no template in it."""
-        value = yaml12.construct(node, self.file)
-        todo = [value]
-        while todo:
-            each = todo.pop()
-            if isinstance(each, str) and _TEMPLATE.search(each):
-                raise self.fault(node, f"templating is not run yet: {each!r}")
-            if isinstance(each, dict):
-                todo += [*each, *each.values()]
-            elif isinstance(each, list):
-                todo += each
-        return value
+    def out_with(self, path: Text, role: str, given: dict[str, Node]) -> OutDraft:
+        options: dict[str, Any] = {}
+        plot: dict[str, Any] = {}
+        for key, node in given.items():
+            with self.faults:
+                if key in FLAGS:
+                    (plot if key == "header" else options)[key] = self.flag(node, key)
+                elif key in PLOT_KEYS:
+                    plot[key] = self.text(node, key)
+                elif key == "remote":
+                    self.text(node, key)
+        self.annotations(given)
+        return OutDraft(path, role, options, plot)
 
     # -- shapes ----------------------------------------------------------------------------
 
-    def path(self, folder: str, node: Node) -> str:
-        """A path as written, relative to *folder*, as one relative to the project's root."""
-        text = self.string(node, "a path")
-        if not text:
-            raise self.fault(node, "an empty path")
-        if len(text) > 4000 or any(len(os.fsencode(part)) > 255 for part in text.split("/")):
-            raise self.fault(node, f"a path that no file system takes: {text[:60]!r}...")
-        return _join(folder, text)
+    def text_of(self, what: str) -> Callable[[Node], Text]:
+        return lambda node: self.text(node, what)
 
-    def string(self, node: Node, what: str) -> str:
+    def text(self, node: Node, what: str, wanted: str = "text") -> Text:
+        """A text; what is wrong inside its templates is told here, once for a whole group."""
         value = yaml12.construct(node, self.file) if isinstance(node, ScalarNode) else node
         if not isinstance(value, str):
             shown = {"list": "a list", "map": "a mapping"}.get(node.tag, repr(node.value))
-            raise self.fault(node, f"{_quoted(what)} must be text, not {shown}")
-        if _TEMPLATE.search(value):
-            raise self.fault(node, f"templating is not run yet: {value!r}")
-        return value.replace("\\${", "${")
+            if node.value == "":
+                shown = "empty"
+            hint = (
+                None if isinstance(value, Node) or shown == "empty" else f'quote it: "{node.value}"'
+            )
+            raise self.fault(node, f"{_quoted(what)} must be {wanted}, not {shown}", hint)
+        if template.is_template(value):
+            try:
+                template.parse(value)
+            except template.TemplateError as error:
+                raise self.fault(node, str(error), error.hint) from None
+        return Text(value, node)
 
-    def flag(self, node: Node | None, what: str, default: bool = False) -> bool:
-        if node is None:
-            return default
-        value = yaml12.construct(node, self.file)
-        if not isinstance(value, bool):
-            raise self.fault(node, f"{what!r} must be true or false, not {value!r}")
+    def plain(self, node: Node, no_templates: str | None = None) -> Any:
+        """Any value. Its texts may hold templates, which are then well formed."""
+        if isinstance(node, ScalarNode):
+            value = yaml12.construct(node, self.file)
+            if isinstance(value, str) and template.is_template(value):
+                if no_templates and template.has_variable(value):
+                    raise self.fault(node, f"{no_templates} may not hold templates")
+                self.text(node, "a value")
+            return value
+        if isinstance(node, SequenceNode):
+            return [self.plain(inner, no_templates) for inner in node.value]
+        value = {}
+        for key, key_node, inner in self.entries(node, "a value"):
+            if isinstance(key, str):
+                self.plain(key_node, no_templates)
+            value[key] = self.plain(inner, no_templates)
         return value
 
-    def items(self, node: Node | None, what: str) -> list[Node]:
+    def flag(self, node: Node | None, what: str) -> bool:
         if node is None:
-            return []
-        if not isinstance(node, SequenceNode):
-            raise self.fault(node, f"{what!r} must be a list", "begin each item with '- '")
-        return list(node.value)
+            return False
+        value = yaml12.construct(node, self.file)
+        if not isinstance(value, bool):
+            hint = "templates are not read here" if template.is_template(str(value)) else None
+            raise self.fault(node, f"{what!r} must be true or false, not {value!r}", hint)
+        return value
 
-    def pairs(self, node: Node | None, what: str) -> list[tuple[Any, Node, Node]]:
-        if node is None or (isinstance(node, ScalarNode) and node.value in ("", "~", "null")):
+    def each(self, node: Node | None, what: str, read: Callable[[Node], Any]) -> tuple[Any, ...]:
+        """The items of a list, those that can be read."""
+        if node is None:
+            return ()
+        found = []
+        with self.faults:
+            if not isinstance(node, SequenceNode):
+                raise self.fault(node, f"{what!r} must be a list", "begin each item with '- '")
+            for item in node.value:
+                with self.faults:
+                    found.append(read(item))
+        return tuple(found)
+
+    def entries(
+        self, node: Node | None, what: str, may_be_null: bool = False
+    ) -> list[tuple[Any, Node, Node]]:
+        if node is None or (may_be_null and yaml12.is_null(node)):
             return []
         if not isinstance(node, MappingNode):
-            raise self.fault(node, f"{what!r} must be a mapping")
+            raise self.fault(node, f"{_quoted(what)} must be a mapping", "write 'key: value'")
         return yaml12.pairs(node, self.file)
 
-    def mapping(self, node: Node, what: str, known: tuple[str, ...] | list[str]) -> dict[str, Node]:
-        """A mapping whose keys are all known, except at the top those that begin with `x-`."""
-        if not isinstance(node, MappingNode):
-            raise self.fault(node, f"{what} must be a mapping")
+    def mapping(
+        self,
+        node: Node,
+        what: str,
+        known: Sequence[str],
+        *,
+        beside: Sequence[str] = (),
+        extra: str | None = None,
+    ) -> dict[str, Node]:
+        """A mapping's entries by key; unknown keys are faults, but for those that begin *extra*.
+
+        Keys in *beside* are known, but not together with the others.
+        """
         given: dict[str, Node] = {}
-        for name, key, value in yaml12.pairs(node, self.file):
-            if name in LATER and known in (TOP, STAGE):
-                raise self.fault(key, f"{LATER[name]} not run yet ({name!r})")
-            if name not in known and not (known is TOP and str(name).startswith("x-")):
-                raise self.fault(
-                    key, f"unknown key {name!r} in {what}", did_you_mean(str(name), known)
-                )
-            given[name] = value
+        for name, key, value in self.entries(node, what):
+            if name in known:
+                given[name] = value
+            elif extra is None or not str(name).startswith(extra):
+                if name in beside:
+                    error = self.fault(key, f"{name!r} cannot stand beside the others in {what}")
+                else:
+                    hint = did_you_mean(str(name), known)
+                    error = self.fault(key, f"unknown key {name!r} in {what}", hint)
+                self.faults.add(error)
         return given
 
 
 def _quoted(what: str) -> str:
-    return what if " " in what else repr(what)
-
-
-def _join(folder: str, path: str) -> str:
-    """Join and tidy, by text alone: `./a`, `b/../a` and `a/` are all `a`."""
-    joined = os.path.normpath(os.path.join(folder, path))
-    return "/" + joined.lstrip("/") if joined.startswith("/") else joined
+    return what if re.search("[ .]", what) else repr(what)

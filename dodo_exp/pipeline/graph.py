@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from dodo_exp.errors import BadInput, UsageError, did_you_mean
+from dodo_exp.errors import BadInput, Faults, UsageError, did_you_mean
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 
 
@@ -33,16 +33,21 @@ class Graph:
     def __init__(self, stages: Iterable[Stage]) -> None:
         self.stages = {stage.address: stage for stage in stages}
         self._makers: dict[str, str] = {}
+        self._faults = Faults()
         for stage in self.stages.values():
             self._claim(stage)
         self._outs = sorted(self._makers)
         self._check_overlaps()
         self.before = {name: self._before(stage) for name, stage in self.stages.items()}
+        self._faults.tell()
         self.next: dict[str, list[str]] = {name: [] for name in self.stages}
         for name, makers in self.before.items():
             for maker in makers:
                 self.next[maker].append(name)
         self._check_cycles()
+
+    def _fault(self, stage: Stage, message: str) -> None:
+        self._faults.add(BadInput(stage.at, message))
 
     def maker(self, path: str) -> str | None:
         """Address of the stage that makes *path* or a folder that holds it."""
@@ -68,8 +73,8 @@ class Graph:
         for out in stage.outs:
             other = self._makers.setdefault(out.path, stage.address)
             if other != stage.address:
-                raise BadInput(
-                    stage.at,
+                self._fault(
+                    stage,
                     f"{out.path!r} is made by stage {stage.address!r} and by {other!r}"
                     f" ({self.stages[other].at})",
                 )
@@ -80,8 +85,8 @@ class Graph:
             outer = self.maker(parent) if parent else None
             if outer is not None:
                 stage = self.stages[self._makers[out]]
-                raise BadInput(
-                    stage.at,
+                self._fault(
+                    stage,
                     f"output {out!r} of stage {stage.address!r} lies inside an output of {outer!r}"
                     f" ({self.stages[outer].at})",
                 )
@@ -93,7 +98,7 @@ class Graph:
             makers = [maker] if maker else [self._makers[out] for out in self.made_inside(path)]
             for name in makers:
                 if name == stage.address:
-                    raise BadInput(stage.at, f"stage {name!r} reads {path!r}, which it makes")
+                    self._fault(stage, f"stage {name!r} reads {path!r}, which it makes")
                 found[name] = None
         return () if stage.frozen else tuple(found)
 
@@ -180,32 +185,46 @@ class Graph:
     def resolve(self, target: str, folder: str, *, glob: bool = False) -> list[str]:
         """Addresses that *target* means, said in *folder* (relative to the root, "" for it).
 
-        `stage`, `:stage`, `path/dvc.yaml` or `path/dvc.yaml:stage`.
+        `stage`, `:stage`, `path/dvc.yaml` or `path/dvc.yaml:stage`; a group stands for all its
+        stages, `group@key` for one.
 
         Raises:
             UsageError: no such stage or file.
         """
-        file, _, name = target.rpartition(":")
-        if not file and (
-            name.endswith((".yaml", ".yml")) or os.path.basename(name) == PIPELINE_FILE
-        ):
-            file, name = name, ""
+        files = {stage.file: None for stage in self.stages.values()}
+        file, name = _split(target, folder, files)
         path = os.path.normpath(os.path.join(folder, file or PIPELINE_FILE))
-        here = {stage.name: stage.address for stage in self.stages.values() if stage.file == path}
-        if not here and not any(stage.file == path for stage in self.stages.values()):
-            files = {stage.file for stage in self.stages.values()}
+        if path not in files:
             raise UsageError(f"there is no {path} with stages", did_you_mean(path, files, "files"))
-        if not name:
-            return list(here.values())
-        if glob:
-            found = [address for known, address in here.items() if fnmatchcase(known, name)]
-            if found:
-                return found
-        elif name in here:
-            return [here[name]]
-        raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, here, "stages"))
+        here = [stage for stage in self.stages.values() if stage.file == path]
+        chosen = [
+            stage.address
+            for stage in here
+            if not name
+            or name in (stage.name, stage.group)
+            or (glob and fnmatchcase(stage.name, name))
+        ]
+        if not chosen:
+            known = {each for stage in here for each in (stage.name, stage.group) if each}
+            raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, known, "stages"))
+        return chosen
 
     def within(self, folder: str) -> list[str]:
         """Addresses of the stages whose dvc.yaml lies in *folder* or below it."""
         prefix = "" if folder in ("", ".") else folder + "/"
         return [name for name, stage in self.stages.items() if stage.file.startswith(prefix)]
+
+
+def _split(target: str, folder: str, files: Iterable[str]) -> tuple[str, str]:
+    """A target's file and stage; a group's key may hold colons itself, as in `at@12:30`."""
+    for file in files:
+        shown = os.path.relpath(file, folder or ".")
+        for spelling in (file, shown, f"./{shown}"):
+            if target.startswith(f"{spelling}:"):
+                return shown, target[len(spelling) + 1 :]
+    file, _, name = target.rpartition(":")
+    if "@" in file:
+        return "", target
+    if not file and (name.endswith((".yaml", ".yml")) or os.path.basename(name) == PIPELINE_FILE):
+        file, name = name, ""
+    return file, name

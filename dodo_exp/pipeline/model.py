@@ -67,6 +67,12 @@ class Stage(NamedTuple):
         return address(self.file, self.name)
 
     @property
+    def group(self) -> str:
+        """The group it belongs to, "" if to none; no name that a user gives has an `@`."""
+        group, at, _ = self.name.partition("@")
+        return group if at else ""
+
+    @property
     def at(self) -> Location:
         """Where it is written."""
         return Location(self.file, self.line)
@@ -93,13 +99,23 @@ class Stage(NamedTuple):
 
 
 class PipelineFile(NamedTuple):
-    """One dvc.yaml: its stages, and the metrics, plots and params that it names at the top."""
+    """One dvc.yaml: its stages, and what it names at the top."""
 
     path: str
-    stages: tuple[Stage, ...]
-    metrics: tuple[str, ...]
-    plots: tuple[Any, ...]
-    params: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
+    metrics: tuple[str, ...] = ()
+    plots: tuple[Any, ...] = ()
+    params: tuple[str, ...] = ()
+    artifacts: tuple[Any, ...] = ()
+    datasets: tuple[Any, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Names that stand for several stages, `group@key`: those with foreach or matrix."""
+    globs: tuple[str, ...] = ()
+    """Groups with a stage for each file that matches a pattern."""
+    uses: tuple[ParamDep, ...] = ()
+    """Params that templates were filled from: shown with experiments, not compared."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know and what is no fault, each with its place."""
 
 
 def stage_of(row: Any) -> Stage:
@@ -123,7 +139,17 @@ def stage_of(row: Any) -> Stage:
 
 def pipeline_file_of(row: Any) -> PipelineFile:
     """A pipeline file from the plain lists that a cache keeps."""
-    path, stages, metrics, plots, params = row
+    path, stages, metrics, plots, params, artifacts, datasets, groups, globs, uses, notes = row
     return PipelineFile(
-        path, tuple(map(stage_of, stages)), tuple(metrics), tuple(plots), tuple(params)
+        path=path,
+        stages=tuple(map(stage_of, stages)),
+        metrics=tuple(metrics),
+        plots=tuple(plots),
+        params=tuple(params),
+        artifacts=tuple(artifacts),
+        datasets=tuple(datasets),
+        groups=tuple(groups),
+        globs=tuple(globs),
+        uses=tuple(ParamDep(file, tuple(keys)) for file, keys in uses),
+        notes=tuple(notes),
     )

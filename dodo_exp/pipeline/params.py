@@ -1,13 +1,22 @@
-"""Params: reading a parameter file, and a metrics file."""
+"""Params: reading a parameter file in YAML, JSON, TOML or Python, and a metrics file.
+
+Whatever the format, the values are those that JSON knows: dates are their text, tuples and sets
+are lists. A Python file is never executed: only literals are read, by the rules that DVC has.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
-from dodo_exp.errors import BadInput
+from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline import yaml12
+from dodo_exp.pipeline.values import canonical
+
+MAX_PYTHON = 1 << 20
+"""Bytes of a params file in Python: its syntax tree takes some two hundred times its size."""
 
 
 def parse(data: bytes, file: str) -> dict[Any, Any]:
@@ -17,41 +26,14 @@ def parse(data: bytes, file: str) -> dict[Any, Any]:
         BadInput: not readable as what its ending says, or not a mapping.
     """
     text = yaml12.decode(data, file)
-    value = _json(text, file) if file.endswith(".json") else yaml12.load(text, file)
+    value = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), yaml12.load)(
+        text, file
+    )
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise BadInput(file, f"must be a mapping of names to values, not {_kind(value)}")
     return value
-
-
-def _json(text: str, file: str) -> Any:
-    try:
-        value = json.loads(text) if text.strip() else None
-        if _depth(value) > yaml12.MAX_DEPTH:
-            raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep")
-        return value
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise BadInput(f"{file}:{line}", f"not valid JSON: {error}") from None
-
-
-def _depth(value: Any) -> int:
-    """Levels of mappings and lists, counted without recursion."""
-    depth, level = 0, [value]
-    while level := [i for v in level if isinstance(v, list | dict) for i in _inner(v)]:
-        depth += 1
-        if depth > yaml12.MAX_DEPTH:
-            break
-    return depth
-
-
-def _inner(value: list[Any] | dict[Any, Any]) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value
-
-
-def _kind(value: Any) -> str:
-    return "a list" if isinstance(value, list) else f"{value!r:.40}"
 
 
 def parse_metrics(data: bytes, file: str) -> Any:
@@ -61,6 +43,166 @@ def parse_metrics(data: bytes, file: str) -> Any:
         BadInput
     """
     text = yaml12.decode(data, file)
-    if os.path.splitext(file)[1] in (".yaml", ".yml"):
-        return yaml12.load(text, file)
-    return _json(text, file)
+    read = {".yaml": yaml12.load, ".yml": yaml12.load, ".toml": _toml}.get(suffix(file), _json)
+    return read(text, file)
+
+
+def suffix(file: str) -> str:
+    """The ending that decides the format; anything but .json, .toml and .py is YAML."""
+    return os.path.splitext(file)[1].lower()
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"{value!r:.40}"
+
+
+# -- JSON ----------------------------------------------------------------------------------
+
+
+def _json(text: str, file: str) -> Any:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) < len(items):
+            names = [name for name, _ in items]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadInput(file, f"duplicate key {twice!r}")
+        return found
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs) if text.strip() else None
+    except (ValueError, RecursionError) as error:
+        where = Location(file, getattr(error, "lineno", 1), getattr(error, "colno", 0))
+        words = getattr(error, "msg", error)
+        raise BadInput(where, f"not valid JSON: {words}") from None
+    _check_depth(value, file)
+    return value
+
+
+def _check_depth(value: Any, file: str) -> None:
+    """Levels of mappings and lists, counted without recursion."""
+    depth, level = 0, [value]
+    while level := [i for v in level if isinstance(v, list | dict) for i in _inner(v)]:
+        depth += 1
+        if depth > yaml12.MAX_DEPTH:
+            raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep")
+
+
+def _inner(value: list[Any] | dict[Any, Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+# -- TOML ----------------------------------------------------------------------------------
+
+
+def _toml(text: str, file: str) -> Any:
+    import tomllib
+
+    try:
+        value = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        words = str(error)
+        place: Location | str = file
+        if match := re.search(r" \(at line (\d+), column (\d+)\)", words):
+            place = Location(file, int(match[1]), int(match[2]))
+            words = words[: match.start()]
+        elif "(at end of document)" in words:
+            place = Location(file, text.count("\n") + 1)
+        raise BadInput(place, f"not valid TOML: {words}") from None
+    _check_depth(value, file)
+    return _plainly(value)
+
+
+def _plainly(value: Any) -> Any:
+    """The value in JSON's types: dates as text, tuples and sets as lists."""
+    if isinstance(value, dict):
+        return {_key(key): _plainly(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plainly(inner) for inner in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_plainly(inner) for inner in value), key=canonical)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else repr(value)
+
+
+def _key(key: Any) -> Any:
+    return key if key is None or isinstance(key, bool | int | float | str) else repr(key)
+
+
+# -- Python --------------------------------------------------------------------------------
+
+
+def _python(text: str, file: str) -> Any:
+    tree = syntax_tree(text, file)
+    try:
+        return _plainly(_scope(tree.body, of_self=False))
+    except RecursionError:
+        raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep") from None
+
+
+def syntax_tree(text: str, file: str) -> Any:
+    """The `ast` of a Python file.
+
+    Raises:
+        BadInput
+    """
+    import ast
+    import warnings
+
+    if len(text) > MAX_PYTHON:
+        raise BadInput(file, f"larger than {MAX_PYTHON >> 20} MiB, the most for Python")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the user's code does is not our business
+            return ast.parse(text)
+    except SyntaxError as error:
+        place = Location(file, error.lineno or 1, max(error.offset or 0, 0))
+        raise BadInput(place, f"not valid Python: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadInput(file, f"not valid Python: {error or 'nested too deep'}") from None
+
+
+def assignments(body: list[Any], *, of_self: bool) -> list[tuple[str, Any]]:
+    """Name and value's node of each assignment, class and `__init__` that DVC takes for params.
+
+    Of a class the node is the class, of `__init__` come the assignments to `self`. A name given
+    twice comes twice; the last counts.
+    """
+    import ast
+
+    found: list[tuple[str, Any]] = []
+    for node in body:
+        target = None
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target = node.target
+        elif isinstance(node, ast.ClassDef):
+            found.append((node.name, node))
+        elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            found += assignments(node.body, of_self=True)
+        if isinstance(target, ast.Name) and not of_self:
+            found.append((target.id, node.value))
+        elif isinstance(target, ast.Attribute) and _is_self(target.value):
+            found.append((target.attr, node.value))
+    return found
+
+
+def _is_self(node: Any) -> bool:
+    return getattr(node, "id", None) == "self"
+
+
+def _scope(body: list[Any], *, of_self: bool) -> dict[str, Any]:
+    """Names and literal values of a module's or a class's body; what is no literal is no param."""
+    import ast
+
+    found: dict[str, Any] = {}
+    for name, node in assignments(body, of_self=of_self):
+        if isinstance(node, ast.ClassDef):
+            found[name] = _scope(node.body, of_self=False)
+            continue
+        try:
+            found[name] = ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError):
+            continue
+    return found

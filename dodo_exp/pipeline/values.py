@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,17 +15,49 @@ ABSENT = "(absent)"
 """Text of a value that is not there; no canonical text begins with a parenthesis."""
 
 
-def lookup(values: Any, dotted: str) -> Any:
-    """The value at `a.b.0` in nested mappings and lists.
+class Ambiguous(KeyError):
+    """A dotted name is a key with a dot in it and a way through nested mappings at once."""
+
+
+_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The keys in a dotted name; one with a dot in it is quoted, as in `"a.b".c`."""
+    if '"' not in name:
+        return tuple(name.split("."))
+    found: list[str] = []
+    end = 0
+    while match := _PART.match(name, end):
+        end = match.end() + 1
+        found.append(match[2] if match[1] is None else re.sub(r"\\(.)", r"\1", match[1]))
+        if end > len(name):
+            return tuple(found)
+        if name[end - 1] != ".":
+            break
+    return tuple(name.split("."))
+
+
+def lookup(values: Any, name: str) -> Any:
+    """The value at `a.b.0` in nested mappings and lists, else at the key that is so spelled.
 
     Raises:
         KeyError: there is none.
+        Ambiguous: there are both.
     """
-    if isinstance(values, dict) and dotted in values:
-        return values[dotted]
-    for part in dotted.split("."):
-        values = child(values, part)
-    return values
+    keys = parts(name)
+    is_key = len(keys) > 1 and isinstance(values, dict) and name in values
+    found = values
+    try:
+        for part in keys:
+            found = child(found, part)
+    except KeyError:
+        if is_key:
+            return values[name]
+        raise
+    if is_key:
+        raise Ambiguous(name)
+    return found
 
 
 def child(value: Any, part: str) -> Any:

@@ -2,14 +2,18 @@
 
 PyYAML itself reads YAML 1.1 and would hash and show other values than DVC does. Depth, aliases and
 expanded size are limited before anything is built, so that no file can exhaust stack or memory.
-Timestamps stay strings, as in YAML 1.2's core schema.
+Timestamps stay strings, as in YAML 1.2's core schema. A file that begins with `%YAML 1.1` is read
+by the older rules, as DVC does.
 """
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import yaml
 from yaml._yaml import CParser
@@ -22,8 +26,9 @@ MAX_DEPTH = 64
 MAX_ALIASES = 1000
 MAX_NODES = 1_000_000
 
-PLAIN, TEXT, LIST, MAP = "plain", "text", "list", "map"
-_SHORT = "str int float bool null seq map".split()
+PLAIN, OLD, TEXT, LIST, MAP = "plain", "old", "text", "list", "map"
+"""What the parser makes of nodes without a tag; OLD is an unquoted scalar of YAML 1.1."""
+_SHORT = "str int float bool null seq map timestamp binary set omap".split()
 _TAGS = {f"tag:yaml.org,2002:{short}": short for short in _SHORT}
 
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)\Z")
@@ -36,14 +41,44 @@ _WORDS = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("null", "Null", "NULL", "~", ""), None),
 }
+_OLD_WORDS = {
+    **{case: True for word in ("yes", "on", "y") for case in (word, word.title(), word.upper())},
+    **{case: False for word in ("no", "off", "n") for case in (word, word.title(), word.upper())},
+}
+_OLD_OCTAL = re.compile(r"([-+]?)0([0-7_]+)\Z")
+_SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
+_SPACES = re.compile("[\u2028\u2029]")
+_OLD_VERSION = re.compile(r"(?:\s*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _without_gc(function: Callable[P, T]) -> Callable[P, T]:
+    """Collect no garbage meanwhile: a large document's nodes make the collector, which finds
+    nothing among them, take two thirds of the time."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not gc.isenabled():
+            return function(*args, **kwargs)
+        gc.disable()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            gc.enable()
+
+    return inner
 
 
 class _Parser(CParser):
     """The C parser, leaving it to us what a plain scalar means."""
 
+    plain = PLAIN
+
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         if kind is ScalarNode:
-            return PLAIN if implicit[0] else TEXT
+            return self.plain if implicit[0] else TEXT
         return LIST if kind is SequenceNode else MAP
 
     def descend_resolver(self, parent: Any, index: Any) -> None:
@@ -67,6 +102,21 @@ def scalar(text: str) -> Any:
             # `0x_`, `._`, or more digits than Python converts: nobody's number.
             return text
     return text
+
+
+def old_scalar(text: str) -> Any:
+    """The value of an unquoted scalar under `%YAML 1.1`, as ruamel.yaml reads it."""
+    if text in _OLD_WORDS:
+        return _OLD_WORDS[text]
+    if match := _OLD_OCTAL.match(text):
+        return int(match[1] + match[2], 8) if match[2].strip("_") else text
+    if match := _SEXAGESIMAL.match(text):
+        whole = 0
+        for part in match[2].replace("_", "").split(":"):
+            whole = whole * 60 + int(part)
+        rest = float(match[3].replace("_", "") + "0") if match[3] else 0
+        return -(whole + rest) if match[1] == "-" else whole + rest
+    return text if text.lstrip("-+")[:2] == "0o" else scalar(text)
 
 
 def _integer(text: str) -> int:
@@ -101,28 +151,67 @@ def decode(data: bytes, file: str) -> str:
     return text
 
 
+@_without_gc
 def compose(text: str, file: str) -> Node | None:
     """The document's nodes, each with its place; None for an empty document.
 
     Raises:
         BadInput: not YAML, more than one document, or beyond a limit.
     """
-    try:
+    with _told(text, file):
         if _needs_scan(text):
             _scan(text, file)
-        node: Node | None = _Parser(text).get_single_node()
+        node: Node | None = _parser(text, file).get_single_node()
+    if node is not None and "*" in text and "&" in text:
+        _expanded(node, file, {})
+    return node
+
+
+@contextmanager
+def _told(text: str, file: str) -> Iterator[None]:
+    """The parser's errors in our words."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise BadInput(Location(file, line), f"not valid YAML: {error.problem}") from None
+        where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1)
+        raise BadInput(where, *_words(error.problem or "", text, mark)) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", None)
         place = Location(file, text.count("\n", 0, position) + 1) if position else file
         words = " ".join(str(error).split())
         raise BadInput(place, f"not valid YAML: {words}") from None
-    if node is not None and "*" in text and "&" in text:
-        _expanded(node, file, {})
-    return node
+
+
+def _parser(text: str, file: str) -> _Parser:
+    if match := _SPACES.search(text):
+        # YAML 1.1, whose rules the parser has for these two, breaks lines there, YAML 1.2 does not.
+        place = Location(file, text.count("\n", 0, match.start()) + 1)
+        raise BadInput(place, f"the invisible character U+{ord(match[0]):04X} in the text")
+    parser = _Parser(text)
+    if _OLD_VERSION.match(text):
+        parser.plain = OLD
+    return parser
+
+
+def _words(problem: str, text: str, mark: Any) -> tuple[str, str | None]:
+    """What the parser stumbled over, and what is usually behind it."""
+    hints = {
+        "mapping values are not allowed": "text with ': ' in it needs quotes",
+        "expected '-' indicator": "begin each item of a list with '- ', in one column",
+        "expected <block end>": "keys that belong together begin in one column",
+        "found unexpected end of stream": "a quote or a bracket is not closed",
+        "could not find expected ':'": "a key is written 'key: value'",
+        "alias": "text that begins with '*' needs quotes",
+    }
+    hint = next((each for part, each in hints.items() if part in problem), None)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "<<<<<<< " in text and ">>>>>>> " in text:
+        hint = "there are merge conflict markers in it"
+    elif "\t" in line[: len(line) - len(line.lstrip())]:
+        hint = "indent with spaces: YAML allows no tabs there"
+    return f"not valid YAML: {problem}", hint
 
 
 _OPENERS = re.compile(r"[\[{]")
@@ -137,15 +226,20 @@ def _needs_scan(text: str) -> bool:
     """
     if "&" in text and "*" in text:
         return True
+    if sum(text.count(separator) for separator in "\n,[{:") > MAX_NODES:
+        return True
     return len(_OPENERS.findall(text)) > MAX_DEPTH or _DEEP.search(text) is not None
 
 
 def _scan(text: str, file: str) -> None:
     """Hold the parser's events, which do not nest on the stack, to the limits."""
-    depth = aliases = 0
+    depth = aliases = nodes = 0
     parser = _Parser(text)
     while parser.check_event():
         event = parser.get_event()
+        nodes += isinstance(event, yaml.NodeEvent)
+        if nodes > MAX_NODES:
+            raise _beyond(file, event, f"more than {MAX_NODES:,} values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -159,7 +253,7 @@ def _scan(text: str, file: str) -> None:
 
 
 def _beyond(file: str, where: Any, message: str) -> BadInput:
-    return BadInput(Location(file, where.start_mark.line + 1), message)
+    return BadInput(at(where, file), message)
 
 
 def _expanded(node: Node, file: str, sizes: dict[int, int]) -> int:
@@ -191,6 +285,16 @@ def line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
+def at(node: Node, file: str) -> Location:
+    """Where the node begins."""
+    return Location(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def is_null(node: Node | None) -> bool:
+    """Whether there is nothing, or a written null."""
+    return node is None or (node.tag in (PLAIN, OLD) and _WORDS.get(node.value, 0) is None)
+
+
 def pairs(node: MappingNode, file: str, depth: int = 0) -> list[tuple[Any, Node, Node]]:
     """A mapping's keys as values, with the nodes of key and value; `<<` is merged in.
 
@@ -201,20 +305,24 @@ def pairs(node: MappingNode, file: str, depth: int = 0) -> list[tuple[Any, Node,
         raise _beyond(file, node, f"merged through more than {MAX_DEPTH} levels")
     own: dict[Any, tuple[Node, Node]] = {}
     merged: dict[Any, tuple[Node, Node]] = {}
+    has_merge = False
     for key_node, value_node in node.value:
-        if key_node.tag == PLAIN and key_node.value == "<<":
+        if key_node.tag in (PLAIN, OLD) and key_node.value == "<<":
+            if has_merge:
+                raise BadInput(at(key_node, file), "a second '<<': give both as a list")
+            has_merge = True
             for source in _merge_sources(value_node, file):
                 for key, inner_key, inner_value in pairs(source, file, depth + 1):
                     merged.setdefault(key, (inner_key, inner_value))
             continue
         if not isinstance(key_node, ScalarNode):
-            raise BadInput(Location(file, line(key_node)), "a key must be a word or a number")
+            raise BadInput(at(key_node, file), "a key must be a word or a number")
         # 1, 1.0 and true are one key to Python's dict, so they cannot stand beside each other.
         key = construct(key_node, file)
         if key in own:
             first = line(own[key][0])
             raise BadInput(
-                Location(file, line(key_node)),
+                at(key_node, file),
                 f"duplicate key {key_node.value!r}, first on line {first}",
             )
         own[key] = (key_node, value_node)
@@ -225,7 +333,7 @@ def _merge_sources(node: Node, file: str) -> list[MappingNode]:
     sources = node.value if isinstance(node, SequenceNode) else [node]
     for source in sources:
         if not isinstance(source, MappingNode):
-            raise BadInput(Location(file, line(source)), "'<<' takes a mapping, or a list of them")
+            raise BadInput(at(source, file), "'<<' takes a mapping, or a list of them")
     return list(sources)
 
 
@@ -238,6 +346,8 @@ def construct(node: Node, file: str, depth: int = 0) -> Any:
         return scalar(node.value)
     if tag == TEXT:
         return node.value
+    if tag == OLD:
+        return old_scalar(node.value)
     if tag == MAP and isinstance(node, MappingNode):
         return {k: construct(v, file, depth + 1) for k, _, v in pairs(node, file)}
     if tag == LIST:
@@ -247,7 +357,15 @@ def construct(node: Node, file: str, depth: int = 0) -> Any:
 
 def _tagged(node: Node, file: str, depth: int) -> Any:
     short = _TAGS.get(node.tag)
-    where = Location(file, line(node))
+    where = at(node, file)
+    if short in ("timestamp", "binary") and isinstance(node, ScalarNode):
+        return node.value
+    if short == "set" and isinstance(node, MappingNode):
+        return [key for key, _, _ in pairs(node, file)]
+    if short == "omap" and isinstance(node, SequenceNode):
+        rows = [pair for item in node.value if isinstance(item, MappingNode) for pair in item.value]
+        node = MappingNode(MAP, rows, node.start_mark, node.end_mark)
+        short = "map"
     if short == "map" and isinstance(node, MappingNode):
         return {k: construct(v, file, depth + 1) for k, _, v in pairs(node, file)}
     if short == "seq" and isinstance(node, SequenceNode):
@@ -265,11 +383,74 @@ def _tagged(node: Node, file: str, depth: int) -> Any:
     raise BadInput(where, f"the tag {node.tag!r} is not allowed: only plain data is read")
 
 
+@_without_gc
 def load(text: str, file: str) -> Any:
     """The value of a YAML document; None for an empty one.
 
     Raises:
         BadInput
     """
-    node = compose(text, file)
-    return None if node is None else construct(node, file)
+    try:
+        with _told(text, file):
+            return _load_plain(_parser(text, file), file)
+    except _Unusual:
+        node = compose(text, file)
+        return None if node is None else construct(node, file)
+
+
+class _Unusual(Exception):
+    """Anchors, tags, merges, keys that are lists, or a key given twice: a matter for nodes."""
+
+
+_NO_KEY = object()
+
+
+def _load_plain(parser: _Parser, file: str) -> Any:
+    """Build values straight from the parser's events.
+
+    For large files: nodes with their places take five times the memory and twice the time.
+    """
+    get: Callable[[], Any] = parser.get_event
+    read = scalar if parser.plain == PLAIN else old_scalar
+    begins = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+    top: list[Any] = []
+    outer: list[tuple[Any, bool]] = []
+    current: Any = top
+    in_mapping, key = False, _NO_KEY
+    while True:
+        event = get()
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            if event.anchor or event.tag:
+                raise _Unusual
+            value = read(event.value) if event.implicit[0] else event.value
+            if not in_mapping:
+                current.append(value)
+            elif key is not _NO_KEY:
+                current[key] = value
+                key = _NO_KEY
+            elif value in current or value == "<<":
+                raise _Unusual
+            else:
+                key = value
+        elif kind in begins:
+            if event.anchor or event.tag or (in_mapping and key is _NO_KEY):
+                raise _Unusual
+            if len(outer) >= MAX_DEPTH:
+                raise _beyond(file, event, f"nested more than {MAX_DEPTH} levels deep")
+            inner: Any = {} if kind is yaml.MappingStartEvent else []
+            if in_mapping:
+                current[key] = inner
+            else:
+                current.append(inner)
+            outer.append((current, in_mapping))
+            current, in_mapping, key = inner, kind is yaml.MappingStartEvent, _NO_KEY
+        elif kind is yaml.AliasEvent:
+            raise _Unusual
+        elif outer:
+            current, in_mapping = outer.pop()
+            key = _NO_KEY
+        elif kind is yaml.StreamEndEvent:
+            return top[0] if top else None
+        elif kind is yaml.DocumentStartEvent and top:
+            raise _Unusual

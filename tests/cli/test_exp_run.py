@@ -138,7 +138,7 @@ def test_force_replaces_the_experiment_of_that_name_and_says_so(project: Space) 
 
 def test_metrics_that_cannot_be_read_are_told(project: Space) -> None:
     project.write("dvc.yaml", project.read("dvc.yaml").replace('echo "{', 'echo "{{'))
-    said = "warning: metrics.json:1: not valid JSON"
+    said = "warning: metrics.json:1:2: not valid JSON"
     assert said in project.exp("-n", "one").err
     assert said in project.dodo("exp", "show").err
 

@@ -530,7 +530,7 @@ def test_params_that_break_while_a_stage_runs_fail_the_next_one_in_words(project
     project.write("dvc.yaml", text)
     ran = project.repro(code=1)
     assert ran.stages == {"prepare": "ran", "train": "failed", "evaluate": "skipped"}
-    assert "error: params.yaml:2: not valid YAML" in ran.err
+    assert "error: params.yaml:2:1: not valid YAML" in ran.err
 
 
 def test_an_output_folder_that_cannot_be_written_is_told_in_words(project: Space) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline import params
+from tests.space import told
 
 
 def refused(data: bytes, file: str = "params.yaml") -> str:
     with pytest.raises(BadInput) as caught:
         params.parse(data, file)
-    return str(caught.value)
+    return told(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_params_file_must_be_a_mapping(data: bytes, file: str, says: str) -> N
         (b"a: 1\na: 2\n", "params.yaml", "params.yaml:2: duplicate key 'a', first on line 1"),
         (b"a: 1\nb: \xff\n", "params.yaml", "params.yaml:2: not UTF-8 text"),
         (b"a: \0\n", "params.yaml", "params.yaml:1: a NUL byte in the text"),
-        (b"a: !!set {b}\n", "params.yaml", "params.yaml:1: the tag "),
+        (b"a: !x {b}\n", "params.yaml", "params.yaml:1: the tag "),
         (b'{"a": 1,\n "b": }', "p.json", "p.json:2: not valid JSON: "),
         (b"{'a': 1}", "p.json", "p.json:1: not valid JSON: "),
         (b"[" * 100_000, "p.json", "p.json:1: not valid JSON: "),
@@ -115,4 +116,4 @@ def test_a_damaged_metrics_file_is_refused_with_its_line(
 ) -> None:
     with pytest.raises(BadInput) as caught:
         params.parse_metrics(data, file)
-    assert str(caught.value).startswith(start)
+    assert told(caught.value).startswith(start)

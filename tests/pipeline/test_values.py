@@ -15,12 +15,19 @@ NESTED = {
     "lr": 0.1,
     "train": {"layers": [64, {"size": 32}], "opt": {"name": "adam"}},
     "a.b": "dotted",
-    "a": {"b": "nested"},
+    "a": {"c": "nested"},
+    "x.y": 1,
+    "x": {"y": 2, "p.q": {"z": 3}},
     5: "five",
     True: "yes",
     None: "nothing",
     "7": "text",
 }
+
+
+def test_a_key_with_a_dot_beside_a_way_of_the_same_name_is_ambiguous() -> None:
+    with pytest.raises(values.Ambiguous):
+        values.lookup(NESTED, "x.y")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,11 @@ NESTED = {
         ("train.layers.0", 64),
         ("train.layers.1.size", 32),
         ("a.b", "dotted"),
+        ("a.c", "nested"),
+        ('"a.b"', "dotted"),
+        ('"x.y"', 1),
+        ('x."y"', 2),
+        ('x."p.q".z', 3),
         ("5", "five"),
         ("true", "yes"),
         ("null", "nothing"),

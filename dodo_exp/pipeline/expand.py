@@ -1,0 +1,507 @@
+"""Expand: drafts -> stages: variables loaded, templates filled, groups unrolled, paths joined.
+
+A group's stages are named `group@key` exactly as DVC names them. Where DVC lets one stage silently
+take another's place because their keys are the same text, that is a fault here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any, NamedTuple, Protocol
+
+from yaml.nodes import Node
+
+from dodo_exp.errors import BadInput, Faults
+from dodo_exp.pipeline import template, yaml12
+from dodo_exp.pipeline.dvcyaml import Data, Document, Draft, Group, OutDraft, Text
+from dodo_exp.pipeline.model import (
+    PARAMS_FILE,
+    Out,
+    ParamDep,
+    PipelineFile,
+    Stage,
+)
+from dodo_exp.pipeline.template import Arguments, Context, TemplateError
+
+MAX_STAGES = 100_000
+PROTECTED_FILES = (
+    *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
+    *(".dvcignore", ".gitignore", ".dodoignore"),
+)
+PROTECTED_FOLDERS = (".dodo", ".git", ".dvc", ".hg", ".svn")
+
+
+class Around(Protocol):
+    """What a dvc.yaml may ask of the folder it lies in; paths are relative to the root."""
+
+    def params(self, path: str) -> dict[Any, Any] | None:
+        """The contents of a parameter file; None where there is none."""
+
+    def glob(self, folder: str, pattern: str) -> list[str]:
+        """The files that match, relative to *folder*, in order of name."""
+
+    def arguments(self) -> Arguments:
+        """How mappings become arguments."""
+
+
+class Member(NamedTuple):
+    """One stage of a group: its key as text, and the variables it adds."""
+
+    key: str
+    bound: dict[str, Any]
+
+
+def expand(document: Document, around: Around, faults: Faults) -> PipelineFile:
+    """The stages of a document. What is wrong goes to *faults*."""
+    return _Expansion(document.file, around, faults).run(document)
+
+
+class _Expansion:
+    """One document being expanded."""
+
+    def __init__(self, file: str, around: Around, faults: Faults) -> None:
+        self.file = file
+        self.folder = os.path.dirname(file)
+        self.around = around
+        self.faults = faults
+        self.notes: list[str] = []
+        self.globs: list[str] = []
+
+    def fault(self, node: Node, message: str, hint: str | None = None) -> BadInput:
+        return BadInput(yaml12.at(node, self.file), message, hint)
+
+    def run(self, document: Document) -> PipelineFile:
+        context = Context()
+        with self.faults:
+            context = self.globals(document)
+        stages: dict[str, Stage] = {}
+        for draft in document.stages:
+            with self.faults:
+                for stage in self.stages(draft, context):
+                    stages[stage.name] = stage
+        return PipelineFile(
+            path=self.file,
+            stages=tuple(stages.values()),
+            metrics=self.paths(document.metrics, context),
+            plots=tuple(self.freely(document.plots, context)),
+            params=self.paths(document.params, context),
+            artifacts=tuple(self.freely(document.artifacts, context)),
+            datasets=tuple(self.freely(document.datasets, context)),
+            groups=tuple(d.draft.name for d in document.stages if isinstance(d, Group)),
+            globs=tuple(self.globs),
+            uses=self.uses(context),
+            notes=(*document.notes, *self.notes),
+        )
+
+    # -- variables -------------------------------------------------------------------------
+
+    def globals(self, document: Document) -> Context:
+        """The variables that all stages have: those of the params file beside, and `vars`."""
+        context = Context()
+        if not (document.vars or document.has_templates):
+            return context
+        path = join(self.folder or ".", PARAMS_FILE)
+        values = self.around.params(path)
+        if values is not None:
+            context = context.plus_file(path, (), values)
+        return self.plus(context, document.vars, self.folder or ".", "vars")
+
+    def plus(
+        self, context: Context, items: Sequence[Text | Data], folder: str, name: str
+    ) -> Context:
+        for i, item in enumerate(items):
+            with self.faults:
+                try:
+                    if isinstance(item, Data):
+                        context = context.plus(item.raw, f"{name}[{i}]")
+                        continue
+                    path, _, keys = item.raw.partition(":")
+                    path = join(folder, path)
+                    values = self.around.params(path)
+                    if values is None:
+                        raise TemplateError(f"there is no file {path}")
+                    names = tuple(key for key in keys.split(",") if key)
+                    context = context.plus_file(path, names, values)
+                except TemplateError as error:
+                    raise self.fault(item.node, str(error), error.hint) from None
+        return context
+
+    def uses(self, context: Context) -> tuple[ParamDep, ...]:
+        """The params that templates were filled from, by file; for showing, not for comparing."""
+        found: dict[str, list[str]] = {}
+        for keys, asked in sorted(context.used.items(), key=lambda item: item[0]):
+            source = asked.source(keys)
+            if source in asked.loaded:
+                found.setdefault(str(source), []).append(".".join(keys))
+        return tuple(ParamDep(file, tuple(keys)) for file, keys in found.items())
+
+    # -- groups ----------------------------------------------------------------------------
+
+    def stages(self, draft: Draft | Group, context: Context) -> Iterator[Stage]:
+        if isinstance(draft, Draft):
+            yield self.stage(draft, draft.name, context)
+            return
+        group = draft
+        members = self.matrix(group, context) if group.is_matrix else self.foreach(group, context)
+        self.check_members(group, members)
+        hidden = [name for name in (members[0].bound if members else ()) if name in context.data]
+        if hidden:
+            names = " and ".join(map(repr, hidden))
+            self.notes.append(
+                f"{yaml12.at(group.over.node, self.file)}: the variable {names} is hidden"
+                f" by the group's own in {group.draft.name!r}"
+            )
+        if not members:
+            self.notes.append(
+                f"{yaml12.at(group.over.node, self.file)}: {group.draft.name!r} makes no stages:"
+                " there is nothing to make them for"
+            )
+        known = len(self.faults)
+        for member in members:
+            name = f"{group.draft.name}@{member.key}"
+            yield self.stage(group.draft, name, context.bind(member.bound))
+            if len(self.faults) > known:
+                return  # the others would say the same
+
+    def check_members(self, group: Group, members: list[Member]) -> None:
+        node = group.over.node
+        if len(members) > MAX_STAGES:
+            raise self.fault(node, f"more than {MAX_STAGES:,} stages from {group.draft.name!r}")
+        seen: dict[str, Member] = {}
+        for member in members:
+            if "@" in member.key or not member.key.isprintable():
+                raise self.fault(
+                    node,
+                    f"{member.key!r} cannot be part of a stage's name",
+                    "no '@' and no control characters; a mapping's key can stand for the value",
+                )
+            other = seen.setdefault(member.key, member)
+            if other is not member:
+                values = [m.bound["item"] for m in (other, member)]
+                both = f"{values[0]!r} and {values[1]!r}" if values[0] != values[1] else "two items"
+                raise self.fault(
+                    node, f"{both} would both be the stage '{group.draft.name}@{member.key}'"
+                )
+
+    def foreach(self, group: Group, context: Context) -> list[Member]:
+        over = group.over
+        pattern = _glob(over.raw)
+        if pattern is not None:
+            self.globs.append(group.draft.name)
+            return self.files(pattern)
+        values, names = self.filled(over.raw, context, over.node)
+        if isinstance(values, dict):
+            return [Member(_word(key), {"item": values[key], "key": _word(key)}) for key in values]
+        if not isinstance(values, list):
+            kind = "nothing" if values is None else f"{values!r:.60}"
+            raise self.fault(over.node, f"'foreach' takes a list or a mapping, not {kind}")
+        if any(isinstance(value, list | dict) for value in values):
+            names = [str(i) for i in range(len(values))]
+        return [Member(name, {"item": value}) for name, value in zip(names, values, strict=True)]
+
+    def files(self, pattern: str) -> list[Member]:
+        """One member a file; its key is what the pattern's wildcards stand for."""
+        first = re.search(r"[*?\[]", pattern)
+        start = first.start() if first else 0
+        end = len(re.split(r"[*?\]]", pattern)[-1]) if first else 0
+        keys = {
+            path[start : len(path) - end]: path
+            for path in self.around.glob(self.folder or ".", pattern)
+        }
+        return [Member(key, {"item": path, "key": key}) for key, path in keys.items()]
+
+    def matrix(self, group: Group, context: Context) -> list[Member]:
+        axes: dict[str, list[tuple[str, Any]]] = {}
+        size = 1
+        for raw_axis, raw in group.over.raw.items():
+            axis = self.text(Text(raw_axis, group.over.node), context)
+            values, names = self.filled(raw, context, group.over.node)
+            if isinstance(values, dict):
+                values, names = list(values), list(values)
+            if not isinstance(values, list):
+                raise self.fault(
+                    group.over.node,
+                    f"axis {axis!r} of the matrix must be a list, not {values!r:.60}",
+                )
+            axes[axis] = [
+                (f"{axis}{i}" if isinstance(value, list | dict) else name, value)
+                for i, (name, value) in enumerate(zip(names, values, strict=True))
+            ]
+            size *= len(values)
+        if size > MAX_STAGES:
+            raise self.fault(
+                group.over.node, f"a matrix of {size:,} stages; at most {MAX_STAGES:,}"
+            )
+        members = []
+        for chosen in product(*axes.values()) if axes else ():
+            key = "-".join(name for name, _ in chosen)
+            item = {axis: value for axis, (_, value) in zip(axes, chosen, strict=True)}
+            members.append(Member(key, {"item": item, "key": key}))
+        return members
+
+    def filled(self, raw: Any, context: Context, node: Node) -> tuple[Any, list[str]]:
+        """A foreach's or an axis's values with templates filled, and a list's items as names.
+
+        DVC names an item that comes from a variable by Python's text for it, `True`, and one that
+        is written out by YAML's, `true`.
+        """
+        if isinstance(raw, str):
+            values = self.fill(raw, context, node)
+            return values, list(map(str, values)) if isinstance(values, list) else []
+        values = self.within(raw, context, node)
+        if not isinstance(raw, list):
+            return values, []
+        names = [
+            str(value) if isinstance(item, str) else _word(value)
+            for item, value in zip(raw, values, strict=True)
+        ]
+        return values, names
+
+    def within(self, raw: Any, context: Context, node: Node) -> Any:
+        """Plain data with every template in it filled; lists and mappings may fill one."""
+        if isinstance(raw, str):
+            return self.fill(raw, context, node)
+        if isinstance(raw, list):
+            return [self.within(item, context, node) for item in raw]
+        if isinstance(raw, dict):
+            found = {}
+            for key, value in raw.items():
+                name = self.fill(key, context, node) if isinstance(key, str) else key
+                if isinstance(name, list | dict):
+                    raise self.fault(node, f"the key {key!r} must become a text")
+                found[name] = self.within(value, context, node)
+            return found
+        return raw
+
+    def fill(self, raw: str, context: Context, node: Node) -> Any:
+        if not template.is_template(raw):
+            return raw
+        try:
+            return context.fill(raw, freely=True, arguments=self.around.arguments())
+        except TemplateError as error:
+            raise self.fault(node, str(error), error.hint) from None
+
+    # -- a stage ---------------------------------------------------------------------------
+
+    def stage(self, draft: Draft, name: str, context: Context) -> Stage:
+        wdir = self.wdir(draft.wdir, context)
+        if draft.vars:
+            context = self.plus(context, draft.vars, wdir, f"{name}.vars")
+        return Stage(
+            name=name,
+            file=self.file,
+            line=yaml12.line(draft.node),
+            cmds=self.commands(draft, context),
+            wdir=wdir,
+            deps=self.deps(draft, wdir, context),
+            params=self.params(draft, wdir, context),
+            outs=self.outs(draft, wdir, context),
+            frozen=draft.frozen,
+            always=draft.always,
+            desc=self.text(draft.desc, context) if draft.desc else "",
+            meta=self.within(draft.meta.raw, context, draft.meta.node) if draft.meta else None,
+        )
+
+    def wdir(self, text: Text | None, context: Context) -> str:
+        if text is None:
+            return self.folder or "."
+        wdir = self.path(self.folder, text, context)
+        if wdir.startswith("/") or wdir.split("/")[0] == "..":
+            raise self.fault(text.node, f"'wdir' leads outside the project: {text.raw!r}")
+        return wdir
+
+    def commands(self, draft: Draft, context: Context) -> tuple[str, ...]:
+        """The commands to run in turn: list items as they are, a text by its lines, as DVC does."""
+        cmds = []
+        for text in draft.cmds:
+            with self.faults:
+                command = self.text(text, context, in_command=True)
+                if "\0" in command:
+                    raise self.fault(text.node, "a NUL character in a command")
+                lines = [command] if draft.is_list or _is_script(draft) else command.splitlines()
+                if len(lines) > 1:
+                    self.check_lines(draft, text, lines)
+                cmds += [line for line in lines if line.strip()]
+        return tuple(cmds)
+
+    def check_lines(self, draft: Draft, text: Text, lines: list[str]) -> None:
+        """Warn of a text whose lines belong together, since each gets a shell of its own."""
+        for line in lines[:-1]:
+            if _COMPOUND.search(line):
+                self.notes.append(
+                    f"{yaml12.at(text.node, self.file)}: every line of 'cmd' is run by a shell of"
+                    f" its own, as in DVC, also {line.strip()!r}; to run them as one script give"
+                    f" the stage {draft.name!r} 'meta: {{dodo: {{script: true}}}}'"
+                )
+                return
+
+    def deps(self, draft: Draft, wdir: str, context: Context) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for text in draft.deps:
+            with self.faults:
+                pattern = _glob(text.raw)
+                if pattern is not None:
+                    found.update((join(wdir, p), None) for p in self.around.glob(wdir, pattern))
+                    continue
+                path = self.path(wdir, text, context)
+                if "://" in path:
+                    raise self.fault(text.node, f"remote dependencies are not read yet: {path!r}")
+                if os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc"):
+                    raise self.fault(text.node, f"{path!r} cannot be a dependency")
+                found[path] = None
+        return tuple(found)
+
+    def params(self, draft: Draft, wdir: str, context: Context) -> tuple[ParamDep, ...]:
+        """Files with their keys; one entry for the whole file makes the others needless."""
+        keys: dict[str, list[str]] = {}
+        whole: set[str] = set()
+        for entry in draft.params:
+            with self.faults:
+                file = (
+                    self.path(wdir, entry.file, context) if entry.file else join(wdir, PARAMS_FILE)
+                )
+                named = [self.text(key, context) for key in entry.keys]
+                keys.setdefault(file, []).extend(named)
+                if not named:
+                    whole.add(file)
+        return tuple(
+            ParamDep(file, () if file in whole else tuple(dict.fromkeys(named)))
+            for file, named in keys.items()
+        )
+
+    # -- outputs ---------------------------------------------------------------------------
+
+    def outs(self, draft: Draft, wdir: str, context: Context) -> tuple[Out, ...]:
+        """Outputs by path; one that is named again the same way adds its options, as in DVC."""
+        found: dict[str, Out] = {}
+        spelled: dict[tuple[str, str], OutDraft] = {}
+        for out in draft.outs:
+            with self.faults:
+                text = self.text(out.path, context)
+                known = spelled.get((out.role, text))
+                if known is not None:
+                    out = out._replace(
+                        options=known.options | out.options, plot=known.plot | out.plot
+                    )
+                path = self.path(wdir, out.path, context)
+                if path in found and known is None:
+                    raise self.fault(out.path.node, f"output {path!r} is named more than once")
+                spelled[out.role, text] = out
+                found[path] = self.out(out, path, context)
+        return tuple(found.values())
+
+    def out(self, out: OutDraft, path: str, context: Context) -> Out:
+        cache = out.options.get("cache", True)
+        self.check_out_path(path, out.path.node, cache)
+        plot = {
+            key: self.text(value, context) if isinstance(value, Text) else value
+            for key, value in out.plot.items()
+        }
+        return Out(
+            path=path,
+            role=out.role,
+            cache=cache,
+            persist=out.options.get("persist", False),
+            checkpoint=out.options.get("checkpoint", False),
+            plot=plot,
+        )
+
+    def check_out_path(self, path: str, node: Node, cache: bool) -> None:
+        shown = repr(node.value)
+        if "://" in path:
+            raise self.fault(node, f"output {shown} is not a path: outputs are files and folders")
+        if path.startswith("/") or path.split("/")[0] == "..":
+            if cache:
+                raise self.fault(
+                    node,
+                    f"output {shown} lies outside the project",
+                    "outputs outside are only watched, never kept: give it 'cache: false'",
+                )
+            return
+        if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
+            raise self.fault(
+                node, f"output {shown}: '~' and drives are not read, paths are relative"
+            )
+        if path == "." or path.split("/")[0] in PROTECTED_FOLDERS:
+            raise self.fault(node, f"output {shown} is a protected path")
+        if os.path.basename(path) in PROTECTED_FILES or path.endswith(".dvc"):
+            raise self.fault(node, f"output {shown} is a protected path")
+
+    # -- texts -----------------------------------------------------------------------------
+
+    def text(self, text: Text, context: Context, *, in_command: bool = False) -> str:
+        """A text with its templates filled; a number or a flag that fills one becomes its text."""
+        if not template.is_template(text.raw):
+            return text.raw
+        arguments = self.around.arguments() if in_command else None
+        try:
+            value = context.fill(text.raw, in_command=in_command, arguments=arguments)
+        except TemplateError as error:
+            raise self.fault(text.node, str(error), error.hint) from None
+        if value is None:
+            raise self.fault(text.node, f"{text.raw} is null, which cannot stand here")
+        return value if isinstance(value, str) else template.in_text(value, Arguments())
+
+    def path(self, folder: str, text: Text, context: Context) -> str:
+        """A path as written, relative to *folder*, as one relative to the project's root."""
+        path = self.text(text, context)
+        if not path:
+            raise self.fault(text.node, "an empty path")
+        if len(path) > 60 and not _is_possible(path):
+            raise self.fault(text.node, f"a path that no file system takes: {path[:60]!r}...")
+        if "\0" in path:
+            raise self.fault(text.node, f"a NUL character in a path: {path!r}")
+        return path if "://" in path else join(folder, path)
+
+    def paths(self, texts: Sequence[Text], context: Context) -> tuple[str, ...]:
+        found = []
+        for text in texts:
+            with self.faults:
+                found.append(self.path(self.folder, text, context))
+        return tuple(found)
+
+    def freely(self, items: Sequence[Data], context: Context) -> Iterator[Any]:
+        for item in items:
+            with self.faults:
+                yield self.within(item.raw, context, item.node)
+
+
+_COMPOUND = re.compile(
+    r"\\$|<<-?\s*['\"]?\w|^\s*(?:for|while|until|if|case|select|function|then|do|else|elif|fi|done"
+    r"|esac|\{|\})\b|\(\)\s*\{|^\s*(?:cd|export|source|\.)\s"
+)
+
+
+def _is_script(draft: Draft) -> bool:
+    """Whether the stage asks for its text to be one script: `meta: {dodo: {script: true}}`."""
+    meta = draft.meta.raw if draft.meta else None
+    ours = meta.get("dodo") if isinstance(meta, dict) else None
+    return isinstance(ours, dict) and ours.get("script") is True
+
+
+def _glob(raw: Any) -> str | None:
+    """The pattern, if *raw* is nothing but `${glob("pattern")}`."""
+    if not isinstance(raw, str) or "glob(" not in raw:
+        return None
+    first, *more = template.parse(raw).pieces
+    return first.pattern if isinstance(first, template.Glob) and not more else None
+
+
+def _is_possible(path: str) -> bool:
+    """Whether any file system takes a path so long."""
+    return len(path) <= 4000 and all(len(os.fsencode(part)) <= 255 for part in path.split("/"))
+
+
+def _word(value: Any) -> str:
+    return template.in_text(value, Arguments())
+
+
+@lru_cache(maxsize=50_000)
+def join(folder: str, path: str) -> str:
+    """Join and tidy, by text alone: `./a`, `b/../a` and `a/` are all `a`."""
+    joined = os.path.normpath(os.path.join(folder, path))
+    return "/" + joined.lstrip("/") if joined.startswith("/") else joined
