@@ -18,7 +18,8 @@ from dodo_exp.cli.render import Report
     "changes",
     multiple=True,
     metavar="[FILE:]KEY=VALUE",
-    help="Set a param before the run; again, or with commas, for several.",
+    help="Set a param before the run; again, or with commas, for several. +KEY=VALUE adds one,"
+    " ++KEY=VALUE adds or sets, ~KEY deletes.",
 )
 @click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
 @click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
@@ -38,18 +39,64 @@ def command(**given: Any) -> Report:
     from dodo_exp.project import Project
 
     project = Project.find()
-    changes = _changes(given["changes"])
+    changes = _changes(given["changes"], given["targets"])
+    if _is_sweep(changes):
+        return _sweep(project, changes, given)
     if given["dry"]:
         return _plan(project, changes, given)
     return _run(project, changes, given)
 
 
-def _changes(texts: tuple[str, ...]) -> tuple[Any, ...]:
+def _changes(texts: tuple[str, ...], targets: tuple[str, ...]) -> tuple[Any, ...]:
     if not texts:
         return ()
+    from dodo_exp.errors import UsageError
     from dodo_exp.pipeline import overrides
 
+    if "=" not in texts[-1] and targets[:1] == ("=",):
+        whole = " ".join((texts[-1], *targets[:2]))
+        raise UsageError(
+            f"-S {texts[-1]!r}: no '=' in it", f"with spaces it needs quotes: -S '{whole}'"
+        )
     return tuple(change for text in texts for change in overrides.parse(text))
+
+
+def _is_sweep(changes: tuple[Any, ...]) -> bool:
+    if not changes:
+        return False
+    from dodo_exp.pipeline import overrides
+
+    return overrides.is_sweep(changes)
+
+
+def _sweep(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
+    """List a sweep's experiments.
+
+    Raises:
+        UsageError: they are to be run, of which there is one at a time.
+    """
+    from dodo_exp.engine.compile import Surroundings
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.errors import UsageError
+    from dodo_exp.pipeline import overrides
+    from dodo_exp.pipeline.values import canonical
+
+    around = Surroundings(Workspace(project.root, project.store), lambda path: None)
+    made = overrides.expand(changes, lambda pattern: around.glob(project.folder or ".", pattern))
+    if not given["dry"]:
+        raise UsageError(
+            f"-S: several values for a param are a sweep: {len(made)} experiments, and one is run",
+            "--dry lists them; a list is written with brackets: -S 'layers=[64, 32]'",
+        )
+    rows = [{change.name: change.value for change in each} for each in made]
+    names = [f"{given['name']}-{i}" if given["name"] else None for i in range(1, len(rows) + 1)]
+    data = [{"name": name, "params": row} for name, row in zip(names, rows, strict=True)]
+    lines = [
+        f"{name or f'experiment {i}'}: "
+        + " ".join(f"{key}={canonical(value)}" for key, value in row.items())
+        for i, (name, row) in enumerate(zip(names, rows, strict=True), 1)
+    ]
+    return Report(data, "\n".join(lines) + "\n", form="json" if given["as_json"] else "text")
 
 
 def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:

@@ -59,7 +59,7 @@ def command(**given: Any) -> Report:
     as they are.
     """
     from dodo_exp.errors import Faults, UsageError
-    from dodo_exp.pipeline import dvcyaml, edit, yaml12
+    from dodo_exp.pipeline import dvcyaml, edit_yaml, yaml12
     from dodo_exp.pipeline.model import PIPELINE_FILE
     from dodo_store import durable
 
@@ -76,7 +76,7 @@ def command(**given: Any) -> Report:
     }
     if name in names and not given["force"]:
         raise UsageError(f"stage {name!r} is in {PIPELINE_FILE} already", "replace it with --force")
-    new = edit.set_stage(text, name, _body(given), PIPELINE_FILE)
+    new = edit_yaml.set_stage(text, name, _body(given), PIPELINE_FILE)
     _check(new)
     durable.replace(os.path.realpath(PIPELINE_FILE), new.encode())
     if given["run_it"]:

@@ -73,6 +73,8 @@ def _held(project: Project, listener: Listener, wait: bool) -> Iterator[Workspac
 
 def _open(project: Project, listener: Listener) -> Workspace:
     workspace = Workspace(project.root, project.store)
+    for note in workspace.notes:
+        listener(Note("warning", note))
     if journal.has_leftovers(project.store):
         for text in put_in_order(workspace):
             listener(Note("warning", text))

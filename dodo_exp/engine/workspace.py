@@ -94,6 +94,11 @@ class Workspace:
         return self._files
 
     @property
+    def notes(self) -> list[str]:
+        """What is no fault in a dvc.yaml but should be known, each with its place."""
+        return [note for file in self.files.values() for note in file.notes]
+
+    @property
     def graph(self) -> Graph:
         """All stages and what they wait for."""
         if self._graph is None:

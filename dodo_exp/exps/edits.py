@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
+from typing import Any
 
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Listener, Note
-from dodo_exp.pipeline import edit, yaml12
+from dodo_exp.pipeline import edit, params, yaml12
 from dodo_exp.pipeline.model import PARAMS_FILE
-from dodo_exp.pipeline.overrides import Change
-from dodo_exp.pipeline.values import leaves, lookup
+from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET, Change
+from dodo_exp.pipeline.values import Ambiguous, canonical, child, leaves, lookup, parts
+
+BOM = "\ufeff"
+MAX_FILLS = 32
+"""How deep one value may name another that names another."""
+_FILLED = re.compile(r"\$\{([^}]*)\}")
 
 
 def plan(
@@ -22,21 +28,96 @@ def plan(
     Raises:
         BadInput, UsageError
     """
-    texts: dict[str, tuple[str, str]] = {}
+    files: dict[str, _File] = {}
     seen: set[tuple[str, tuple[str, ...]]] = set()
-    for change in changes:
+    # What is filled from other params comes last, so that it sees the others as they will be.
+    for change in sorted(changes, key=lambda change: _is_filled(change.value)):
         path = workspace.inside(folder, change.file)
-        if path not in texts:
-            there = _is_there(workspace, path)
-            text = yaml12.decode(workspace.read(path), path) if there else ""
-            texts[path] = (text, text)
+        if path not in files:
+            files[path] = _File(workspace, path, listener)
         if (path, change.keys) in seen:
             listener(Note("warning", f"-S {change.name} is given twice: the last one counts"))
         seen.add((path, change.keys))
-        _warn_unknown(workspace, path, change, listener)
-        old, text = texts[path]
-        texts[path] = (old, edit.set_value(text, change.keys, change.value, path))
-    return {path: new for path, (old, new) in texts.items() if new != old}
+        files[path].apply(change)
+    return {path: file.bom + file.text for path, file in files.items() if file.text != file.old}
+
+
+class _File:
+    """One params file being edited."""
+
+    def __init__(self, workspace: Workspace, path: str, listener: Listener) -> None:
+        self.path = path
+        self.listener = listener
+        data = workspace.read(path) if _is_there(workspace, path) else b""
+        self.bom = BOM if data.startswith(BOM.encode()) else ""
+        self.old = self.text = yaml12.decode(data, path)
+
+    def warn(self, message: str) -> None:
+        self.listener(Note("warning", message))
+
+    def apply(self, change: Change) -> None:
+        """Change the text.
+
+        Raises:
+            BadInput, UsageError
+        """
+        values = params.load(self.text, self.path)
+        keys = self.keys(values, change)
+        old = _follow(values, keys)
+        if change.op == DELETE:
+            self.delete(values, change, keys, old)
+            return
+        value = _filled(change.value, values, change)
+        if change.op == ADD and old not in (ABSENT, None) and not isinstance(value, list | dict):
+            raise UsageError(
+                f"-S +{change.name}: it is in {self.path} already, as {canonical(old):.60}",
+                f"change it with {change.name}=..., or with ++ whether it is there or not",
+            )
+        if change.op == SET:
+            self.warn_of(change, keys, old, value, values)
+        for inner, leaf in _merged(old, keys, value):
+            self.text = edit.set_value(self.text, inner, leaf, self.path)
+
+    def keys(self, values: Any, change: Change) -> tuple[str, ...]:
+        """The way to the value; a dotted name can also be one key's own spelling."""
+        try:
+            lookup(values, change.name)
+        except Ambiguous:
+            raise UsageError(
+                f"-S {change.name}: {self.path} has a key {change.name!r} and a way"
+                f" {' -> '.join(change.keys)}",
+                f"""for the key quote it: -S '"{change.name}"=...'""",
+            ) from None
+        except KeyError:
+            return change.keys
+        is_way = _follow(values, change.keys) is not ABSENT
+        return change.keys if is_way else (".".join(change.keys),)
+
+    def delete(self, values: Any, change: Change, keys: tuple[str, ...], old: Any) -> None:
+        if old is ABSENT:
+            known = [name for name, _ in leaves(values)]
+            raise UsageError(
+                f"-S ~{change.name}: it is not in {self.path}", did_you_mean(change.name, known)
+            )
+        if change.value is not ABSENT and change.value != old:
+            raise UsageError(
+                f"-S ~{change.name}={canonical(change.value)}: it is {canonical(old):.60}"
+            )
+        self.text = edit.delete_value(self.text, keys, self.path)
+
+    def warn_of(
+        self, change: Change, keys: tuple[str, ...], old: Any, value: Any, values: Any
+    ) -> None:
+        """Of a name that is not there, which may be a slip, and of a value of another kind."""
+        if old is ABSENT:
+            close = did_you_mean(change.name, [name for name, _ in leaves(values)]) or ""
+            hint = f" ({close.rstrip('?')}?)" if close.startswith("did you mean") else ""
+            self.warn(f"{change.name!r} is not in {self.path}: added{hint}")
+        elif _kind(old) != _kind(value) and None not in (old, value):
+            self.warn(
+                f"{change.name} becomes {_kind(value)}, {canonical(value):.60};"
+                f" it was {_kind(old)}, {canonical(old):.60}"
+            )
 
 
 def _is_there(workspace: Workspace, path: str) -> bool:
@@ -46,6 +127,7 @@ def _is_there(workspace: Workspace, path: str) -> bool:
         UsageError: not a params file of this project.
     """
     read = {dep.file for stage in workspace.graph.stages.values() for dep in stage.params}
+    read |= {dep.file for file in workspace.files.values() for dep in file.uses}
     tracked = {PARAMS_FILE, *read}
     if path not in tracked and os.path.basename(path) != PARAMS_FILE:
         raise UsageError(f"{path} is not a params file of this project", _listed(tracked))
@@ -62,12 +144,74 @@ def _listed(paths: set[str]) -> str | None:
     return f"params files: {', '.join(sorted(paths))}" if paths else None
 
 
-def _warn_unknown(workspace: Workspace, path: str, change: Change, listener: Listener) -> None:
-    values = workspace.params(path) or {}
+def _follow(values: Any, keys: tuple[str, ...]) -> Any:
     try:
-        lookup(values, change.name)
+        for key in keys:
+            values = child(values, key)
     except KeyError:
-        known = [name for name, _ in leaves(values)]
-        close = difflib.get_close_matches(change.name, known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        listener(Note("warning", f"{change.name!r} is not in {path}: added{hint}"))
+        return ABSENT
+    return values
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a flag"
+    for kind, name in ((str, "text"), (list, "a list"), (dict, "a mapping")):
+        if isinstance(value, kind):
+            return name
+    return "a number"
+
+
+def _merged(old: Any, keys: tuple[str, ...], value: Any) -> list[tuple[tuple[str, ...], Any]]:
+    """What to set: into a mapping that is there a mapping goes entry by entry, as in DVC."""
+    if not (isinstance(old, dict) and isinstance(value, dict)):
+        return [(keys, value)]
+    found = []
+    for key, inner in value.items():
+        name = key if isinstance(key, str) else canonical(key)
+        found += _merged(_follow(old, (name,)), (*keys, name), inner)
+    return found
+
+
+# -- values filled from other params -------------------------------------------------------
+
+
+def _is_filled(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_filled, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_filled, value))
+    return isinstance(value, str) and "${" in value
+
+
+def _filled(value: Any, values: Any, change: Change, depth: int = 0) -> Any:
+    """The value with `${other.key}` replaced by that param's value.
+
+    Raises:
+        UsageError: there is no such param, or they name each other in a circle.
+    """
+    if isinstance(value, dict):
+        return {key: _filled(inner, values, change, depth) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, values, change, depth) for inner in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if depth > MAX_FILLS:
+        raise UsageError(f"-S {change.name}: {value!r} names itself in a circle")
+
+    def one(match: re.Match[str]) -> Any:
+        name = match[1].replace("[", ".").replace("]", "").strip()
+        try:
+            found = lookup(values, name)
+        except KeyError:
+            known = [known for known, _ in leaves(values)]
+            raise UsageError(
+                f"-S {change.name}: '${{{match[1]}}}' names no param of {change.file}",
+                did_you_mean(name, known),
+            ) from None
+        if parts(name) == change.keys:
+            raise UsageError(f"-S {change.name}: {value!r} names itself in a circle")
+        return _filled(found, values, change, depth + 1)
+
+    whole = _FILLED.fullmatch(value)
+    return one(whole) if whole else _FILLED.sub(lambda match: str(one(match)), value)

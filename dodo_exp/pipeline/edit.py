@@ -1,106 +1,78 @@
-"""Edit: set one value in YAML text and leave every other byte as it is.
+"""Edit: change one value in a params file and leave every other byte as it is.
 
-The value's place comes from the parser's marks; the result is parsed again and compared, so that
-an edit which would change anything else (a value shared through an anchor) is refused.
+Each format has an editor that finds the value's place in the text. What it makes is read again and
+compared with what was wanted, so that an edit which would change anything else is refused.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
-import yaml
-from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
-
-from dodo_exp.errors import BadInput, Location, UsageError
-from dodo_exp.pipeline import yaml12
-from dodo_exp.pipeline.values import canonical, is_index
-
-_PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
-_BARE = re.compile(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
+from dodo_exp.errors import UsageError
+from dodo_exp.pipeline import params
+from dodo_exp.pipeline.values import canonical, existing, is_index
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
     """The text with `a.b.0` set to *value*; missing mappings on the way are made.
 
     Raises:
-        BadInput: *text* is not YAML.
+        BadInput: *text* is not what the file's ending says.
         UsageError: the way leads through a value that is no mapping, or the edit would change more.
     """
-    old = yaml12.load(text, file)
-    wanted = _updated(
-        {} if old is None else old, keys, value, f"{file}: cannot set {'.'.join(keys)}"
-    )
-    if old is not None and canonical(wanted) == canonical(old):
+    old = params.load(text, file)
+    wanted = updated(old, keys, value, f"{file}: cannot set {'.'.join(keys)}")
+    if canonical(wanted) == canonical(old) and _is_there(old, keys):
         return text
-    new = _Edit(text, file).set(keys, value)
-    if canonical(yaml12.load(new, file)) != canonical(wanted):
-        raise UsageError(
-            f"{file}: {'.'.join(keys)} cannot be set alone: its value is shared through an anchor",
-            "edit the file by hand",
-        )
-    return new
+    new: str = _editor(file).set_value(text, keys, value, file)
+    return _checked(text, new, wanted, keys, file)
 
 
-def set_stage(text: str, name: str, body: dict[str, Any], file: str) -> str:
-    """The text of a dvc.yaml with the stage *name* added, or replaced where it was.
+def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
+    """The text without `a.b.0`, which is there.
 
     Raises:
-        BadInput: *text* is not YAML, or `stages` is not a block mapping.
+        BadInput, UsageError: as `set_value`.
     """
-    edit = _Edit(text, file)
-
-    def made(indent: str) -> str:
-        return block({name: body}, indent).replace("\n", edit.newline)
-
-    root = yaml12.compose(text, file)
-    if root is None or _is_null(root):
-        return edit.end_of_text() + "stages:" + edit.newline + made("  ")
-    if not isinstance(root, MappingNode) or root.flow_style:
-        raise BadInput(file, "cannot add to it: it is not a block mapping")
-    tops = {key: (key_node, node) for key, key_node, node in yaml12.pairs(root, file)}
-    if "stages" not in tops:
-        return edit.end_of_text() + "stages:" + edit.newline + made("  ")
-    key_node, stages = tops["stages"]
-    if not isinstance(stages, MappingNode) or not stages.value or stages.flow_style:
-        if isinstance(stages, MappingNode) and stages.value:
-            raise BadInput(Location(file, yaml12.line(stages)), "'stages' is not a block mapping")
-        colon = text.index(":", key_node.end_mark.index) + 1
-        rest = max(colon, edit.end(stages))
-        return text[:colon] + edit.newline + made("  ").rstrip() + text[rest:]
-    indent = " " * stages.value[0][0].start_mark.column
-    for known, stage_key, stage in yaml12.pairs(stages, file):
-        if known == name:
-            start = text.rfind("\n", 0, stage_key.start_mark.index) + 1
-            return text[:start] + made(indent) + text[edit.line_after(stage) :]
-    end = edit.line_after(stages)
-    gap = "" if text[:end].endswith("\n") else edit.newline
-    return text[:end] + gap + made(indent) + text[end:]
+    wanted = without(params.load(text, file), keys)
+    new: str = _editor(file).delete_value(text, keys, file)
+    return _checked(text, new, wanted, keys, file)
 
 
-def block(value: dict[str, Any], indent: str) -> str:
-    """A mapping in block style, with lists of plain items below their keys."""
-    lines = []
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            lines.append(f"{indent}{emit(key)}:\n" + block(inner, indent + "  "))
-        elif isinstance(inner, list) and inner:
-            lines.append(f"{indent}{emit(key)}:\n" + "".join(_item(i, indent) for i in inner))
+def _editor(file: str) -> Any:
+    from importlib import import_module
+
+    name = {".json": "json", ".toml": "toml", ".py": "python"}.get(params.suffix(file), "yaml")
+    return import_module(f"dodo_exp.pipeline.edit_{name}")
+
+
+def _checked(old: str, new: str, wanted: Any, keys: tuple[str, ...], file: str) -> str:
+    if canonical(params.load(new, file)) == canonical(wanted):
+        return new
+    shared = "&" in old and "*" in old and _editor(file).__name__.endswith("yaml")
+    why = "its value is shared through an anchor" if shared else "more than it would change"
+    raise UsageError(
+        f"{file}: {'.'.join(keys)} cannot be set alone: {why}", "edit the file by hand"
+    )
+
+
+def _is_there(value: Any, keys: tuple[str, ...]) -> bool:
+    for part in keys:
+        if isinstance(value, list):
+            value = value[int(part)]
+        elif existing(value, part) in value:
+            value = value[existing(value, part)]
         else:
-            lines.append(f"{indent}{emit(key)}: {emit(inner)}\n")
-    return "".join(lines)
+            return False
+    return True
 
 
-def _item(value: Any, indent: str) -> str:
-    if not isinstance(value, dict):
-        return f"{indent}- {emit(value)}\n"
-    lines = block(value, indent + "  ").splitlines(keepends=True) or [f"{indent}  {{}}\n"]
-    return f"{indent}- " + lines[0].lstrip(" ") + "".join(lines[1:])
+def updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
+    """*value* with *new* in place, as a copy along the way.
 
-
-def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
-    """*value* with *new* in place, as a copy along the way."""
+    Raises:
+        UsageError: beginning with *fault*.
+    """
     if not keys:
         return new
     part, rest = keys[0], keys[1:]
@@ -108,194 +80,22 @@ def _updated(value: Any, keys: tuple[str, ...], new: Any, fault: str) -> Any:
         if not (is_index(part) and int(part) < len(value)):
             raise UsageError(f"{fault}: there is no item {part} in a list of {len(value)}")
         index = int(part)
-        return [*value[:index], _updated(value[index], rest, new, fault), *value[index + 1 :]]
+        return [*value[:index], updated(value[index], rest, new, fault), *value[index + 1 :]]
     if value is None:
         value = {}
     if not isinstance(value, dict):
         raise UsageError(f"{fault}: {canonical(value):.60} is not a mapping")
-    key = _existing(value, part)
-    return {**value, key: _updated(value.get(key, {} if rest else None), rest, new, fault)}
+    key = existing(value, part)
+    return {**value, key: updated(value.get(key, {} if rest else None), rest, new, fault)}
 
 
-def _existing(value: dict[Any, Any], part: str) -> Any:
-    """The key that *part* names: itself, or the number or word of the same spelling."""
-    typed = yaml12.scalar(part)
-    if part in value or isinstance(typed, str):
-        return part
-    return next((key for key in value if type(key) is type(typed) and key == typed), part)
-
-
-class _Edit:
-    """One text being edited."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.file = file
-        self.newline = "\r\n" if "\r\n" in text else "\n"
-
-    def set(self, keys: tuple[str, ...], value: Any) -> str:
-        root = yaml12.compose(self.text, self.file)
-        if root is None or _is_null(root):
-            return self.end_of_text() + self.nested(keys, value, "")
-        node, key, left = self.find(root, keys)
-        if not left:
-            return self.replace(node, key, value)
-        if isinstance(node, MappingNode):
-            return self.insert(node, left, value)
-        for part in reversed(left):
-            value = {part: value}
-        return self.replace(node, key, value)
-
-    def find(self, node: Node, keys: tuple[str, ...]) -> tuple[Node, Node | None, tuple[str, ...]]:
-        """Follow *keys* as far as they lead: the node, its key's node, and the keys left over."""
-        key_node: Node | None = None
-        while keys:
-            if isinstance(node, SequenceNode):
-                node, key_node, keys = node.value[int(keys[0])], None, keys[1:]
-                continue
-            if not isinstance(node, MappingNode):
-                break
-            names = {name: (key, value) for name, key, value in yaml12.pairs(node, self.file)}
-            name = _existing(names, keys[0])
-            if name not in names:
-                break
-            key_node, following = names[name]
-            if following.start_mark.index < key_node.start_mark.index:
-                raise self.shared(keys)
-            node, keys = following, keys[1:]
-        return node, key_node, keys
-
-    def shared(self, keys: tuple[str, ...]) -> UsageError:
-        return UsageError(
-            f"{self.file}: {'.'.join(keys)} cannot be set alone: it is an alias or merged in",
-            "edit the file by hand",
-        )
-
-    def replace(self, node: Node, key: Node | None, value: Any) -> str:
-        text = self.text
-        start = self.value_start(node)
-        end = self.end(node)
-        if isinstance(node, ScalarNode) and node.style in ("|", ">"):
-            tail = self.newline if text[start:end].endswith("\n") else ""
-            return text[:start] + emit(value) + tail + text[end:]
-        if isinstance(node, ScalarNode):
-            gap = "" if start and text[start - 1] in " [{,\n\t" else " "
-            return text[:start] + gap + emit(value, node.style) + text[end:]
-        if _is_flow(node) or key is None:
-            return text[:start] + emit(value) + text[end:]
-        colon = text.index(":", key.end_mark.index) + 1
-        return text[:colon] + " " + emit(value) + text[end:]
-
-    def insert(self, node: MappingNode, keys: tuple[str, ...], value: Any) -> str:
-        text = self.text
-        if node.flow_style:
-            for part in reversed(keys[1:]):
-                value = {part: value}
-            item = f"{emit(keys[0])}: {emit(value)}"
-            if node.value:
-                end = max(self.end(part) for pair in node.value for part in pair)
-                return f"{text[:end]}, {item}{text[end:]}"
-            start = text.index("{", self.value_start(node)) + 1
-            return text[:start] + item + text[start:]
-        end = self.line_after(node)
-        gap = "" if text[:end].endswith("\n") else self.newline
-        indent = " " * node.value[0][0].start_mark.column
-        return text[:end] + gap + self.nested(keys, value, indent) + text[end:]
-
-    def nested(self, keys: tuple[str, ...], value: Any, indent: str) -> str:
-        lines = [f"{indent}{'  ' * i}{emit(key)}:" for i, key in enumerate(keys)]
-        return self.newline.join(lines) + f" {emit(value)}{self.newline}"
-
-    def line_after(self, node: Node) -> int:
-        """Where the line after the value's last one begins."""
-        end = self.end(node)
-        if self.text[:end].endswith("\n"):
-            return end
-        eol = self.text.find("\n", end)
-        return len(self.text) if eol < 0 else eol + 1
-
-    def end_of_text(self) -> str:
-        """The text, ending in a line break if there is any."""
-        gap = "" if not self.text or self.text.endswith("\n") else self.newline
-        return self.text + gap
-
-    def value_start(self, node: Node) -> int:
-        """Where the value itself begins, after an anchor or a tag."""
-        start = int(node.start_mark.index)
-        match = _PROPERTIES.match(self.text, start)
-        return min(match.end() if match else start, max(start, int(node.end_mark.index)))
-
-    def end(self, node: Node) -> int:
-        """Where the value ends; a block collection's own end mark lies after blank lines."""
-        if isinstance(node, ScalarNode) or _is_flow(node) or not node.value:
-            return int(node.end_mark.index)
-        last = node.value[-1]
-        parts = last if isinstance(last, tuple) else (last,)
-        return max(self.end(part) for part in parts)
-
-
-def _is_flow(node: Node) -> bool:
-    return isinstance(node, CollectionNode) and bool(node.flow_style)
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.tag == yaml12.PLAIN and node.value == ""
-
-
-def emit(value: Any, style: str | None = None) -> str:
-    """A value as YAML on one line that readers of YAML 1.1 and 1.2 take for the same.
-
-    PyYAML reads `1e-05` as text and a bare `yes` as true; many training scripts use PyYAML.
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, int):
-        return str(value)
+def without(value: Any, keys: tuple[str, ...]) -> Any:
+    """*value* without the entry at *keys*, which is there, as a copy along the way."""
+    part, rest = keys[0], keys[1:]
     if isinstance(value, list):
-        return "[" + ", ".join(emit(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{emit(k)}: {emit(v)}" for k, v in value.items()) + "}"
-    return _text(str(value), style)
-
-
-def _float(value: float) -> str:
-    text = repr(value)
-    if text in ("inf", "-inf", "nan"):
-        return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[text]
-    mantissa, e, exponent = text.partition("e")
-    if not e:
-        return text
-    sign = "" if exponent[0] in "+-" else "+"
-    return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{sign}{exponent}"
-
-
-def _text(text: str, style: str | None) -> str:
-    if style == "'" and text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    if style != '"' and _BARE.match(text) and not text.endswith(" ") and _is_text_to_all(text):
-        return text
-    return _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """Double quotes. JSON writes characters beyond U+FFFF as two, YAML as one of eight digits."""
-    if text.isprintable():
-        return json.dumps(text, ensure_ascii=False)
-    pair = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
-
-    def joined(match: re.Match[str]) -> str:
-        code = 0x10000 + ((int(match[2], 16) & 0x3FF) << 10) + (int(match[3], 16) & 0x3FF)
-        return f"{match[1]}\\U{code:08x}"
-
-    return pair.sub(joined, json.dumps(text))
-
-
-def _is_text_to_all(text: str) -> bool:
-    if not isinstance(yaml12.scalar(text), str):
-        return False
-    try:
-        return bool(yaml.safe_load(text) == text)
-    except (yaml.YAMLError, ValueError):  # a date that is none is a ValueError
-        return False
+        i = int(part)
+        return [*value[:i], *([without(value[i], rest)] if rest else []), *value[i + 1 :]]
+    key = existing(value, part)
+    if not rest:
+        return {name: inner for name, inner in value.items() if name is not key and name != key}
+    return {**value, key: without(value[key], rest)}

@@ -1,17 +1,25 @@
-"""Overrides: what stands behind `-S`: `[file:]key=value`, several with commas.
+"""Overrides: what stands behind `-S`: `[file:]key=value`, several with commas, or a sweep.
 
-Values follow the override grammar that DVC takes from Hydra: numbers, true/false, null, quoted
-text, [lists], {mappings}; anything else is text. `a=1,b=2` means two overrides, as DVC's guide has
-it. Spec: https://hydra.cc/docs/advanced/override_grammar/basic/
+The grammar is the one that DVC takes from Hydra: `k=v` sets, `+k=v` adds, `++k=v` does either,
+`~k` deletes; values are numbers, true/false, null, quoted text, [lists], {mappings}, anything else
+is text; `k=1,2,3`, `choice()`, `range()` and `glob()` are sweeps. `a=1,b=2` means two overrides, as
+DVC's guide has it. Spec: https://hydra.cc/docs/advanced/override_grammar/basic/
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 from dodo_exp.errors import UsageError
+from dodo_exp.pipeline import sweeps
 from dodo_exp.pipeline.model import PARAMS_FILE
+from dodo_exp.pipeline.sweeps import FUNCTIONS, FilesSweep, FunctionError, Quoted, Sweep
+from dodo_exp.pipeline.values import parts
+
+SET, ADD, FORCE, DELETE = "", "+", "++", "~"
 
 _INT = re.compile(r"[+-]?(?:0|[1-9](?:_?[0-9])*)\Z")
 _FLOAT = re.compile(
@@ -19,41 +27,101 @@ _FLOAT = re.compile(
     r"|(?:0|[1-9](?:_?\d)*)[eE][+-]?\d(?:_?\d)*|inf|nan)\Z",
     re.IGNORECASE,
 )
-_KEY = re.compile(r"""\s*([^\s=,'"\[\]{}()$]+)\s*=\s*""")
+_KEY = re.compile(r"""\s*((?:[^\s=,'"\[\]{}()]|"(?:[^"\\]|\\.)*")+)\s*=\s*""")
+_DELETED = re.compile(
+    r"""\s*((?:[^\s=,:~]+:)?~(?:[^\s=,'"\[\]{}()]|"(?:[^"\\]|\\.)*")+)\s*(?=,|\Z)"""
+)
+_CALL = re.compile(r"([A-Za-z_][\w-]*)[ \t]*\(")
+_NAMED = re.compile(r"\s*([A-Za-z_][\w-]*)[ \t]*=[ \t]*")
+_FILLED = re.compile(r"\$\{[^}]+\}")
 _SPECIAL = "\\()[]{}:=, \t"
 MAX_DEPTH = 64
 MAX_DIGITS = 4000
 """Python converts no more digits than 4,300; such a number is taken for text."""
+MAX_EXPERIMENTS = 10_000
 EXAMPLE = "for example: -S train.lr=0.01 -S 'layers=[64, 32]'"
 
 
 class Change(NamedTuple):
-    """One parameter to set: the file as the user wrote it, the key's parts, the value."""
+    """One parameter to change: the file as the user wrote it, the key's parts, the value.
+
+    `op` is SET, ADD, FORCE or DELETE; with DELETE a value other than ABSENT has to be there.
+    """
 
     file: str
     keys: tuple[str, ...]
     value: Any
+    op: str = SET
 
     @property
     def name(self) -> str:
-        """The key as written."""
-        return ".".join(self.keys)
+        """The key as a dotted name."""
+        return ".".join(f'"{key}"' if "." in key else key for key in self.keys)
+
+
+class Absent:
+    """No value; distinct from every value."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = Absent()
 
 
 def parse(text: str) -> list[Change]:
-    """Read what one `-S` was given.
+    """Read what one `-S` was given; a sweep's value is a `Sweep`.
 
     Raises:
-        UsageError: not an assignment, or a sweep of several values.
+        UsageError: not an assignment.
     """
     reader = _Reader(text)
     changes: list[Change] = []
     while True:
-        file, keys = reader.key(text if not changes else None)
-        changes.append(Change(file, keys, reader.value()))
+        deleted = _DELETED.match(text, reader.i)
+        if deleted:
+            reader.i = deleted.end()
+            changes.append(reader.change(deleted[1], ABSENT))
+        else:
+            name = reader.key(text if not changes else None)
+            changes.append(reader.change(name, reader.values()))
         if reader.at_end():
             return changes
-        reader.comma(changes[-1])
+        reader.comma()
+
+
+def is_sweep(changes: Iterable[Change]) -> bool:
+    """Whether they stand for several experiments."""
+    return any(isinstance(change.value, Sweep | FilesSweep) for change in changes)
+
+
+def expand(
+    changes: Iterable[Change], find: Callable[[str], list[str]] = lambda pattern: []
+) -> list[tuple[Change, ...]]:
+    """Every experiment that the sweeps make, in the order of the options; one without sweeps.
+
+    Args:
+        find: the files that match a pattern, for `glob()`.
+
+    Raises:
+        UsageError: too many, or a pattern that matches nothing.
+    """
+    axes: dict[tuple[str, tuple[str, ...]], list[Change]] = {}
+    size = 1
+    for change in changes:
+        values: list[Any] = [change.value]
+        if isinstance(change.value, FilesSweep):
+            values = change.value.matching(find)
+            if not values:
+                raise UsageError(f"-S {change.name}: no file matches {change.value}")
+        elif isinstance(change.value, Sweep):
+            values = sweeps.plain(list(change.value.values))
+        axes[change.file, change.keys] = [change._replace(value=value) for value in values]
+    for axis in axes.values():
+        size *= len(axis)
+    if size > MAX_EXPERIMENTS:
+        raise UsageError(f"a sweep of {size:,} experiments; at most {MAX_EXPERIMENTS:,}")
+    return list(product(*axes.values()))
 
 
 class _Reader:
@@ -66,8 +134,8 @@ class _Reader:
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
             raise self.fault("a character that no file can hold")
 
-    def fault(self, message: str) -> UsageError:
-        return UsageError(f"-S {self.text!r}: {message}", EXAMPLE)
+    def fault(self, message: str, hint: str = EXAMPLE) -> UsageError:
+        return UsageError(f"-S {self.text!r}: {message}", hint)
 
     def at_end(self) -> bool:
         self.skip_spaces()
@@ -80,52 +148,67 @@ class _Reader:
         while self.peek() in (" ", "\t") and self.peek():
             self.i += 1
 
-    def key(self, whole: str | None) -> tuple[str, tuple[str, ...]]:
+    def key(self, whole: str | None) -> str:
+        """The name before the next `=`; the cursor goes behind it."""
         match = _KEY.match(self.text, self.i)
         if match is None:
             if re.match(r"[^=]*[\[\]][^=]*=", self.text[self.i :]):
                 raise self.fault("a list's item is written with a dot, as in layers.0=64")
-            if self.text[self.i :].lstrip()[:1] == "~":
-                raise self.fault("deleting with '~' is not run yet")
-            missing = (
-                "no '=' in it" if whole is not None and "=" not in whole else "no key before '='"
-            )
-            raise self.fault(missing)
+            if whole is not None and "=" not in whole:
+                raise self.fault("no '=' in it")
+            raise self.fault("no key before '='")
         self.i = match.end()
-        file, colon, key = _split(match[1])
-        if key[:1] in "+~":
-            raise self.fault("adding and deleting with '+', '++' and '~' are not run yet")
-        parts = tuple(key.split("."))
-        if not all(parts) or (colon and not file):
-            raise self.fault(f"not a parameter name: {match[1]!r}")
-        return file or PARAMS_FILE, parts
+        return match[1]
 
-    def comma(self, last: Change) -> None:
-        """After a value: a comma that begins another assignment. A bare value would be a sweep."""
+    def change(self, name: str, value: Any) -> Change:
+        file, colon, key = _split(name)
+        op = next((op for op in (FORCE, ADD, DELETE) if key.startswith(op)), SET)
+        keys = parts(key[len(op) :])
+        if not all(keys) or (colon and not file):
+            raise self.fault(f"not a parameter name: {name!r}")
+        if keys[0][0] in "+~" or file[:1] in ("+", "~"):
+            raise self.fault(f"not a parameter name: {name!r}", "write file:+key=value")
+        if op == DELETE and isinstance(value, Sweep | FilesSweep):
+            raise self.fault("a deletion takes one value")
+        return Change(file or PARAMS_FILE, keys, value, op)
+
+    def comma(self) -> None:
+        """After a value: a comma that begins another assignment."""
         if self.peek() != ",":
             raise self.fault(f"what is {self.text[self.i :]!r} after the value?")
         self.i += 1
-        if _KEY.match(self.text, self.i) is None:
-            raise UsageError(
-                f"-S {self.text!r}: several values for {last.name!r} are a sweep",
-                f"a list is written with brackets: -S '{last.name}=[1, 2]'",
-            )
 
-    def value(self) -> Any:
-        """The value at the cursor, up to a comma or the end."""
-        self.skip_spaces()
-        return "" if self.i >= len(self.text) else self.element(",")
+    def begins_another(self) -> bool:
+        rest = self.i + 1
+        return bool(_KEY.match(self.text, rest) or _DELETED.match(self.text, rest))
+
+    def values(self) -> Any:
+        """The value at the cursor; several with commas between them are a sweep."""
+        if self.at_end():
+            return ""
+        if self.peek() == "," and self.begins_another():
+            return ""
+        found = [self.element(",")]
+        while self.peek() == "," and not self.begins_another():
+            self.i += 1
+            found.append(self.element(","))
+        return sweeps.plain(found[0]) if len(found) == 1 else Sweep(tuple(found), is_simple=True)
 
     def element(self, stop: str) -> Any:
         self.skip_spaces()
         if self.depth > MAX_DEPTH:
             raise self.fault(f"nested more than {MAX_DEPTH} levels deep")
         char = self.peek()
+        call = _CALL.match(self.text, self.i)
         if char in ("'", '"') and char:
-            value: Any = self.quoted()
+            value: Any = Quoted(self.quoted())
         elif char in ("[", "{") and char:
             self.depth += 1
             value = self.sequence() if char == "[" else self.mapping()
+            self.depth -= 1
+        elif call:
+            self.depth += 1
+            value = self.call(call)
             self.depth -= 1
         else:
             return self.bare(stop)
@@ -140,9 +223,15 @@ class _Reader:
             self.i += 1
             return items
         while True:
-            items.append(self.element(",]"))
+            items.append(self.inner(",]"))
             if self.closes("]"):
                 return items
+
+    def inner(self, stop: str) -> Any:
+        value = self.element(stop)
+        if isinstance(value, Sweep | FilesSweep):
+            raise self.fault("a sweep cannot be inside a list or a mapping")
+        return value
 
     def mapping(self) -> dict[Any, Any]:
         items: dict[Any, Any] = {}
@@ -160,9 +249,38 @@ class _Reader:
             if self.peek() != ":":
                 raise self.fault(f"expected ':' at {self.rest()}")
             self.i += 1
-            items[key] = self.element(",}")
+            items[key] = self.inner(",}")
             if self.closes("}"):
                 return items
+
+    def call(self, match: re.Match[str]) -> Any:
+        name = match[1]
+        if name not in FUNCTIONS:
+            raise self.fault(
+                f"there is no function {name!r}",
+                f"{', '.join(sorted(FUNCTIONS))}; text with brackets needs quotes: 'k=\"a(b)\"'",
+            )
+        self.i = match.end()
+        given: list[Any] = []
+        named: dict[str, Any] = {}
+        self.skip_spaces()
+        while self.peek() != ")":
+            word = _NAMED.match(self.text, self.i)
+            if word:
+                self.i = word.end()
+                named[word[1]] = self.element(",)")
+            elif named:
+                raise self.fault(f"a value without a name after {next(iter(named))!r}")
+            else:
+                given.append(self.element(",)"))
+            if self.closes(")"):
+                self.i -= 1
+        self.i += 1
+        try:
+            return FUNCTIONS[name](*given, **named)
+        except (FunctionError, ValueError, TypeError, OverflowError) as error:
+            words = str(error).replace("_", " ") if isinstance(error, TypeError) else str(error)
+            raise self.fault(f"{name}(): {words}") from None
 
     def closes(self, end: str) -> bool:
         """Step over a comma or the closing bracket; say which."""
@@ -196,26 +314,28 @@ class _Reader:
         out, spaces, escaped = "", "", False
         while (char := self.peek()) and char not in stop:
             following = self.text[self.i + 1 : self.i + 2]
+            filled = _FILLED.match(self.text, self.i)
             if char == "\\" and following and following in _SPECIAL:
                 out, spaces, escaped, self.i = out + spaces + following, "", True, self.i + 2
             elif char in " \t":
                 spaces, self.i = spaces + char, self.i + 1
+            elif filled:
+                out, spaces, self.i = out + spaces + filled[0], "", filled.end()
             elif char in "[]{}()":
                 raise self.fault(
                     f"a value with {char!r} in it needs quotes of its own: 'k=\"a(b)\"'"
                 )
             else:
                 out, spaces, self.i = out + spaces + char, "", self.i + 1
-        text = out
-        if not text:
+        if not out:
             raise self.fault(f"a value is missing at {self.rest()}")
-        return text if escaped else word(text)
+        return out if escaped else word(out)
 
 
 def _split(name: str) -> tuple[str, str, str]:
     """`file:key` at the first colon, as DVC does."""
     file, colon, key = name.partition(":")
-    return (file, colon, key) if colon else ("", "", name)
+    return (file, colon, key) if colon and '"' not in file else ("", "", name)
 
 
 def word(text: str) -> Any:

@@ -25,10 +25,17 @@ def parse(data: bytes, file: str) -> dict[Any, Any]:
     Raises:
         BadInput: not readable as what its ending says, or not a mapping.
     """
-    text = yaml12.decode(data, file)
-    value = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), yaml12.load)(
-        text, file
-    )
+    return load(yaml12.decode(data, file), file)
+
+
+def load(text: str, file: str) -> dict[Any, Any]:
+    """As `parse`, of text.
+
+    Raises:
+        BadInput
+    """
+    read = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), yaml12.load)
+    value = read(text, file)
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -60,18 +60,24 @@ def lookup(values: Any, name: str) -> Any:
     return found
 
 
+def existing(values: dict[Any, Any], part: str) -> Any:
+    """The key of *values* that *part* names: itself, or the number or word of that spelling."""
+    if part in values or not part:
+        return part
+    from dodo_exp.pipeline import yaml12
+
+    typed = yaml12.scalar(part)
+    if isinstance(typed, str):
+        return part
+    return next((key for key in values if type(key) is type(typed) and key == typed), part)
+
+
 def child(value: Any, part: str) -> Any:
     """One step down: a mapping's key (also a numeric one), or a list's index."""
     if isinstance(value, dict):
-        if part in value:
-            return value[part]
-        from dodo_exp.pipeline import yaml12
-
-        typed = yaml12.scalar(part)
-        if not isinstance(typed, str) and part:
-            for key in value:
-                if type(key) is type(typed) and key == typed:
-                    return value[key]
+        key = existing(value, part)
+        if key in value:
+            return value[key]
     elif isinstance(value, list) and is_index(part) and int(part) < len(value):
         return value[int(part)]
     raise KeyError(part)

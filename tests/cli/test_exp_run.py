@@ -96,7 +96,7 @@ def test_an_unknown_key_is_added_with_a_warning(project: Space) -> None:
         ("", "no '=' in it"),
         ("x=[1", "expected ',' or ']' at the end"),
         ("x='u", "the quote ' is not closed"),
-        ("x=1,2", "several values for 'x' are a sweep"),
+        ("x=1,2", "several values for a param are a sweep: 2 experiments"),
         ("/etc/passwd:x=1", "is not a params file of this project"),
         ("nofile.yaml:x=1", "is not a params file of this project"),
         ("seed.x=1", "cannot set seed.x: 7 is not a mapping"),

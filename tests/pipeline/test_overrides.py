@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline import overrides
-from dodo_exp.pipeline.overrides import Change
+from dodo_exp.pipeline.overrides import ABSENT, Change
 from dodo_exp.pipeline.values import canonical
 
 
@@ -209,10 +209,10 @@ def test_each_assignment_may_name_its_file() -> None:
         ("a..b=1", "not a parameter name: 'a..b'"),
         (".a=1", "not a parameter name: '.a'"),
         ("a.=1", "not a parameter name: 'a.'"),
-        ("+x=1", "are not run yet"),
-        ("++x=1", "are not run yet"),
-        ("~x=1", "are not run yet"),
-        ("p.yaml:+x=1", "are not run yet"),
+        ("+p.yaml:x=1", "not a parameter name: '+p.yaml:x'"),
+        ("+++x=1", "not a parameter name: '+++x'"),
+        ("~", "no '=' in it"),
+        ("~x=1,2", "a deletion takes one value"),
         ("x=[1", "expected ',' or ']' at the end"),
         ("x=[1 2", "expected ',' or ']' at the end"),
         ("x=['a' b]", "expected ',' or ']' at 'b]'"),
@@ -231,27 +231,147 @@ def test_each_assignment_may_name_its_file() -> None:
         ("x=[1]]", "what is ']' after the value?"),
         ("x=a]", "a value with ']' in it needs quotes"),
         ("x=a{b", "a value with '{' in it needs quotes"),
-        ("x=${y}", "a value with '{' in it needs quotes"),
-        ("x=range(1,5)", "a value with '(' in it needs quotes"),
-        ("x=choice(a,b)", "a value with '(' in it needs quotes"),
-        ("x=,b=2", "a value is missing at ',b=2'"),
+        ("x=[1,choice(1,2)]", "a sweep cannot be inside a list or a mapping"),
+        ("x=,2", "a value is missing at ',2'"),
     ],
 )
 def test_what_is_no_assignment_is_refused_with_an_example(text: str, says: str) -> None:
     error = refused(text)
     assert str(error).startswith(f"-S {text!r}: ")
     assert says in str(error)
-    assert error.hint == overrides.EXAMPLE
+    assert error.hint == overrides.EXAMPLE or error.hint == "write file:+key=value"
 
 
-@pytest.mark.parametrize("text", ["x=1,2", "x=a,b,c", "x=1,2,y=3", "x=[1],[2]", "x='a','b'"])
-def test_several_values_are_a_sweep_and_refused(text: str) -> None:
-    error = refused(text)
-    assert str(error) == f"-S {text!r}: several values for 'x' are a sweep"
-    assert error.hint == "a list is written with brackets: -S 'x=[1, 2]'"
+# -- adding, deleting ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["x=1,[2", "y=1,+z", "a=1,b"])
+@pytest.mark.parametrize(
+    "text, file, name, value, op",
+    [
+        ("+a.b=1", "params.yaml", "a.b", 1, "+"),
+        ("++a=x", "params.yaml", "a", "x", "++"),
+        ("p.toml:+a=1", "p.toml", "a", 1, "+"),
+        ("~a", "params.yaml", "a", ABSENT, "~"),
+        ("~a=5", "params.yaml", "a", 5, "~"),
+        ("~a=", "params.yaml", "a", "", "~"),
+        ("p.toml:~a.b", "p.toml", "a.b", ABSENT, "~"),
+        ('"a.b".c=1', "params.yaml", '"a.b".c', 1, ""),
+        ("~a,b=1", "params.yaml", "a", ABSENT, "~"),
+    ],
+)
+def test_a_sign_before_the_key_adds_or_deletes(
+    text: str, file: str, name: str, value: Any, op: str
+) -> None:
+    change = overrides.parse(text)[0]
+    assert (change.file, change.name, change.op) == (file, name, op)
+    assert change.value is value or change.value == value
+
+
+# -- sweeps ----------------------------------------------------------------------------------
+
+
+def swept(text: str) -> list[Any]:
+    """The values that one sweep gives its param."""
+    return [made[0].value for made in overrides.expand(overrides.parse(text))]
+
+
+@pytest.mark.parametrize(
+    "text, values",
+    [
+        ("x=1,2", [1, 2]),
+        ("x=a,'b',[1],{c: 2}", ["a", "b", [1], {"c": 2}]),
+        ("x=1,2,y=3", [1, 2]),
+        ("x=choice(1,a,'b c')", [1, "a", "b c"]),
+        ("x=choice(a)", ["a"]),
+        ("x=range(3)", [0, 1, 2]),
+        ("x=range(1,8,3)", [1, 4, 7]),
+        ("x=range(3,0,-1)", [3, 2, 1]),
+        ("x=range(start=1,stop=3)", [1, 2]),
+        ("x=range(0.1,0.5,0.1)", [0.1, 0.2, 0.3, 0.4]),
+        ("x=range(1,0,-0.25)", [1.0, 0.75, 0.5, 0.25]),
+        ("x=sort(3,1,2)", [1, 2, 3]),
+        ("x=sort(3,1,2,reverse=true)", [3, 2, 1]),
+        ("x=sort(choice(b,a))", ["a", "b"]),
+        ("x=sort([3,1,2])", [[1, 2, 3]]),
+        ("x=tag(t1,t2,choice(a,b))", ["a", "b"]),
+        ("x=int(1.5,2.5)", [1, 2]),
+        ("x=str(range(1,3))", ["1", "2"]),
+        ("x=int(3.7)", [3]),
+        ("x=float([1,2])", [[1.0, 2.0]]),
+        ("x=bool(1)", [True]),
+        ("x=str(true)", ["true"]),
+        ("x=int('3')", [3]),
+        ("x=shuffle(7)", [[7]]),
+    ],
+)
+def test_a_sweep_or_a_function_gives_values(text: str, values: list[Any]) -> None:
+    found = swept(text)
+    assert found == values and list(map(type, found)) == list(map(type, values))
+
+
+def test_a_shuffled_sweep_has_the_same_values() -> None:
+    assert sorted(swept("x=shuffle(range(20))")) == list(range(20))
+
+
+def test_sweeps_of_several_params_multiply_in_the_order_of_the_options() -> None:
+    changes = overrides.parse("units=choice(1,2)") + overrides.parse("lr=range(0.1,0.3,0.1)")
+    assert [tuple(c.value for c in made) for made in overrides.expand(changes)] == [
+        (1, 0.1),
+        (1, 0.2),
+        (2, 0.1),
+        (2, 0.2),
+    ]
+
+
+def test_a_param_given_again_counts_last() -> None:
+    changes = overrides.parse("a=1,2") + overrides.parse("b=5") + overrides.parse("a=3")
+    (made,) = overrides.expand(changes)
+    assert {change.name: change.value for change in made} == {"a": 3, "b": 5}
+
+
+def test_a_pattern_of_files_is_a_sweep_over_those_that_match() -> None:
+    (change,) = overrides.parse("data=glob([d/*.csv, e/*.csv], exclude=*/test*)")
+    files = {"d/*.csv": ["d/b.csv", "d/test.csv"], "e/*.csv": ["e/a.csv"]}
+    made = overrides.expand([change], lambda pattern: files[pattern])
+    assert [each[0].value for each in made] == ["d/b.csv", "e/a.csv"]
+    with pytest.raises(UsageError, match="no file matches"):
+        overrides.expand([change], lambda pattern: [])
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("x=range(10**9)", "cannot convert|takes numbers"),
+        ("x=range(1000000000)", "1,000,000,000 values; at most 10,000"),
+        ("x=range(1,99999999999999999999)", "range"),
+        ("x=range(1,2,0)", "never ends"),
+        ("x=range(2,1)", "no values"),
+        ("x=range(a)", "takes numbers"),
+        ("x=range(1,inf)", "finite"),
+        ("x=choice()", "nothing to choose from"),
+        ("x=choice(choice(1,2))", "a choice in a choice"),
+        ("x=interval(0,1)", "have no end"),
+        ("x=bool(maybe)", "neither true nor false"),
+        ("x=int(a)", "int"),
+        ("x=sort(1,a)", "sort"),
+        ("x=foo(1)", "there is no function 'foo'"),
+        ("x=range(start=1,2)", "a value without a name"),
+        ("x=range(1,2,3,4)", "range"),
+        ("x=choice(1", "expected ',' or"),
+    ],
+)
+def test_a_function_that_is_misused_is_refused(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        overrides.parse(text)
+
+
+def test_a_sweep_too_large_is_refused() -> None:
+    changes = [c for key in "abcde" for c in overrides.parse(f"{key}=range(100)")]
+    with pytest.raises(UsageError, match="10,000,000,000 experiments; at most 10,000"):
+        overrides.expand(changes)
+
+
+@pytest.mark.parametrize("text", ["x=1,[2", "y=1,b=[", "a=1,b=2,c=range()"])
 def test_a_fault_after_a_good_assignment_is_found(text: str) -> None:
     refused(text)
 

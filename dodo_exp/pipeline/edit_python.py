@@ -1,0 +1,221 @@
+"""Edit Python: set or delete one literal and leave every other byte as it is.
+
+The literal's place comes from the syntax tree; the file is never executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import keyword
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import UsageError
+from dodo_exp.pipeline.params import assignments, syntax_tree
+
+
+def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
+    """The text with the value at *keys* replaced, or added where it is not there.
+
+    Raises:
+        UsageError: there is no place where it could be added.
+    """
+    return _Edit(text, keys, file).set(value)
+
+
+def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
+    """The text without the entry at *keys*, which is there.
+
+    Raises:
+        UsageError: it is all there is in a class.
+    """
+    return _Edit(text, keys, file).delete()
+
+
+class Found(NamedTuple):
+    """The node that the keys lead to, what holds it, and the keys left over."""
+
+    node: ast.AST
+    holder: ast.AST
+    rest: tuple[str, ...]
+
+
+class _Edit:
+    """One file being edited. The tree counts columns in bytes, and so do we."""
+
+    def __init__(self, text: str, keys: tuple[str, ...], file: str) -> None:
+        self.data = text.encode()
+        self.newline = b"\r\n" if b"\r\n" in self.data else b"\n"
+        self.keys = keys
+        self.file = file
+        self.tree: ast.Module = syntax_tree(text, file)
+        self.lines = [0]
+        for line in self.data.splitlines(keepends=True):
+            self.lines.append(self.lines[-1] + len(line))
+
+    def fault(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.file}: cannot set {'.'.join(self.keys)}: {why}", "edit the file by hand"
+        )
+
+    def span(self, node: Any) -> tuple[int, int]:
+        return (
+            self.lines[node.lineno - 1] + node.col_offset,
+            self.lines[node.end_lineno - 1] + node.end_col_offset,
+        )
+
+    def cut(self, start: int, end: int, new: bytes = b"") -> str:
+        return (self.data[:start] + new + self.data[end:]).decode()
+
+    # -- finding ---------------------------------------------------------------------------
+
+    def find(self) -> Found:
+        """Follow the keys as far as they lead."""
+        node: ast.AST = self.tree
+        holder: ast.AST = self.tree
+        keys = self.keys
+        while keys:
+            following = _child(node, keys[0])
+            if following is None:
+                break
+            node, holder, keys = following, node, keys[1:]
+        return Found(node, holder, keys)
+
+    def set(self, value: Any) -> str:
+        found = self.find()
+        if not found.rest:
+            if isinstance(found.node, ast.ClassDef):
+                raise self.fault("it is a class")
+            start, end = self.span(found.node)
+            return self.cut(start, end, self.emit(value, found.node).encode())
+        for key in reversed(found.rest[1:]):
+            value = {key: value}
+        if isinstance(found.node, ast.Module | ast.ClassDef):
+            return self.append(found.node, found.rest[0], value)
+        if isinstance(found.node, ast.Dict):
+            return self.insert(found.node, found.rest[0], value)
+        start, end = self.span(found.node)
+        return self.cut(start, end, self.emit({found.rest[0]: value}, found.node).encode())
+
+    def append(self, body: ast.Module | ast.ClassDef, name: str, value: Any) -> str:
+        """Add an assignment after the last statement of a module or a class."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise self.fault(f"{name!r} is no name in Python")
+        if any(name == known for known, _ in assignments(body.body, of_self=False)):
+            raise self.fault("it is computed, not a literal")
+        if not body.body:
+            end, indent = len(self.data), b""
+        else:
+            last: Any = body.body[-1]
+            end = self.lines[last.end_lineno]
+            line = self.lines[last.lineno - 1]
+            indent = self.data[line : line + last.col_offset]
+            if indent.strip():
+                raise self.fault("the class stands on one line")
+        gap = b"" if not end or self.data[:end].endswith(b"\n") else self.newline
+        item = f"{name} = {self.emit(value, None)}".encode()
+        return self.cut(end, end, gap + indent + item + self.newline)
+
+    def insert(self, node: ast.Dict, key: str, value: Any) -> str:
+        item = f"{self.emit(key, None)}: {self.emit(value, None)}"
+        if not node.values:
+            start, end = self.span(node)
+            return self.cut(start, end, f"{{{item}}}".encode())
+        last, last_key = node.values[-1], node.keys[-1]
+        assert last_key is not None  # read as a literal before
+        begin, end = self.span(last_key)[0], self.span(last)[1]
+        line = self.data.rfind(b"\n", 0, begin) + 1
+        indent = self.data[line:begin]
+        own_line = not indent.strip() and line > self.span(node)[0]
+        gap = b"," + self.newline + indent if own_line else b", "
+        return self.cut(end, end, gap + item.encode())
+
+    # -- deleting --------------------------------------------------------------------------
+
+    def delete(self) -> str:
+        found = self.find()
+        holder: Any = found.holder
+        if isinstance(holder, ast.Dict):
+            i = holder.values.index(found.node)  # type: ignore[arg-type]
+            rows = list(zip(holder.keys, holder.values, strict=True))
+            return self.delete_item(holder, rows, i)
+        if isinstance(holder, ast.List | ast.Tuple | ast.Set):
+            i = holder.elts.index(found.node)  # type: ignore[arg-type]
+            return self.delete_item(holder, [(each, each) for each in holder.elts], i)
+        return self.delete_statement(holder, found.node)
+
+    def delete_item(self, holder: Any, rows: list[Any], i: int) -> str:
+        if len(rows) == 1:
+            start, end = self.span(holder)
+            return self.cut(start + 1, end - 1)
+        if isinstance(holder, ast.Tuple) and len(rows) == 2:
+            start, end = self.span(rows[1 - i][0])
+            return self.cut(*self.span(holder), b"(" + self.data[start:end] + b",)")
+        if i + 1 < len(rows):
+            return self.cut(self.span(rows[i][0])[0], self.span(rows[i + 1][0])[0])
+        return self.cut(self.span(rows[i - 1][1])[1], self.span(rows[i][1])[1])
+
+    def delete_statement(self, holder: Any, node: ast.AST) -> str:
+        """Remove a statement's lines, where it is alone on them and not all of its block."""
+        for block in (b for b in ast.walk(holder) if isinstance(getattr(b, "body", None), list)):
+            body: list[Any] = block.body  # type: ignore[attr-defined]
+            for statement in body:
+                if node is not statement and getattr(statement, "value", None) is not node:
+                    continue
+                start, end = self.lines[statement.lineno - 1], self.lines[statement.end_lineno]
+                before = self.data[start : self.span(statement)[0]]
+                after = self.data[self.span(statement)[1] : end].strip()
+                if before.strip() or (after and not after.startswith(b"#")):
+                    raise self.fault("it shares its line with another statement")
+                if len(body) == 1 and not isinstance(block, ast.Module):
+                    raise self.fault("it is all there is in its class")
+                return self.cut(start, end)
+        raise self.fault("it is not found")
+
+    def emit(self, value: Any, old: ast.AST | None) -> str:
+        """A value as Python; texts in the quotes and sequences in the brackets that *old* has."""
+        if isinstance(value, str):
+            quote = self.data[self.span(old)[0]] if isinstance(old, ast.Constant) else 0
+            if quote == ord('"'):
+                text = json.dumps(value, ensure_ascii=not value.isprintable())
+                return text if ast.literal_eval(text) == value else repr(value)
+            return repr(value)
+        if isinstance(value, list):
+            items = ", ".join(self.emit(item, None) for item in value)
+            if isinstance(old, ast.Tuple):
+                return f"({items},)" if len(value) == 1 else f"({items})"
+            return f"{{{items}}}" if isinstance(old, ast.Set) and value else f"[{items}]"
+        if isinstance(value, dict):
+            rows = (f"{self.emit(k, None)}: {self.emit(v, None)}" for k, v in value.items())
+            return f"{{{', '.join(rows)}}}"
+        if isinstance(value, float) and repr(value).lstrip("-") in ("inf", "nan"):
+            raise self.fault(f"Python has no literal for {value}")
+        return repr(value)
+
+
+def _child(node: ast.AST, key: str) -> ast.AST | None:
+    """The node of an entry: the last assignment of a literal, a dict's or a list's item."""
+    if isinstance(node, ast.Module | ast.ClassDef):
+        for name, value in reversed(assignments(node.body, of_self=False)):
+            if name == key and (isinstance(value, ast.ClassDef) or _is_literal(value)):
+                return value  # type: ignore[no-any-return]
+        return None
+    if isinstance(node, ast.Dict):
+        for name, value in reversed(list(zip(node.keys, node.values, strict=True))):
+            if name is not None and _is_named(ast.literal_eval(name), key):
+                return value
+    if isinstance(node, ast.List | ast.Tuple) and key.isdecimal() and int(key) < len(node.elts):
+        return node.elts[int(key)]
+    return None
+
+
+def _is_literal(node: Any) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return False
+    return True
+
+
+def _is_named(name: Any, key: str) -> bool:
+    return name == key if isinstance(name, str) else str(name) == key
