@@ -17,6 +17,7 @@ from dodo_exp.cli.render import Report, padded, width
 @click.option("--json", "as_json", is_flag=True, help="Print each stage in full.")
 def command(targets: tuple[str, ...], everything: bool, name_only: bool, as_json: bool) -> Report:
     """List the stages of this folder's dvc.yaml, or of TARGETS."""
+    from dodo_exp.cli import tell
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.project import Project
@@ -25,9 +26,11 @@ def command(targets: tuple[str, ...], everything: bool, name_only: bool, as_json
     workspace = Workspace(project.root, project.store)
     request = Request(targets, single_item=not everything, all_pipelines=everything)
     selection = select(workspace, request, project.folder)
+    tell.notes(workspace)
     chosen = {stage.address for stage in selection.stages}
     stages = [stage for name, stage in workspace.graph.stages.items() if name in chosen]
     data = [_data(workspace, stage) for stage in stages] if as_json else None
+    workspace.save_caches()
     if name_only:
         return Report(data, "".join(f"{stage.address}\n" for stage in stages))
     widest = max((width(stage.address) for stage in stages), default=0)

@@ -39,6 +39,7 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     dirty = [step for step in steps if step.action != planning.UNCHANGED]
     if quiet:
         return Report(code=1 if dirty else 0)
+    tell.notes(workspace)
     data = {s.verdict.stage.address: _causes(s.verdict) for s in steps if s.verdict.reasons}
     return Report(data, _text(steps, dirty), form="json" if as_json else "text")
 

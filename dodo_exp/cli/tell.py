@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import IO
+from typing import IO, Any
 
 from dodo_exp.events import (
     CommandStarted,
@@ -55,6 +55,12 @@ def error(message: str, hint: str | None = None) -> None:
 def warning(message: str) -> None:
     """Something to know that does not stop the command."""
     _labelled("warning:", YELLOW, message)
+
+
+def notes(workspace: Any) -> None:
+    """What should be known of the project's dvc.yaml files."""
+    for text in workspace.notes:
+        warning(text)
 
 
 def _labelled(label: str, style: str, text: str) -> None:

@@ -33,6 +33,7 @@ def compile_file(workspace: Workspace, path: str, watch: Callable[[str], None]) 
     return compile_text(workspace, path, yaml12.decode(workspace.read(path), path), watch)
 
 
+@yaml12.without_gc
 def compile_text(
     workspace: Workspace, path: str, text: str, watch: Callable[[str], None] = lambda path: None
 ) -> PipelineFile:

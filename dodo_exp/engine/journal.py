@@ -8,6 +8,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     back    the stage failed; its old outputs are where they were
     keep    the run has ended well: its edits stay
     stage   the stage went well; its record
+    gone    the stage is no more; its record goes, and its outputs
 
 A run that ends folds the records into the lock files and removes the journal. After a kill the
 next command does the same, and puts back what an unfinished stage or edit had moved.
@@ -102,6 +103,8 @@ def overlay(store: Store, root: str, locks: Locks) -> None:
                 _, pipeline, name, row = entry
                 if begun.get(pipeline, b"") == _lock_content(root, pipeline):
                     locks.setdefault(pipeline, {})[name] = lockfile.of_plain(row)
+            elif entry[0] == "gone":
+                locks.get(entry[1], {}).pop(entry[2], None)
 
 
 class Journal:
@@ -116,7 +119,7 @@ class Journal:
             self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self._edited: list[Edit] = []
-        self._made: Locks = {}
+        self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
 
@@ -180,10 +183,21 @@ class Journal:
         self._made.setdefault(pipeline, {})[name] = made
         return _let_go(self._store, address(pipeline, name), moves)
 
+    def drop_stage(self, pipeline: str, name: str, moves: list[Move]) -> str | None:
+        """The stage is no more: forget its record, let its outputs go.
+
+        Returns where those are kept that the store does not know.
+        """
+        self._write(["gone", pipeline, name], sync=True)
+        self._made.setdefault(pipeline, {})[name] = None
+        return _let_go(self._store, address(pipeline, name), moves)
+
     def fold(self, locks: Locks) -> None:
         """Write the records of finished stages into the lock files, whose contents are *locks*."""
-        for pipeline, records in self._made.items():
-            _write_lock(self._root, pipeline, {**locks.get(pipeline, {}), **records})
+        for pipeline, made in self._made.items():
+            records = {**locks.get(pipeline, {}), **made}
+            left = {name: record for name, record in records.items() if record is not None}
+            _write_lock(self._root, pipeline, left)
         self._made.clear()
 
     def close(self, locks: Locks, *, keep_edits: bool) -> None:
@@ -324,7 +338,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
             elif entry[0] == "back":
                 open_asides.pop(entry[1], None)
-            elif entry[0] == "stage":
+            elif entry[0] in ("stage", "gone"):
                 pipelines.add(entry[1])
                 stage = address(entry[1], entry[2])
                 _let_go(store, stage, open_asides.pop(stage, []))

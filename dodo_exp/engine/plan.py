@@ -13,10 +13,10 @@ from dodo_exp.engine import runcache
 from dodo_exp.engine.decide import Reason, Verdict, judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import BadInput, did_you_mean
+from dodo_exp.errors import BadInput, Faults, did_you_mean
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
-from dodo_exp.pipeline.values import leaves
+from dodo_exp.pipeline.values import Ambiguous, leaves, lookup
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
@@ -152,21 +152,32 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
     """Fail before anything runs where an input is missing and no stage of the run makes it.
 
     Raises:
-        BadInput
+        BadInput: with all that is missing.
     """
+    faults = Faults()
     for step in steps:
         stage = step.stage
         if stage.frozen:
-            _check_frozen(workspace, step)
+            with faults:
+                _check_frozen(workspace, step)
         if stage.frozen or step.action == UNCHANGED:
             continue
+        with faults:
+            _check_wdir(workspace, selection, stage)
         for line in step.verdict.print.missing:
             path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
-            if _is_made(workspace, selection, path):
-                continue
-            if key:
-                raise _missing_param(workspace, stage, path, key)
-            raise _missing_file(workspace, stage, path)
+            if not _is_made(workspace, selection, path):
+                missing = _missing_param if key else _missing_file
+                faults.add(missing(workspace, stage, path, key))
+    faults.tell()
+
+
+def _check_wdir(workspace: Workspace, selection: Selection, stage: Stage) -> None:
+    full = workspace.path(stage.wdir)
+    if os.path.isdir(full) or selection.after[stage.address]:
+        return  # a stage before it can make the folder without saying so
+    what = "is no folder" if os.path.lexists(full) else "is not there"
+    raise BadInput(stage.at, f"stage {stage.address!r}: its working folder {stage.wdir!r} {what}")
 
 
 def _check_frozen(workspace: Workspace, step: Step) -> None:
@@ -191,7 +202,18 @@ def _is_made(workspace: Workspace, selection: Selection, path: str) -> bool:
 
 
 def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> BadInput:
-    names = [name for name, _ in leaves(workspace.params(path))]
+    values = workspace.params(path) or {}
+    names = [name for name, _ in leaves(values)]
+    try:
+        lookup(values, key)
+    except Ambiguous:
+        return BadInput(
+            stage.at,
+            f"stage {stage.address!r} reads {key!r}, which {path} has as a key and as a way",
+            f"""for the key write '"{key}"'""",
+        )
+    except KeyError:
+        pass
     return BadInput(
         stage.at,
         f"stage {stage.address!r} reads {key!r}, which is not in {path}",
@@ -199,7 +221,7 @@ def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> B
     )
 
 
-def _missing_file(workspace: Workspace, stage: Stage, path: str) -> BadInput:
+def _missing_file(workspace: Workspace, stage: Stage, path: str, _: str = "") -> BadInput:
     maker = workspace.graph.maker(path)
     if maker is not None:
         return BadInput(
@@ -210,8 +232,17 @@ def _missing_file(workspace: Workspace, stage: Stage, path: str) -> BadInput:
     return BadInput(
         stage.at,
         f"stage {stage.address!r} needs {path!r}, but no stage makes it and it is not there",
-        _near(workspace, path),
+        _tracked(workspace, path) or _near(workspace, path),
     )
+
+
+def _tracked(workspace: Workspace, path: str) -> str | None:
+    """A hint where DVC tracks the path, or a folder around it, as data of its own."""
+    while path:
+        if os.path.isfile(workspace.path(f"{path}.dvc")):
+            return f"{path}.dvc tracks it: `dvc checkout` or `dvc pull` brings it here"
+        path = os.path.dirname(path)
+    return None
 
 
 def _near(workspace: Workspace, path: str) -> str | None:

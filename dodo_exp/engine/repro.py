@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.plan import Step, is_idle
+from dodo_exp.engine.prune import prune, vanished
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener
@@ -40,6 +41,28 @@ def dry(workspace: Workspace, request: Request, options: Options, folder: str) -
     selection, steps = plan(workspace, request, options, folder)
     planning.check_inputs(workspace, steps, selection)
     return steps
+
+
+def ready(
+    workspace: Workspace,
+    journal: Journal,
+    request: Request,
+    options: Options,
+    folder: str,
+    listener: Listener,
+) -> tuple[Selection, list[Step]]:
+    """What is to be run, with all it needs there, and what is no more out of the way.
+
+    Raises:
+        BadInput, UsageError
+    """
+    selection, steps = plan(workspace, request, options, folder)
+    planning.check_inputs(workspace, steps, selection)
+    gone = vanished(workspace, selection)
+    if gone:
+        prune(workspace, journal, gone, listener)
+        selection, steps = plan(workspace, request, options, folder)
+    return selection, steps
 
 
 @contextmanager
@@ -75,15 +98,14 @@ def repro(
     """
     workspace = Workspace(project.root, project.store)
     selection, steps = plan(workspace, request, options, project.folder)
-    if is_idle(steps):
+    if is_idle(steps) and not vanished(workspace, selection):
         workspace.save_caches()
         return unchanged(selection)
     from dodo_exp.engine import run, session
 
     with session.begin(project, listener, wait=options.wait) as workspace:
-        selection, steps = plan(workspace, request, options, project.folder)
-        planning.check_inputs(workspace, steps, selection)
         with journaled(workspace) as journal:
+            selection, steps = ready(workspace, journal, request, options, project.folder, listener)
             outcome = run.run(
                 workspace,
                 selection,

@@ -53,6 +53,7 @@ class Workspace:
         self._graph: Graph | None = None
         self._params: dict[str, dict[Any, Any] | None] = {}
         self._records: dict[str, StageRecord] | None = None
+        self._all_records: dict[str, dict[str, StageRecord]] | None = None
         self._seen: dict[tuple[str, bool], Seen] = {}
 
     def save_caches(self) -> None:
@@ -185,15 +186,24 @@ class Workspace:
     def records(self) -> dict[str, StageRecord]:
         """Every stage's last good run: the lock files, then what a run has yet to fold in."""
         if self._records is None:
-            locks = {path: self.lock_records(path) for path in self.files}
-            journal.overlay(self.store, self.root, locks)
             self._records = {
-                stage.address: locks[path][stage.name]
+                stage.address: self._locks[path][stage.name]
                 for path, file in self.files.items()
                 for stage in file.stages
-                if stage.name in locks[path]
+                if stage.name in self._locks[path]
             }
         return self._records
+
+    def known_records(self, pipeline: str) -> dict[str, StageRecord]:
+        """The records of one dvc.yaml, those of stages that are no more among them."""
+        return self._locks[pipeline]
+
+    @property
+    def _locks(self) -> dict[str, dict[str, StageRecord]]:
+        if self._all_records is None:
+            self._all_records = {path: self.lock_records(path) for path in self.files}
+            journal.overlay(self.store, self.root, self._all_records)
+        return self._all_records
 
     def lock_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records in the dodo.lock beside one dvc.yaml, by stage name."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dodo_exp.engine import decide, repro
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Confirm, Options, Outcome
+from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
@@ -88,8 +89,9 @@ def _run(
     edits = _edits(workspace, order, project.folder, notes.append)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
-        selection, steps = repro.plan(workspace, order.request, order.options, project.folder)
-        planning.check_inputs(workspace, steps, selection)
+        selection, steps = repro.ready(
+            workspace, journal, order.request, order.options, project.folder, listener
+        )
         for note in notes:
             listener(note)
         if project.store.experiments.has(name):
@@ -120,7 +122,7 @@ def _run(
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     """The experiment that holds the workspace's result, where nothing has to run; takes no lock."""
     selection, steps = repro.plan(workspace, order.request, order.options, folder)
-    if not planning.is_idle(steps):
+    if not planning.is_idle(steps) or vanished(workspace, selection):
         return None
     name = state.known_as(workspace, state.of(workspace))
     if name is None or order.name not in (None, name):

@@ -82,10 +82,15 @@ def of(workspace: Workspace) -> Oid:
 
 
 def params_of(workspace: Workspace) -> dict[str, Any]:
-    """Every params file that the pipeline reads, as {"data": ...} or {"error": ...}."""
+    """Every params file that the pipeline reads or names, or is filled from.
+
+    As {"data": ...} or {"error": ...}.
+    """
     files = {PARAMS_FILE: None} | {
         dep.file: None for stage in workspace.graph.stages.values() for dep in stage.params
     }
+    for file in workspace.files.values():
+        files |= dict.fromkeys((*file.params, *(dep.file for dep in file.uses)))
     found: dict[str, Any] = {}
     for path in files:
         try:

@@ -313,7 +313,7 @@ class _Reader:
         )
 
     def param_keys(self, file: Node, node: Node) -> tuple[Text, ...]:
-        if yaml12.is_null(node) or node.value == []:
+        if not yaml12.construct(node, self.file):
             return ()
         if not isinstance(node, SequenceNode):
             raise self.fault(node, f"the params of {file.value!r} must be a list of keys")

@@ -70,6 +70,7 @@ class _Expansion:
         self.faults = faults
         self.notes: list[str] = []
         self.globs: list[str] = []
+        self.matched: set[str] = set()
 
     def fault(self, node: Node, message: str, hint: str | None = None) -> BadInput:
         return BadInput(yaml12.at(node, self.file), message, hint)
@@ -93,6 +94,7 @@ class _Expansion:
             datasets=tuple(self.freely(document.datasets, context)),
             groups=tuple(d.draft.name for d in document.stages if isinstance(d, Group)),
             globs=tuple(self.globs),
+            matched=tuple(sorted(self.matched)),
             uses=self.uses(context),
             notes=(*document.notes, *self.notes),
         )
@@ -173,7 +175,7 @@ class _Expansion:
             raise self.fault(node, f"more than {MAX_STAGES:,} stages from {group.draft.name!r}")
         seen: dict[str, Member] = {}
         for member in members:
-            if "@" in member.key or not member.key.isprintable():
+            if not member.key or "@" in member.key or not member.key.isprintable():
                 raise self.fault(
                     node,
                     f"{member.key!r} cannot be part of a stage's name",
@@ -302,12 +304,13 @@ class _Expansion:
             outs=self.outs(draft, wdir, context),
             frozen=draft.frozen,
             always=draft.always,
-            desc=self.text(draft.desc, context) if draft.desc else "",
+            desc=self.text(draft.desc, context, may_be_null=True) if draft.desc else "",
             meta=self.within(draft.meta.raw, context, draft.meta.node) if draft.meta else None,
         )
 
     def wdir(self, text: Text | None, context: Context) -> str:
-        if text is None:
+        written = self.text(text, context, may_be_null=True) if text else ""
+        if text is None or not written:
             return self.folder or "."
         wdir = self.path(self.folder, text, context)
         if wdir.startswith("/") or wdir.split("/")[0] == "..":
@@ -345,7 +348,9 @@ class _Expansion:
             with self.faults:
                 pattern = _glob(text.raw)
                 if pattern is not None:
-                    found.update((join(wdir, p), None) for p in self.around.glob(wdir, pattern))
+                    paths = [join(wdir, each) for each in self.around.glob(wdir, pattern)]
+                    self.matched.update(paths)
+                    found.update(dict.fromkeys(paths))
                     continue
                 path = self.path(wdir, text, context)
                 if "://" in path:
@@ -433,7 +438,9 @@ class _Expansion:
 
     # -- texts -----------------------------------------------------------------------------
 
-    def text(self, text: Text, context: Context, *, in_command: bool = False) -> str:
+    def text(
+        self, text: Text, context: Context, *, in_command: bool = False, may_be_null: bool = False
+    ) -> str:
         """A text with its templates filled; a number or a flag that fills one becomes its text."""
         if not template.is_template(text.raw):
             return text.raw
@@ -442,6 +449,8 @@ class _Expansion:
             value = context.fill(text.raw, in_command=in_command, arguments=arguments)
         except TemplateError as error:
             raise self.fault(text.node, str(error), error.hint) from None
+        if value is None and may_be_null:
+            return ""
         if value is None:
             raise self.fault(text.node, f"{text.raw} is null, which cannot stand here")
         return value if isinstance(value, str) else template.in_text(value, Arguments())

@@ -37,6 +37,8 @@ class Graph:
         for stage in self.stages.values():
             self._claim(stage)
         self._outs = sorted(self._makers)
+        self._around = self._folders_around_outs()
+        self._holders: dict[str, str | None] = {}
         self._check_overlaps()
         self.before = {name: self._before(stage) for name, stage in self.stages.items()}
         self._faults.tell()
@@ -51,22 +53,40 @@ class Graph:
 
     def maker(self, path: str) -> str | None:
         """Address of the stage that makes *path* or a folder that holds it."""
-        while path not in ("", "/"):
-            if path in self._makers:
-                return self._makers[path]
-            path = os.path.dirname(path)
-        return None
+        return self._makers.get(path) or self._holder(path.rpartition("/")[0])
+
+    def _holder(self, folder: str) -> str | None:
+        """Address of the stage that makes the folder or one around it; folders recur, so kept."""
+        known, trail = self._holders, []
+        while folder and folder not in known and folder not in self._makers:
+            trail.append(folder)
+            folder = folder.rpartition("/")[0]
+        found = self._makers.get(folder) or known.get(folder)
+        known.update(dict.fromkeys(trail, found))
+        return found
 
     def made_inside(self, path: str) -> list[str]:
         """Outputs that lie inside the folder *path*."""
-        prefix = path.rstrip("/") + "/"
-        found = []
         if path == ".":
             return [out for out in self._outs if not out.startswith(("/", "../"))]
+        path = path.rstrip("/")
+        if path not in self._around:
+            return []
+        prefix = path + "/"
+        found = []
         for out in self._outs[bisect_left(self._outs, prefix) :]:
             if not out.startswith(prefix):
                 break
             found.append(out)
+        return found
+
+    def _folders_around_outs(self) -> set[str]:
+        found: set[str] = set()
+        for out in self._outs:
+            folder = out.rpartition("/")[0]
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]
         return found
 
     def _claim(self, stage: Stage) -> None:
@@ -81,8 +101,7 @@ class Graph:
 
     def _check_overlaps(self) -> None:
         for out in self._outs:
-            parent = os.path.dirname(out)
-            outer = self.maker(parent) if parent else None
+            outer = self._holder(out.rpartition("/")[0])
             if outer is not None:
                 stage = self.stages[self._makers[out]]
                 self._fault(

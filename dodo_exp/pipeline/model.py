@@ -112,6 +112,8 @@ class PipelineFile(NamedTuple):
     """Names that stand for several stages, `group@key`: those with foreach or matrix."""
     globs: tuple[str, ...] = ()
     """Groups with a stage for each file that matches a pattern."""
+    matched: tuple[str, ...] = ()
+    """Dependencies that are there because they match a pattern."""
     uses: tuple[ParamDep, ...] = ()
     """Params that templates were filled from: shown with experiments, not compared."""
     notes: tuple[str, ...] = ()
@@ -139,17 +141,9 @@ def stage_of(row: Any) -> Stage:
 
 def pipeline_file_of(row: Any) -> PipelineFile:
     """A pipeline file from the plain lists that a cache keeps."""
-    path, stages, metrics, plots, params, artifacts, datasets, groups, globs, uses, notes = row
-    return PipelineFile(
-        path=path,
-        stages=tuple(map(stage_of, stages)),
-        metrics=tuple(metrics),
-        plots=tuple(plots),
-        params=tuple(params),
-        artifacts=tuple(artifacts),
-        datasets=tuple(datasets),
-        groups=tuple(groups),
-        globs=tuple(globs),
-        uses=tuple(ParamDep(file, tuple(keys)) for file, keys in uses),
-        notes=tuple(notes),
+    path, *lists = row
+    made = PipelineFile(path, *map(tuple, lists))
+    return made._replace(
+        stages=tuple(map(stage_of, made.stages)),
+        uses=tuple(ParamDep(file, tuple(keys)) for file, keys in made.uses),
     )

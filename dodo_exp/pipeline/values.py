@@ -78,8 +78,10 @@ def child(value: Any, part: str) -> Any:
         key = existing(value, part)
         if key in value:
             return value[key]
-    elif isinstance(value, list) and is_index(part) and int(part) < len(value):
-        return value[int(part)]
+    elif isinstance(value, list) and is_index(part.removeprefix("-")):
+        index = int(part)
+        if -len(value) <= index < len(value):
+            return value[index]
     raise KeyError(part)
 
 

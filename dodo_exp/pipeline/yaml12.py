@@ -54,7 +54,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _without_gc(function: Callable[P, T]) -> Callable[P, T]:
+def without_gc(function: Callable[P, T]) -> Callable[P, T]:
     """Collect no garbage meanwhile: a large document's nodes make the collector, which finds
     nothing among them, take two thirds of the time."""
 
@@ -151,7 +151,7 @@ def decode(data: bytes, file: str) -> str:
     return text
 
 
-@_without_gc
+@without_gc
 def compose(text: str, file: str) -> Node | None:
     """The document's nodes, each with its place; None for an empty document.
 
@@ -383,7 +383,7 @@ def _tagged(node: Node, file: str, depth: int) -> Any:
     raise BadInput(where, f"the tag {node.tag!r} is not allowed: only plain data is read")
 
 
-@_without_gc
+@without_gc
 def load(text: str, file: str) -> Any:
     """The value of a YAML document; None for an empty one.
 

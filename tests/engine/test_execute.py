@@ -83,5 +83,5 @@ def test_a_process_left_in_the_background_is_not_waited_for(space: Space) -> Non
 
 def test_a_working_folder_that_is_not_there_fails_the_stage(space: Space) -> None:
     space.write("dvc.yaml", "stages: {a: {cmd: touch x, wdir: nowhere, outs: [x]}}\n")
-    ran = space.repro(code=1)
+    ran = space.repro(code=2)
     assert "its working folder 'nowhere' is not there" in ran.err

@@ -409,7 +409,6 @@ def test_a_wrong_type_is_refused_with_its_line(text: str, message: str) -> None:
     [
         ("wdir: 5", "4: 'wdir' must be text, not '5'"),
         ("wdir: [x]", "4: 'wdir' must be text, not a list"),
-        ("wdir: ''", "4: an empty path"),
         ("deps: x", "4: 'deps' must be a list"),
         ("deps:", "4: 'deps' must be a list"),
         ("deps: {x: y}", "4: 'deps' must be a list"),

@@ -61,7 +61,7 @@ def test_a_value_is_found_by_its_dotted_name(dotted: str, value: Any) -> None:
         "lr.x",
         "train.nope",
         "train.layers.2",
-        "train.layers.-1",
+        "train.layers.-3",
         "train.layers.x",
         "train.layers[0]",
         "train.",
