@@ -55,6 +55,7 @@ class Workspace:
         self._records: dict[str, StageRecord] | None = None
         self._all_records: dict[str, dict[str, StageRecord]] | None = None
         self._seen: dict[tuple[str, bool], Seen] = {}
+        self._urls: dict[str, Oid | None] = {}
 
     def save_caches(self) -> None:
         """Keep what was learned, if the folder can be written."""
@@ -224,10 +225,19 @@ class Workspace:
 
     def digest(self, path: str) -> Oid | None:
         """Digest of an input as a program would read it; None where it is missing."""
+        if "://" in path:
+            return self._digest_elsewhere(path)
         made = self._seen.get((path, False))
         if made is not None and made.is_same_for_both and not self._live:
             return made.digest
         return self._digest(path, follow=True)
+
+    def _digest_elsewhere(self, url: str) -> Oid | None:
+        if self._live or url not in self._urls:
+            from dodo_exp.engine import elsewhere
+
+            self._urls[url] = elsewhere.digest(self, url)
+        return self._urls[url]
 
     def out_digest(self, path: str) -> Oid | None:
         """Digest of an output as the store would keep it; None where it is missing."""

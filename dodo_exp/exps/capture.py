@@ -91,12 +91,13 @@ def _ignored_inputs(
     outputs: dict[str, Node | None],
 ) -> dict[str, Node | None]:
     found: dict[str, Node | None] = {}
-    for stage in workspace.graph.stages.values():
-        for path in stage.inputs:
-            if path in found or not _is_inside(path) or workspace.graph.maker(path):
-                continue
-            if _is_ignored(workspace, ignore, path):
-                found[path] = _as_it_lies(workspace, batch, source, path)
+    inputs = [path for stage in workspace.graph.stages.values() for path in stage.inputs]
+    inputs += [dep.file for file in workspace.files.values() for dep in file.uses]
+    for path in inputs:
+        if path in found or not _is_inside(path) or workspace.graph.maker(path):
+            continue
+        if _is_ignored(workspace, ignore, path):
+            found[path] = _as_it_lies(workspace, batch, source, path)
     return {path: node for path, node in found.items() if node is not None and path not in outputs}
 
 
@@ -118,4 +119,4 @@ def _is_ignored(workspace: Workspace, ignore: Ignore, path: str) -> bool:
 
 
 def _is_inside(path: str) -> bool:
-    return not path.startswith("/") and path.split("/")[0] != ".."
+    return not path.startswith("/") and path.split("/")[0] != ".." and "://" not in path

@@ -353,9 +353,8 @@ class _Expansion:
                     found.update(dict.fromkeys(paths))
                     continue
                 path = self.path(wdir, text, context)
-                if "://" in path:
-                    raise self.fault(text.node, f"remote dependencies are not read yet: {path!r}")
-                if os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc"):
+                is_dvcs = os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc")
+                if is_dvcs and "://" not in path:
                     raise self.fault(text.node, f"{path!r} cannot be a dependency")
                 found[path] = None
         return tuple(found)

@@ -242,11 +242,13 @@ def test_the_same_dependency_twice_counts_once() -> None:
     assert stage("deps: [x, ./x, y, z/../x]").deps == ("x", "y")
 
 
-@pytest.mark.parametrize("url", ["s3://b/x", "https://h/x", "remote://r/x", "ds://x"])
-def test_a_remote_dependency_is_refused(url: str) -> None:
-    assert told(refused(text_of(f"deps:\n- x\n- {url}"))) == (
-        f"dvc.yaml:6: remote dependencies are not read yet: {url!r}"
-    )
+@pytest.mark.parametrize("url", ["s3://b/x/../y.dvc", "https://h/x", "remote://r/x", "ds://x"])
+def test_a_dependency_elsewhere_is_taken_as_written(url: str) -> None:
+    assert stage(f"wdir: sub\ndeps:\n- x\n- {url}").deps == ("sub/x", url)
+
+
+def test_an_output_elsewhere_is_refused() -> None:
+    assert "is not a path" in told(refused(text_of("outs:\n- s3://b/x")))
 
 
 @pytest.mark.parametrize("key", ["deps", "outs", "metrics", "plots"])
