@@ -53,9 +53,19 @@ def changed_rate(space: Space) -> None:
     space.write("params.yaml", space.read("params.yaml").replace("0.1", "0.3"))
 
 
+def two_files(space: Space) -> None:
+    """The project of the page on dvc.yaml, whose text the page itself shows."""
+    page = (DOCS / "reference/dvc-yaml.md").read_text()
+    space.write("dvc.yaml", page.split("$ cat dvc.yaml\n")[1].split("$ dodo")[0])
+    space.write("data/us.csv", "1\n")
+    space.write("data/uk.csv", "2\n")
+
+
 PAGES: dict[str, Callable[[Space], None]] = {
     "tutorial/first-experiment.md": nothing,
     "how-to/find-out-why.md": changed_rate,
+    "reference/dvc-yaml.md": two_files,
+    "reference/params.md": Space.three_stages,
 }
 
 
