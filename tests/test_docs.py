@@ -142,7 +142,19 @@ def test_the_demo_runs_real_experiments(space: Space) -> None:
         assert 0.95 < metrics["accuracy"] < 1
 
 
-def test_the_example_says_what_runs(space: Space) -> None:
-    shutil.copytree(ROOT / "examples" / "digits", space.root, dirs_exist_ok=True)
-    for command, _ in console(ROOT / "examples" / "digits" / "README.md"):
+@pytest.mark.parametrize("name", ["digits", "matrix"])
+def test_the_example_says_what_runs(space: Space, name: str) -> None:
+    shutil.copytree(ROOT / "examples" / name, space.root, dirs_exist_ok=True)
+    for command, _ in console(ROOT / "examples" / name / "README.md"):
         shell(space, command)
+
+
+def test_the_example_of_many_stages_runs_only_what_is_new(space: Space) -> None:
+    shutil.copytree(ROOT / "examples" / "matrix", space.root, dirs_exist_ok=True)
+    assert set(space.exp().stages.values()) == {"ran"}
+    stages = space.exp("-S", "config.toml:fit.degrees=[2, 3, 4, 6]").stages
+    assert {name for name, how in stages.items() if how == "ran"} == {
+        "fit@lisbon-3",
+        "fit@oslo-3",
+        "best",
+    }
