@@ -153,9 +153,10 @@ class _Expansion:
         hidden = [name for name in (members[0].bound if members else ()) if name in context.data]
         if hidden:
             names = " and ".join(map(repr, hidden))
+            many = f"variables {names} are" if len(hidden) > 1 else f"variable {names} is"
             self.notes.append(
-                f"{yaml12.at(group.over.node, self.file)}: the variable {names} is hidden"
-                f" by the group's own in {group.draft.name!r}"
+                f"{yaml12.at(group.over.node, self.file)}: the {many} hidden by the group's own"
+                f" in {group.draft.name!r}"
             )
         if not members:
             self.notes.append(
