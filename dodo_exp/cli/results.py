@@ -10,7 +10,7 @@ from dodo_exp.engine.outcome import Outcome
 from dodo_exp.engine.plan import MAYBE, RESTORE, RUN, UNCHANGED, Step
 from dodo_exp.pipeline.values import leaves
 
-ORDER = ("ran", "restored", "unchanged", "failed", "skipped")
+ORDER = ("ran", "restored", "adopted", "unchanged", "failed", "skipped")
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

@@ -119,6 +119,8 @@ class Progress:
             _write(self._prefix(event.stage).encode(errors="surrogateescape") + rest + b"\n")
         if event.how == "restored":
             line(f"Stage {event.stage!r} is cached - skipping run, checking out outputs")
+        elif event.how == "adopted":
+            line(f"Stage {event.stage!r} is as dvc.lock says, skipping")
         elif event.how == "unchanged":
             self._unchanged += 1
             if self._unchanged <= FEW:

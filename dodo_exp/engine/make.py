@@ -66,6 +66,8 @@ class Maker:
         found = fingerprint.take(stage, self._workspace)
         if found.missing:
             raise self._missing(stage, found)
+        if look_up and self._is_made_by_dvc(stage):
+            return self._take_over(stage, found)
         if not stage.is_cacheable:
             return self._run(stage, found, why)
         with runcache.claim(self._store, found.key, self._who, self._waiting(stage)):
@@ -152,6 +154,22 @@ class Maker:
                 pool.set_aside(Oid(bytes.fromhex(ab + name)))
         self._listener(Note("warning", f"{error.path}: {error}; it will be made again"))
 
+    # -- taking over -----------------------------------------------------------------------
+
+    def _is_made_by_dvc(self, stage: Stage) -> bool:
+        if self._workspace.record(stage) is not None or stage.runs_always:
+            return False
+        from dodo_exp.engine import migrate
+
+        return migrate.is_made(self._workspace, stage)
+
+    def _take_over(self, stage: Stage, found: Fingerprint) -> Made:
+        """Record what lies here as the stage's result; dvc.lock vouches for it."""
+        record = StageRecord(found.key, found.lines, self._take_outs(stage))
+        self._keep(stage, record, time.time(), 0.0)
+        self._journal.finish_stage(stage.file, stage.name, record, [])
+        return Made("adopted", record)
+
     # -- running ---------------------------------------------------------------------------
 
     def _run(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
@@ -178,12 +196,16 @@ class Maker:
             self._tell_replaced(stage, self._journal.leave(stage.address, moves))
             return Made("ran", None)
         record = StageRecord(found.key, found.lines, outs)
-        if stage.is_cacheable:
-            run = runcache.Run(record, stage.address, started, seconds, os.uname().nodename)
-            runcache.save(self._store, run)
+        self._keep(stage, record, started, seconds)
         kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
         self._tell_replaced(stage, kept)
         return Made("ran", record)
+
+    def _keep(self, stage: Stage, record: StageRecord, started: float, seconds: float) -> None:
+        """Put a result into the run-cache, where that may hold it."""
+        if stage.is_cacheable:
+            run = runcache.Run(record, stage.address, started, seconds, os.uname().nodename)
+            runcache.save(self._store, run)
 
     def _shown_log(self, stage: Stage) -> str:
         """The stage's log, relative to the root."""
