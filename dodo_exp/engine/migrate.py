@@ -1,4 +1,4 @@
-"""Migrate: whether the result that a dvc.lock describes is what lies here, so that it is taken over.
+"""Migrate: whether the result that a dvc.lock describes is what lies here.
 
 A project that DVC has run needs no second run: where the command, params, and the md5 of every
 dependency and output are as dvc.lock says, the outputs are this stage's result. dvc.lock is never
@@ -87,8 +87,8 @@ def _are_same_files(
 def _is_same_content(workspace: Workspace, path: str, entry: dict[str, Any]) -> bool:
     full = workspace.path(path)
     if os.path.isfile(full):
-        return os.path.getsize(full) == entry.get("size", -1) and _md5(full) == entry["md5"]
-    return os.path.isdir(full) and _md5_of_folder(workspace, path) == entry["md5"]
+        return bool(os.path.getsize(full) == entry["size"] and _md5(full) == entry["md5"])
+    return os.path.isdir(full) and bool(_md5_of_folder(workspace, path) == entry["md5"])
 
 
 def _md5(full: str) -> str:

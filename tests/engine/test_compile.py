@@ -97,12 +97,17 @@ def test_what_stood_still_is_not_read_again(project: Project) -> None:
     [
         ("params.yaml", "x: 9\n", "a@1", "run data/1.txt 9 2 --k 1"),
         ("more.toml", "y = 3\nd = {}\n", "a@1", "run data/1.txt 1 3 "),
-        (".dvc/config", "[parsing]\nbool = boolean_optional\n", "a@1", "run data/1.txt 1 2 --no-flag --k 1"),
+        (
+            ".dvc/config",
+            "[parsing]\nbool = boolean_optional\n",
+            "a@1",
+            "run data/1.txt 1 2 --no-flag --k 1",
+        ),
         ("data/new.txt", "", "a@new", "run data/new.txt 1 2 --k 1"),
         ("data/in/deep/3.txt", "", "a@in/deep/3", "run data/in/deep/3.txt 1 2 --k 1"),
         ("dvc.yaml", "stages: {c: {cmd: y}}\n", "c", "y"),
     ],
-)  # fmt: skip
+)
 def test_a_change_of_any_of_its_sources_is_seen(
     project: Project, path: str, text: str, name: str, expected: str
 ) -> None:

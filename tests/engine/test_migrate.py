@@ -113,12 +113,16 @@ def test_what_was_taken_over_can_be_brought_back(space: Space) -> None:
         ("params.yaml", "lr: 1\n", {"prep": "adopted", "train": "ran"}),
         ("p.json", '{"z": [1, 2.5]}', {"prep": "adopted", "train": "ran"}),
         ("m.txt", "War\n", {"prep": "adopted", "train": "ran"}),
-        ("dvc.yaml", PIPELINE.replace("m.json\n", "m.json; :\n"), {"prep": "adopted", "train": "ran"}),
+        (
+            "dvc.yaml",
+            PIPELINE.replace("m.json\n", "m.json; :\n"),
+            {"prep": "adopted", "train": "ran"},
+        ),
         ("dvc.lock", LOCK.replace("path: d\n", "path: e\n"), {"prep": "ran", "train": "ran"}),
         ("dvc.lock", "stages: {prep: 5, train: {cmd: [1]}}", {"prep": "ran", "train": "ran"}),
         ("dvc.lock", "<<<<<<< HEAD\n", {"prep": "ran", "train": "ran"}),
     ],
-)  # fmt: skip
+)
 def test_what_has_changed_since_runs(
     space: Space, path: str, text: str, stages: dict[str, str]
 ) -> None:
