@@ -110,8 +110,10 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
         from dodo_exp.exps import edits
         from dodo_exp.pipeline import params
 
-        progress = tell.Progress(quiet=given["quiet"])
-        planned = edits.plan(workspace, changes, project.folder, progress)
+        made = edits.plan(workspace, changes, project.folder)
+        for note in made.notes:
+            tell.Progress(quiet=given["quiet"])(note)
+        planned = made.texts
         for path, text in planned.items():
             workspace.suppose(path, params.parse(text.encode(), path))
     request, how = options.request_of(given), options.options_of(given)

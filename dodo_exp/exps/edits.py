@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params, yaml12
 from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET, Change
@@ -20,40 +20,62 @@ MAX_FILLS = 32
 _FILLED = re.compile(r"\$\{([^}]*)\}")
 
 
-def plan(
-    workspace: Workspace, changes: tuple[Change, ...], folder: str, listener: Listener
-) -> dict[str, str]:
-    """Path of each params file -> its new text, where that differs; changes nothing.
+class Plan(NamedTuple):
+    """What to write: path of each params file -> its new text, where that differs.
+
+    `notes` are for the user; `read` are the bytes that it was worked out from.
+    """
+
+    texts: dict[str, str]
+    notes: tuple[Note, ...]
+    read: dict[str, bytes]
+
+    def still_holds(self, workspace: Workspace) -> bool:
+        """Whether the files are what they were then."""
+        return all(_bytes(workspace, path) == data for path, data in self.read.items())
+
+
+def plan(workspace: Workspace, changes: tuple[Change, ...], folder: str) -> Plan:
+    """Work out what *changes* do, which the user gave standing in *folder*; changes nothing.
 
     Raises:
         BadInput, UsageError
     """
+    notes: list[Note] = []
     files: dict[str, _File] = {}
     seen: set[tuple[str, tuple[str, ...]]] = set()
     # What is filled from other params comes last, so that it sees the others as they will be.
     for change in sorted(changes, key=lambda change: _is_filled(change.value)):
         path = workspace.inside(folder, change.file)
         if path not in files:
-            files[path] = _File(workspace, path, listener)
+            files[path] = _File(workspace, path, notes)
         if (path, change.keys) in seen:
-            listener(Note("warning", f"-S {change.name} is given twice: the last one counts"))
+            notes.append(Note("warning", f"-S {change.name} is given twice: the last one counts"))
         seen.add((path, change.keys))
         files[path].apply(change)
-    return {path: file.bom + file.text for path, file in files.items() if file.text != file.old}
+    return Plan(
+        {path: file.bom + file.text for path, file in files.items() if file.text != file.old},
+        tuple(notes),
+        {path: file.data for path, file in files.items()},
+    )
+
+
+def _bytes(workspace: Workspace, path: str) -> bytes:
+    return workspace.read(path) if os.path.exists(workspace.path(path)) else b""
 
 
 class _File:
     """One params file being edited."""
 
-    def __init__(self, workspace: Workspace, path: str, listener: Listener) -> None:
+    def __init__(self, workspace: Workspace, path: str, notes: list[Note]) -> None:
         self.path = path
-        self.listener = listener
-        data = workspace.read(path) if _is_there(workspace, path) else b""
-        self.bom = BOM if data.startswith(BOM.encode()) else ""
-        self.old = self.text = yaml12.decode(data, path)
+        self.notes = notes
+        self.data = workspace.read(path) if _is_there(workspace, path) else b""
+        self.bom = BOM if self.data.startswith(BOM.encode()) else ""
+        self.old = self.text = yaml12.decode(self.data, path)
 
     def warn(self, message: str) -> None:
-        self.listener(Note("warning", message))
+        self.notes.append(Note("warning", message))
 
     def apply(self, change: Change) -> None:
         """Change the text.
@@ -76,7 +98,8 @@ class _File:
         if change.op == SET:
             self.warn_of(change, keys, old, value, values)
         for inner, leaf in _merged(old, keys, value):
-            self.text = edit.set_value(self.text, inner, leaf, self.path)
+            self.text = edit.set_value(self.text, inner, leaf, self.path, values)
+            values = edit.updated(values, inner, leaf, "")
 
     def keys(self, values: Any, change: Change) -> tuple[str, ...]:
         """The way to the value; a dotted name can also be one key's own spelling."""

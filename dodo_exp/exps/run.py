@@ -12,7 +12,7 @@ from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Event, Listener, Note
+from dodo_exp.events import Listener, Note
 from dodo_exp.exps import state
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
@@ -21,6 +21,7 @@ from dodo_store.tree import Node
 
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.exps.edits import Plan
     from dodo_exp.pipeline.overrides import Change
 
 
@@ -58,8 +59,8 @@ def run_experiment(
 
         names.check(order.name)
     workspace = Workspace(project.root, project.store)
-    edits = _edits(workspace, order, project.folder, lambda note: None)
-    if not edits and not order.options.force:
+    edits = _edits(workspace, order, project.folder)
+    if not (edits and edits.texts) and not order.options.force:
         ran = _already(workspace, order, project.folder)
         if ran is not None:
             return ran
@@ -67,13 +68,14 @@ def run_experiment(
     from dodo_exp.engine import session
 
     with session.begin(project, listener, wait=order.options.wait) as workspace:
-        return _run(workspace, project, order, listener, confirm)
+        return _run(workspace, project, order, edits, listener, confirm)
 
 
 def _run(
     workspace: Workspace,
     project: Project,
     order: Order,
+    edits: Plan | None,
     listener: Listener,
     confirm: Confirm | None,
 ) -> Ran:
@@ -85,14 +87,14 @@ def _run(
     started = time.time()
     _check_name_free(project.store, order)
     name = order.name or names.fresh(project.store.experiments.has)
-    notes: list[Event] = []
-    edits = _edits(workspace, order, project.folder, notes.append)
+    if edits is None or not edits.still_holds(workspace):
+        edits = _edits(workspace, order, project.folder)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         selection, steps = repro.ready(
             workspace, journal, order.request, order.options, project.folder, listener
         )
-        for note in notes:
+        for note in edits.notes if edits else ():
             listener(note)
         if project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
@@ -143,19 +145,20 @@ def _check_name_free(store: Store, order: Order) -> None:
         )
 
 
-def _edits(workspace: Workspace, order: Order, folder: str, listener: Listener) -> dict[str, str]:
+def _edits(workspace: Workspace, order: Order, folder: str) -> Plan | None:
     if not order.changes:
-        return {}
+        return None
     from dodo_exp.exps import edits
 
-    return edits.plan(workspace, order.changes, folder, listener)
+    return edits.plan(workspace, order.changes, folder)
 
 
-def _apply(workspace: Workspace, journal: Journal, edits: dict[str, str]) -> None:
-    for path, text in edits.items():
+def _apply(workspace: Workspace, journal: Journal, edits: Plan | None) -> None:
+    if edits is None or not edits.texts:
+        return
+    for path, text in edits.texts.items():
         journal.edit(path, text.encode())
-    if edits:
-        workspace.forget()
+    workspace.forget()
 
 
 # -- the record ----------------------------------------------------------------------------

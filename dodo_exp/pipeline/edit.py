@@ -10,19 +10,22 @@ from typing import Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline import params
-from dodo_exp.pipeline.values import canonical, existing, is_index
+from dodo_exp.pipeline.values import canonical, existing, is_index, is_same
 
 
-def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
+def set_value(text: str, keys: tuple[str, ...], value: Any, file: str, old: Any = None) -> str:
     """The text with `a.b.0` set to *value*; missing mappings on the way are made.
+
+    Args:
+        old: what the text says, if that is known.
 
     Raises:
         BadInput: *text* is not what the file's ending says.
         UsageError: the way leads through a value that is no mapping, or the edit would change more.
     """
-    old = params.load(text, file)
+    old = params.load(text, file) if old is None else old
     wanted = updated(old, keys, value, f"{file}: cannot set {'.'.join(keys)}")
-    if canonical(wanted) == canonical(old) and _is_there(old, keys):
+    if is_same(wanted, old) and _is_there(old, keys):
         return text
     new: str = _editor(file).set_value(text, keys, value, file)
     return _checked(text, new, wanted, keys, file)
@@ -47,7 +50,7 @@ def _editor(file: str) -> Any:
 
 
 def _checked(old: str, new: str, wanted: Any, keys: tuple[str, ...], file: str) -> str:
-    if canonical(params.load(new, file)) == canonical(wanted):
+    if is_same(params.load(new, file), wanted):
         return new
     shared = "&" in old and "*" in old and _editor(file).__name__.endswith("yaml")
     why = "its value is shared through an anchor" if shared else "more than it would change"

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 ABSENT = "(absent)"
@@ -102,13 +103,43 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def canonical(value: Any) -> str:
     """The one text of a value: JSON with sorted keys; 1, 1.0 and true differ, NaN equals NaN."""
+    if isinstance(value, str):
+        return encode_basestring(value)
     if isinstance(value, float):
         if math.isnan(value):
             return "NaN"
         return repr(value) if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        inner = sorted((canonical(key), canonical(item)) for key, item in value.items())
-        return "{" + ", ".join(f"{key}: {item}" for key, item in inner) + "}"
+        inner = sorted([(canonical(key), canonical(item)) for key, item in value.items()])
+        return "{" + ", ".join([f"{key}: {item}" for key, item in inner]) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(canonical(item) for item in value) + "]"
+        return "[" + ", ".join([canonical(item) for item in value]) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether both have one canonical text, without making it."""
+    if one is other:
+        return True
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and len(one) == len(other)
+            and all(key in other and is_same(value, other[key]) for key, value in one.items())
+            and list(map(type, one)) == [type(key) for key in _in_order_of(one, other)]
+        )
+    if isinstance(one, list):
+        return (
+            isinstance(other, list)
+            and len(one) == len(other)
+            and all(is_same(*pair) for pair in zip(one, other, strict=True))
+        )
+    return type(one) is type(other) and (
+        canonical(one) == canonical(other) if isinstance(one, float) else bool(one == other)
+    )
+
+
+def _in_order_of(one: dict[Any, Any], other: dict[Any, Any]) -> list[Any]:
+    """The keys of *other* as it has them, 1 or true, in the order of *one*."""
+    own = {key: key for key in other}
+    return [own[key] for key in one]
