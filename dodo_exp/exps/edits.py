@@ -12,7 +12,15 @@ from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params, yaml12
 from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET, Change
-from dodo_exp.pipeline.values import Ambiguous, canonical, child, leaves, lookup, parts
+from dodo_exp.pipeline.values import (
+    Ambiguous,
+    canonical,
+    child,
+    is_index,
+    leaves,
+    lookup,
+    parts,
+)
 
 BOM = "\ufeff"
 MAX_FILLS = 32
@@ -112,9 +120,9 @@ class _File:
                 f"""for the key quote it: -S '"{change.name}"=...'""",
             ) from None
         except KeyError:
-            return change.keys
+            return _from_the_front(values, change.keys)
         is_way = _follow(values, change.keys) is not ABSENT
-        return change.keys if is_way else (".".join(change.keys),)
+        return _from_the_front(values, change.keys) if is_way else (".".join(change.keys),)
 
     def delete(self, values: Any, change: Change, keys: tuple[str, ...], old: Any) -> None:
         if old is ABSENT:
@@ -174,6 +182,17 @@ def _follow(values: Any, keys: tuple[str, ...]) -> Any:
     except KeyError:
         return ABSENT
     return values
+
+
+def _from_the_front(values: Any, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys with a list's `-1` as the index that it stands for."""
+    found = []
+    for key in keys:
+        if isinstance(values, list) and key.startswith("-") and is_index(key[1:]):
+            key = str(len(values) + int(key)) if int(key) + len(values) >= 0 else key
+        found.append(key)
+        values = _follow(values, (key,))
+    return tuple(found)
 
 
 def _kind(value: Any) -> str:

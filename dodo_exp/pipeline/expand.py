@@ -258,10 +258,7 @@ class _Expansion:
         values = self.within(raw, context, node)
         if not isinstance(raw, list):
             return values, []
-        names = [
-            str(value) if isinstance(item, str) else _word(value)
-            for item, value in zip(raw, values, strict=True)
-        ]
+        names = [_name(item, value) for item, value in zip(raw, values, strict=True)]
         return values, names
 
     def within(self, raw: Any, context: Context, node: Node) -> Any:
@@ -503,6 +500,13 @@ def _glob(raw: Any) -> str | None:
 def _is_possible(path: str) -> bool:
     """Whether any file system takes a path so long."""
     return len(path) <= 4000 and all(len(os.fsencode(part)) <= 255 for part in path.split("/"))
+
+
+def _name(raw: Any, value: Any) -> str:
+    """An item of a list as a name; one that is a list or a mapping gets its name elsewhere."""
+    if isinstance(value, list | dict):
+        return ""
+    return str(value) if isinstance(raw, str) else _word(value)
 
 
 def _word(value: Any) -> str:

@@ -192,7 +192,14 @@ class _Reader:
         while self.peek() == "," and not self.begins_another():
             self.i += 1
             found.append(self.element(","))
-        return sweeps.plain(found[0]) if len(found) == 1 else Sweep(tuple(found), is_simple=True)
+        if len(found) == 1:
+            return sweeps.plain(found[0])
+        self.check_no_sweep(found)
+        return Sweep(tuple(found), is_simple=True)
+
+    def check_no_sweep(self, values: list[Any]) -> None:
+        if any(isinstance(value, Sweep | FilesSweep) for value in values):
+            raise self.fault("a sweep cannot be one value of another")
 
     def element(self, stop: str) -> Any:
         self.skip_spaces()
@@ -276,6 +283,8 @@ class _Reader:
             if self.closes(")"):
                 self.i -= 1
         self.i += 1
+        if len(given) > 1 and name != "tag":
+            self.check_no_sweep(given)
         try:
             return FUNCTIONS[name](*given, **named)
         except (FunctionError, ValueError, TypeError, OverflowError) as error:
