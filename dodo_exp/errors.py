@@ -136,15 +136,17 @@ class Stopped(DodoError):
         self.code = 128 + signal
 
 
-def did_you_mean(name: str, known: Iterable[str], what: str = "known") -> str | None:
+def did_you_mean(
+    name: str, known: Iterable[str], what: str = "known", cutoff: float = 0.6
+) -> str | None:
     """A hint that names the nearest known word, or the few there are."""
     from difflib import get_close_matches
 
-    words = sorted(set(known))
+    words = sorted(set(known) - {""})
     if len(words) > MANY_WORDS:
         near = [w for w in words if w[:1] == name[:1] and abs(len(w) - len(name)) < 4]
         words = near[:MANY_WORDS]
-    close = get_close_matches(name, words, n=1)
+    close = get_close_matches(name, words, n=1, cutoff=cutoff)
     if close:
         return f"did you mean {close[0]!r}?"
     if 0 < len(words) <= 12:

@@ -73,7 +73,7 @@ def _outs(stage: Any, role: str) -> list[dict[str, Any]]:
 
 
 def _params(workspace: Any, dep: Any) -> dict[str, Any] | None:
-    from dodo_exp.pipeline.values import lookup
+    from dodo_exp.pipeline.values import lookup, matching
 
     if not dep.keys:
         return None
@@ -83,5 +83,5 @@ def _params(workspace: Any, dep: Any) -> dict[str, Any] | None:
         try:
             found[key] = lookup(values, key)
         except KeyError:
-            found[key] = None
+            found |= dict(matching(values, key)) or {key: None}
     return found

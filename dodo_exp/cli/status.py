@@ -59,6 +59,8 @@ def _text(steps: list[Any], dirty: list[Any]) -> str:
 def _word(step: Any) -> str:
     if step.action == "maybe":
         return f"depends on what {', '.join(step.waits)} makes"
+    if step.stage.frozen:
+        return "frozen, with outputs that are missing"
     if step.action == "restore":
         return "out of date, its result is in the run-cache"
     return "out of date"

@@ -50,9 +50,8 @@ def _text(step: Any, upstream: dict[str, Any]) -> str:
         lines.append(f"waits for {root} ({causes})")
     if not lines:
         return f"{name} is up to date\n"
-    note = (
-        "\n  its result is in the run-cache: a run restores it" if step.action == "restore" else ""
-    )
+    is_kept = step.action == "restore" and not step.stage.frozen
+    note = "\n  its result is in the run-cache: a run restores it" if is_kept else ""
     return f"{name}:\n" + "\n".join(f"  {line}" for line in lines) + note + "\n"
 
 

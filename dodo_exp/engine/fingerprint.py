@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.model import ParamDep, Stage
-from dodo_exp.pipeline.values import ABSENT, canonical, leaves, lookup
+from dodo_exp.pipeline.values import ABSENT, canonical, leaves, lookup, matching
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.record import pack
 
@@ -60,7 +60,11 @@ def _params(dep: ParamDep, values: dict[Any, Any] | None) -> list[Line]:
         try:
             value = lookup(values, key) if key else values
         except KeyError:
-            found[key] = ABSENT
+            matches = list(matching(values, key))
+            for name, match in matches:
+                found.update((inner, canonical(leaf)) for inner, leaf in leaves(match, name))
+            if not matches:
+                found[key] = ABSENT
             continue
         found.update((name, canonical(leaf)) for name, leaf in leaves(value, key))
     return [Line("param", f"{dep.file}:{name}", text) for name, text in sorted(found.items())]

@@ -238,7 +238,7 @@ def _missing_file(workspace: Workspace, stage: Stage, path: str, _: str = "") ->
 
 def _tracked(workspace: Workspace, path: str) -> str | None:
     """A hint where DVC tracks the path, or a folder around it, as data of its own."""
-    while path:
+    while path not in ("", "/"):
         if os.path.isfile(workspace.path(f"{path}.dvc")):
             return f"{path}.dvc tracks it: `dvc checkout` or `dvc pull` brings it here"
         path = os.path.dirname(path)
@@ -253,5 +253,5 @@ def _near(workspace: Workspace, path: str) -> str | None:
     except OSError:
         beside = []
     outs = [out.path for stage in workspace.graph.stages.values() for out in stage.outs]
-    hint = did_you_mean(path, [*beside, *outs])
+    hint = did_you_mean(path, [*beside, *outs], cutoff=0.8)
     return hint if hint and hint.startswith("did you mean") else None

@@ -27,6 +27,8 @@ TOP_PLOT_KEYS = "template x y x_label y_label title".split()
 ARTIFACT = "path desc type labels meta".split()
 GROUP = ("foreach", "do")
 FLAGS = ("cache", "persist", "checkpoint", "push", "header")
+GONE = {"live": "DVC 3 has it no more: name what DVCLive writes under 'metrics' and 'plots'"}
+"""Keys of earlier versions of DVC's, and what to write today."""
 MAX_NAME = 200
 
 
@@ -285,10 +287,12 @@ class _Reader:
         if not isinstance(name, str) or not name:
             raise self.fault(key, f"a stage name must be a word, not {name!r}")
         if not name.isprintable() or any(char in name for char in "/\\:@") or name[0] in "-.":
+            allowed = (
+                r"anything but '/', '\', ':', '@' and control characters; not '-' or '.' first"
+            )
+            hint = "one ':' too many at its end?" if name.rstrip(":").isprintable() else allowed
             raise self.fault(
-                key,
-                f"not a stage name: {name!r}",
-                r"letters, digits, '_', '-', '.'; not '/', '\', ':', '@'; not '-' or '.' first",
+                key, f"not a stage name: {name!r}", hint if name.endswith(":") else allowed
             )
         if len(name) > MAX_NAME:
             raise self.fault(key, f"a stage name of {len(name)} characters; at most {MAX_NAME}")
@@ -335,6 +339,10 @@ class _Reader:
         for _, key, value in self.entries(node, f"an item of '{role}s'"):
             with self.faults:
                 path = self.text(key, "an output's path")
+                if yaml12.is_null(value):
+                    raise self.fault(
+                        value, f"output {path.raw!r} has no options", "leave out the ':' after it"
+                    )
                 known = [*OUT_KEYS, *PLOT_KEYS] if role == PLOT else OUT_KEYS
                 options = self.mapping(value, f"output {path.raw!r}", known)
                 made.append(self.out_with(path, role, options))
@@ -447,7 +455,7 @@ class _Reader:
                 if name in beside:
                     error = self.fault(key, f"{name!r} cannot stand beside the others in {what}")
                 else:
-                    hint = did_you_mean(str(name), known)
+                    hint = GONE.get(name) or did_you_mean(str(name), known)
                     error = self.fault(key, f"unknown key {name!r} in {what}", hint)
                 self.faults.add(error)
         return given

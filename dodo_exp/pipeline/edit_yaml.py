@@ -102,8 +102,10 @@ class _Edit:
         self.text = text
         self.file = file
         self.newline = "\r\n" if "\r\n" in text else "\n"
+        self.keys: tuple[str, ...] = ()
 
     def set(self, keys: tuple[str, ...], value: Any) -> str:
+        self.keys = keys
         root = yaml12.compose(self.text, self.file)
         if root is None or _is_null(root):
             return self.end_of_text() + self.nested(keys, value, "")
@@ -117,6 +119,7 @@ class _Edit:
         return self.replace(node, key, value)
 
     def delete(self, keys: tuple[str, ...]) -> str:
+        self.keys = keys
         root = yaml12.compose(self.text, self.file)
         assert root is not None  # the entry is there
         parent, key_node, left = self.find(root, keys[:-1])
@@ -130,7 +133,7 @@ class _Edit:
             names = [yaml12.construct(key, self.file) for key, _ in rows]
             name = existing(dict.fromkeys(names), keys[-1])
             if name not in names:
-                raise self.shared(keys)
+                raise self.shared()
             i = names.index(name)
         if len(rows) == 1:
             if parent is root and not parent.flow_style:
@@ -168,13 +171,13 @@ class _Edit:
                 break
             key_node, following = names[name]
             if following.start_mark.index < key_node.start_mark.index:
-                raise self.shared(keys)
+                raise self.shared()
             node, keys = following, keys[1:]
         return node, key_node, keys
 
-    def shared(self, keys: tuple[str, ...]) -> UsageError:
+    def shared(self) -> UsageError:
         return UsageError(
-            f"{self.file}: {'.'.join(keys)} cannot be set alone: it is an alias or merged in",
+            f"{self.file}: {'.'.join(self.keys)} cannot be set alone: it is an alias or merged in",
             "edit the file by hand",
         )
 
@@ -186,8 +189,11 @@ class _Edit:
             tail = self.newline if text[start:end].endswith("\n") else ""
             return text[:start] + emit(value) + tail + text[end:]
         if isinstance(node, ScalarNode):
-            gap = "" if start and text[start - 1] in " [{,\n\t" else " "
-            return text[:start] + gap + emit(value, node.style) + text[end:]
+            # A tag says what the old value was, so it goes with it; an anchor stays.
+            begin = self.start(node)
+            anchors = "".join(re.findall(r"&\S+[ \t]+", text[begin:start]))
+            gap = "" if begin and text[begin - 1] in " [{,\n\t" else " "
+            return text[:begin] + gap + anchors + emit(value, node.style) + text[end:]
         if _is_flow(node) or key is None:
             return text[:start] + emit(value) + text[end:]
         colon = text.index(":", key.end_mark.index) + 1

@@ -28,6 +28,7 @@ from dodo_exp.pipeline.model import (
 from dodo_exp.pipeline.template import Arguments, Context, TemplateError
 
 MAX_STAGES = 100_000
+ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"
 PROTECTED_FILES = (
     *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
     *(".dvcignore", ".gitignore", ".dodoignore"),
@@ -77,8 +78,10 @@ class _Expansion:
 
     def run(self, document: Document) -> PipelineFile:
         context = Context()
-        with self.faults:
-            context = self.globals(document)
+        known = len(self.faults)
+        context = self.globals(document)
+        if len(self.faults) > known:
+            return PipelineFile(self.file)  # variables that are missing would be told everywhere
         stages: dict[str, Stage] = {}
         for draft in document.stages:
             with self.faults:
@@ -104,13 +107,14 @@ class _Expansion:
     def globals(self, document: Document) -> Context:
         """The variables that all stages have: those of the params file beside, and `vars`."""
         context = Context()
-        if not (document.vars or document.has_templates):
-            return context
-        path = join(self.folder or ".", PARAMS_FILE)
-        values = self.around.params(path)
-        if values is not None:
-            context = context.plus_file(path, (), values)
-        return self.plus(context, document.vars, self.folder or ".", "vars")
+        with self.faults:
+            if document.vars or document.has_templates:
+                path = join(self.folder or ".", PARAMS_FILE)
+                values = self.around.params(path)
+                if values is not None:
+                    context = context.plus_file(path, (), values)
+                return self.plus(context, document.vars, self.folder or ".", "vars")
+        return context
 
     def plus(
         self, context: Context, items: Sequence[Text | Data], folder: str, name: str
@@ -312,7 +316,9 @@ class _Expansion:
             return self.folder or "."
         wdir = self.path(self.folder, text, context)
         if wdir.startswith("/") or wdir.split("/")[0] == "..":
-            raise self.fault(text.node, f"'wdir' leads outside the project: {text.raw!r}")
+            raise self.fault(
+                text.node, f"'wdir' leads outside the project: {_shown(text.node, wdir)}", ROOT
+            )
         return wdir
 
     def commands(self, draft: Draft, context: Context) -> tuple[str, ...]:
@@ -413,16 +419,13 @@ class _Expansion:
         )
 
     def check_out_path(self, path: str, node: Node, cache: bool) -> None:
-        shown = repr(node.value)
+        shown = _shown(node, path)
         if "://" in path:
             raise self.fault(node, f"output {shown} is not a path: outputs are files and folders")
         if path.startswith("/") or path.split("/")[0] == "..":
             if cache:
-                raise self.fault(
-                    node,
-                    f"output {shown} lies outside the project",
-                    "outputs outside are only watched, never kept: give it 'cache: false'",
-                )
+                outside = f"output {shown} lies outside the project"
+                raise self.fault(node, outside, f"{ROOT}; or watch it only, with 'cache: false'")
             return
         if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
             raise self.fault(
@@ -480,6 +483,11 @@ _COMPOUND = re.compile(
     r"\\$|<<-?\s*['\"]?\w|^\s*(?:for|while|until|if|case|select|function|then|do|else|elif|fi|done"
     r"|esac|\{|\})\b|\(\)\s*\{|^\s*(?:cd|export|source|\.)\s"
 )
+
+
+def _shown(node: Node, path: str) -> str:
+    """A path for a message: as written, or what its template came to."""
+    return repr(path if template.is_template(node.value) else node.value)
 
 
 def _is_script(draft: Draft) -> bool:

@@ -117,7 +117,9 @@ class Graph:
             makers = [maker] if maker else [self._makers[out] for out in self.made_inside(path)]
             for name in makers:
                 if name == stage.address:
-                    self._fault(stage, f"stage {name!r} reads {path!r}, which it makes")
+                    inner = [out for out in self.made_inside(path) if not self._makers.get(path)]
+                    what = f"in which it makes {inner[0]!r}" if inner else "which it makes"
+                    self._fault(stage, f"stage {name!r} reads {path!r}, {what}")
                 found[name] = None
         return () if stage.frozen else tuple(found)
 

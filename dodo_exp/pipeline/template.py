@@ -20,6 +20,8 @@ _OPEN = re.compile(r"(?<!\\)\$\{")
 _NAME = re.compile(r"[^.\[\]]+(?:\s*(?:\.[^.\[\]]+|\[[^.\[\]]+\]))*\s*\Z")
 _GLOB = re.compile(r"""\s*glob\(\s*(?:"([^"]+)"|'([^']+)')\s*\)\s*\Z""")
 RESERVED = ("item", "key")
+_SHELL = re.compile(r"(?:[A-Z_][A-Z0-9_]*|\w+:?[-=?+#%/].*)\Z")
+"""Names that are a shell's: HOME, or X:-default."""
 LITERAL = "for a literal '${' write '\\${'"
 
 
@@ -282,8 +284,12 @@ class Context:
     def _unknown(self, name: Name) -> TemplateError:
         known = [*(key for key, _ in leaves(self.bound)), *(key for key, _ in leaves(self.data))]
         message = f"'${{{name.text}}}' is not defined"
-        if name.text.isidentifier() and name.text.isupper():
+        if _SHELL.match(name.text):
             return TemplateError(message, f"for a variable of the shell write '\\${{{name.text}}}'")
+        if not self.sources and not self.bound:
+            return TemplateError(
+                message, "there is no params.yaml beside the dvc.yaml, and no vars"
+            )
         return TemplateError(message, did_you_mean(name.text, known))
 
     def fill(

@@ -61,6 +61,27 @@ def lookup(values: Any, name: str) -> Any:
     return found
 
 
+def matching(values: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of all that a name with `*`, `?` or `[` in it matches.
+
+    DVC reads such names so, though of one match only.
+    """
+    from fnmatch import fnmatchcase
+
+    def below(value: Any, left: tuple[str, ...], way: str) -> Iterator[tuple[str, Any]]:
+        if not left:
+            yield way, value
+        elif isinstance(value, dict | list):
+            rows = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, inner in rows:
+                if fnmatchcase(str(key), left[0]):
+                    part = canonical(key) if "." in str(key) else str(key)
+                    yield from below(inner, left[1:], f"{way}.{part}" if way else part)
+
+    if any(char in name for char in "*?["):
+        yield from below(values, parts(name), "")
+
+
 def existing(values: dict[Any, Any], part: str) -> Any:
     """The key of *values* that *part* names: itself, or the number or word of that spelling."""
     if part in values or not part:

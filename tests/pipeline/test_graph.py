@@ -202,8 +202,9 @@ def test_an_output_inside_another_of_the_same_stage_is_refused() -> None:
 @pytest.mark.parametrize("dep", ["x", "x/y", "."])
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_stage_that_reads_what_it_makes_is_refused(dep: str, frozen: bool) -> None:
+    what = "in which it makes 'x'" if dep == "." else "which it makes"
     assert refused(stage("a", dep, "x", line=4, frozen=frozen)) == (
-        f"dvc.yaml:4: stage 'a' reads {dep!r}, which it makes"
+        f"dvc.yaml:4: stage 'a' reads {dep!r}, {what}"
     )
 
 
