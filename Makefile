@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ORACLE := .venv-oracle
 
-.PHONY: demo test soak lint format docs bench clean
+.PHONY: demo test soak oracle record lint format docs bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.made:
@@ -32,6 +33,17 @@ test: $(VENV)/.test  ## Run the default test suite
 soak: $(VENV)/.test  ## Run the long tests: many rounds of what `make test` samples
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
+$(ORACLE)/.made: pyproject.toml
+	$(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check '.[oracle]'
+	touch $@
+
+oracle: $(VENV)/.test $(ORACLE)/.made  ## Compare with DVC itself; DODO_EXAMPLES=5000 for long
+	DODO_ORACLE=$(CURDIR)/$(ORACLE)/bin/python $(BIN)/python -m pytest -m oracle --timeout 3600 $(ARGS)
+
+record: $(VENV)/.test $(ORACLE)/.made  ## Record anew what DVC makes of tests/compat/cases
+	DODO_ORACLE=$(CURDIR)/$(ORACLE)/bin/python $(BIN)/python tests/compat/record.py $(ARGS)
+
 lint: $(VENV)/.lint  ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -48,4 +60,4 @@ bench: $(VENV)/.test  ## Measure, beside the shell and make
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

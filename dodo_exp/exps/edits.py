@@ -52,8 +52,11 @@ def plan(workspace: Workspace, changes: tuple[Change, ...], folder: str) -> Plan
     notes: list[Note] = []
     files: dict[str, _File] = {}
     seen: set[tuple[str, tuple[str, ...]]] = set()
+    last = {(change.file, change.keys): change for change in changes}
     # What is filled from other params comes last, so that it sees the others as they will be.
     for change in sorted(changes, key=lambda change: _is_filled(change.value)):
+        if _is_filled(change.value) and last[change.file, change.keys] is not change:
+            continue
         path = workspace.inside(folder, change.file)
         if path not in files:
             files[path] = _File(workspace, path, notes)
@@ -105,7 +108,8 @@ class _File:
             )
         if change.op == SET:
             self.warn_of(change, keys, old, value, values)
-        for inner, leaf in _merged(old, keys, value):
+        is_filled = _is_filled(change.value)
+        for inner, leaf in [(keys, value)] if is_filled else _merged(old, keys, value):
             self.text = edit.set_value(self.text, inner, leaf, self.path, values)
             values = edit.updated(values, inner, leaf, "")
 

@@ -6,9 +6,10 @@ compared with what was wanted, so that an edit which would change anything else 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import BadInput, UsageError
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.values import canonical, existing, is_index, is_same
 
@@ -27,7 +28,10 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str, old: Any 
     wanted = updated(old, keys, value, f"{file}: cannot set {'.'.join(keys)}")
     if is_same(wanted, old) and _is_there(old, keys):
         return text
-    new: str = _editor(file).set_value(text, keys, value, file)
+    try:
+        new: str = _editor(file).set_value(text, keys, value, file)
+    except (ValueError, LookupError, AssertionError):
+        new = text  # something that the editor does not know: refused below
     return _checked(text, new, wanted, keys, file)
 
 
@@ -38,7 +42,10 @@ def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
         BadInput, UsageError: as `set_value`.
     """
     wanted = without(params.load(text, file), keys)
-    new: str = _editor(file).delete_value(text, keys, file)
+    try:
+        new: str = _editor(file).delete_value(text, keys, file)
+    except (ValueError, LookupError, AssertionError):
+        new = text
     return _checked(text, new, wanted, keys, file)
 
 
@@ -50,8 +57,9 @@ def _editor(file: str) -> Any:
 
 
 def _checked(old: str, new: str, wanted: Any, keys: tuple[str, ...], file: str) -> str:
-    if is_same(params.load(new, file), wanted):
-        return new
+    with suppress(BadInput):  # an anchor that went, say, while others still name it
+        if is_same(params.load(new, file), wanted):
+            return new
     shared = "&" in old and "*" in old and _editor(file).__name__.endswith("yaml")
     why = "its value is shared through an anchor" if shared else "more than it would change"
     raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import keyword
+import re
 from typing import Any, NamedTuple
 
 from dodo_exp.errors import UsageError
@@ -127,8 +128,14 @@ class _Edit:
         line = self.data.rfind(b"\n", 0, begin) + 1
         indent = self.data[line:begin]
         own_line = not indent.strip() and line > self.span(node)[0]
-        gap = b"," + self.newline + indent if own_line else b", "
-        return self.cut(end, end, gap + item.encode())
+        if not own_line:
+            return self.cut(end, end, b", " + item.encode())
+        rest = re.match(rb"([ \t]*,?)[ \t]*(?:#[^\r\n]*)?", self.data[end:])
+        assert rest is not None
+        eol = end + rest.end()
+        comma = b"," if b"," in rest[1] else b""
+        added = self.newline + indent + item.encode() + comma
+        return self.cut(end, eol, (b"" if comma else b",") + self.data[end:eol] + added)
 
     # -- deleting --------------------------------------------------------------------------
 

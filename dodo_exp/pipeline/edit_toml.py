@@ -9,7 +9,7 @@ from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Array, Item, String, StringType
+from tomlkit.items import AoT, Array, InlineTable, Item, String, StringType
 
 from dodo_exp.errors import UsageError
 
@@ -37,7 +37,9 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
         last: Any = int(keys[-1]) if isinstance(table, list) else keys[-1]
         old = table[last] if isinstance(table, list) or last in table else None
         table[last] = _like(old, value)
-        return tomlkit.dumps(document)
+        is_small = old is None or isinstance(old, InlineTable) or not isinstance(old, dict | AoT)
+        lines = (3 if old is None else old.as_string().count("\n") + 1) if is_small else len(text)
+        return _alike(text, tomlkit.dumps(document), lines)
     except (TOMLKitError, ValueError, TypeError) as error:
         raise UsageError(f"{file}: cannot set {'.'.join(keys)}: {error}") from None
 
@@ -49,7 +51,27 @@ def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
     for key in keys[:-1]:
         table = table[int(key) if isinstance(table, list) else key]
     del table[int(keys[-1]) if isinstance(table, list) else keys[-1]]
-    return tomlkit.dumps(document)
+    return _alike(text, tomlkit.dumps(document), len(text))
+
+
+def _alike(old: str, new: str, lines: int) -> str:
+    """The new text, with the line ends of the old.
+
+    Raises:
+        ValueError: more than *lines* of the old text would change: tomlkit has laid out others.
+    """
+    if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
+        new = new.replace("\r\n", "\n").replace("\n", "\r\n")
+    before, after = old.splitlines(), new.splitlines()
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    tail = 0
+    while tail < min(len(before), len(after)) - same and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    if len(before) - same - tail > lines:
+        raise ValueError("other lines would change too")
+    return new
 
 
 def _check(value: Any, file: str) -> None:

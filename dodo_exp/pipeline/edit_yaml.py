@@ -17,6 +17,7 @@ from dodo_exp.pipeline import yaml12
 from dodo_exp.pipeline.values import existing
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
+_ALIAS = re.compile(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")
 _BARE = re.compile(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
 
 
@@ -186,8 +187,7 @@ class _Edit:
         start = self.value_start(node)
         end = self.end(node)
         if isinstance(node, ScalarNode) and node.style in ("|", ">"):
-            tail = self.newline if text[start:end].endswith("\n") else ""
-            return text[:start] + emit(value) + tail + text[end:]
+            return text[:start] + emit(value) + text[end:]
         if isinstance(node, ScalarNode):
             # A tag says what the old value was, so it goes with it; an anchor stays.
             begin = self.start(node)
@@ -221,10 +221,7 @@ class _Edit:
 
     def line_after(self, node: Node) -> int:
         """Where the line after the value's last one begins."""
-        end = self.end(node)
-        if self.text[:end].endswith("\n"):
-            return end
-        eol = self.text.find("\n", end)
+        eol = self.text.find("\n", self.end(node))
         return len(self.text) if eol < 0 else eol + 1
 
     def end_of_text(self) -> str:
@@ -240,10 +237,26 @@ class _Edit:
 
     def end(self, node: Node) -> int:
         """Where the value ends; a block collection's own end mark lies after blank lines."""
+        if isinstance(node, ScalarNode) and node.style in ("|", ">"):
+            # Its own end mark lies after the blank lines and comments that follow.
+            start, end = self.value_start(node), int(node.end_mark.index)
+            whole = self.text[start:end]
+            if "+" in whole.partition("\n")[0].partition("#")[0]:
+                return end - (len(whole) - len(whole.removesuffix("\n").removesuffix("\r")))
+            eol = self.text.find("\n", start + len(whole.rstrip()))
+            if eol < 0:
+                return len(self.text)
+            return eol - 1 if self.text[eol - 1] == "\r" else eol
         if isinstance(node, ScalarNode) or _is_flow(node) or not node.value:
             return int(node.end_mark.index)
         last = node.value[-1]
         parts = last if isinstance(last, tuple) else (last,)
+        if parts[-1].start_mark.index < node.start_mark.index:
+            # An alias: its marks are those of its anchor.
+            alias = _ALIAS.match(self.text, int(parts[0].end_mark.index))
+            if len(parts) == 1 or alias is None:
+                raise self.shared()
+            return alias.end()
         return max(self.end(part) for part in parts)
 
 

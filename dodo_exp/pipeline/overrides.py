@@ -27,10 +27,9 @@ _FLOAT = re.compile(
     r"|(?:0|[1-9](?:_?\d)*)[eE][+-]?\d(?:_?\d)*|inf|nan)\Z",
     re.IGNORECASE,
 )
-_KEY = re.compile(r"""\s*((?:[^\s=,'"\[\]{}()]|"(?:[^"\\]|\\.)*")+)\s*=\s*""")
-_DELETED = re.compile(
-    r"""\s*((?:[^\s=,:~]+:)?~(?:[^\s=,'"\[\]{}()]|"(?:[^"\\]|\\.)*")+)\s*(?=,|\Z)"""
-)
+_NAME = r"""(?:[^\s=,'"\[\]{}()\\]|"(?:[^"\\]|\\.)*")+"""
+_KEY = re.compile(rf"\s*({_NAME})\s*=\s*")
+_DELETED = re.compile(rf"\s*((?:[^\s=,:~]+:)?~{_NAME})\s*(?=,|\Z)")
 _CALL = re.compile(r"([A-Za-z_][\w-]*)[ \t]*\(")
 _NAMED = re.compile(r"\s*([A-Za-z_][\w-]*)[ \t]*=[ \t]*")
 _FILLED = re.compile(r"\$\{[^}]+\}")
@@ -152,7 +151,8 @@ class _Reader:
         """The name before the next `=`; the cursor goes behind it."""
         match = _KEY.match(self.text, self.i)
         if match is None:
-            if re.match(r"[^=]*[\[\]][^=]*=", self.text[self.i :]):
+            name, equals, _ = self.text[self.i :].partition("=")
+            if equals and ("[" in name or "]" in name):
                 raise self.fault("a list's item is written with a dot, as in layers.0=64")
             if whole is not None and "=" not in whole:
                 raise self.fault("no '=' in it")

@@ -109,6 +109,8 @@ def _values(given: tuple[Any, ...], sweep: Any, values: Any) -> tuple[list[Any],
     """The values of a function that takes a list or a sweep, and whether it was a list."""
     if values is not None:
         return list(values), True
+    if sweep is not None and not isinstance(sweep, Sweep):
+        raise FunctionError(f"{sweep!r} is no sweep")
     if sweep is not None:
         return list(sweep.values), False
     if len(given) == 1 and isinstance(given[0], list):
