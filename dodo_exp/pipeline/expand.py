@@ -285,7 +285,7 @@ class _Expansion:
         if not template.is_template(raw):
             return raw
         try:
-            return context.fill(raw, freely=True, arguments=self.around.arguments())
+            return context.fill(raw, freely=True)  # by DVC's defaults, whatever its settings
         except TemplateError as error:
             raise self.fault(node, str(error), error.hint) from None
 
