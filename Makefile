@@ -42,7 +42,7 @@ oracle: $(VENV)/.test $(ORACLE)/.made  ## Compare with DVC itself; DODO_EXAMPLES
 	DODO_ORACLE=$(CURDIR)/$(ORACLE)/bin/python $(BIN)/python -m pytest -m oracle --timeout 3600 $(ARGS)
 
 record: $(VENV)/.test $(ORACLE)/.made  ## Record anew what DVC makes of tests/compat/cases
-	DODO_ORACLE=$(CURDIR)/$(ORACLE)/bin/python $(BIN)/python tests/compat/record.py $(ARGS)
+	DODO_ORACLE=$(CURDIR)/$(ORACLE)/bin/python $(BIN)/python -m tests.compat.record $(ARGS)
 
 lint: $(VENV)/.lint  ## Check format, lint and types
 	$(BIN)/ruff format --check .

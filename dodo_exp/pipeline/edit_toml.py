@@ -38,7 +38,8 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
         old = table[last] if isinstance(table, list) or last in table else None
         table[last] = _like(old, value)
         is_small = old is None or isinstance(old, InlineTable) or not isinstance(old, dict | AoT)
-        lines = (3 if old is None else old.as_string().count("\n") + 1) if is_small else len(text)
+        spelled = old.as_string() if isinstance(old, Item) else ""  # true and false are plain
+        lines = max(3 if old is None else 1, spelled.count("\n") + 1) if is_small else len(text)
         return _alike(text, tomlkit.dumps(document), lines)
     except (TOMLKitError, ValueError, TypeError) as error:
         raise UsageError(f"{file}: cannot set {'.'.join(keys)}: {error}") from None
