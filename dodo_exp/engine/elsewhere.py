@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from dodo_exp import __version__
 from dodo_exp.errors import BadInput, Failure, did_you_mean
 from dodo_exp.pipeline.values import canonical
 from dodo_store.oid import Oid, of_bytes
@@ -112,7 +111,7 @@ def _unreachable(url: str, error: Exception) -> Failure:
 def _asked(url: str, method: str) -> HTTPResponse:
     from urllib.request import Request, urlopen
 
-    agent = {"User-Agent": f"dodo-exp/{__version__}", "Accept-Encoding": "identity"}
+    agent = {"User-Agent": "dodo-exp", "Accept-Encoding": "identity"}
     given = urlsplit(url)
     if given.username is not None:
         from base64 import b64encode
