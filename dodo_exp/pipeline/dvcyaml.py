@@ -409,6 +409,8 @@ class _Reader:
         value = yaml12.construct(node, self.file)
         if not isinstance(value, bool):
             hint = "templates are not read here" if template.is_template(str(value)) else None
+            if value in ("yes", "on", "no", "off"):
+                hint = f"write {str(value in ('yes', 'on')).lower()}: in YAML 1.2 {value!r} is text"
             raise self.fault(node, f"{what!r} must be true or false, not {value!r}", hint)
         return value
 

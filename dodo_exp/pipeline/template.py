@@ -318,11 +318,10 @@ class Context:
                 raise TemplateError(f"{text} is a {kind}, which cannot stand here", hint)
             return value
         filled = []
-        for piece in template.pieces:
+        for piece, value in self._values(template):
             if isinstance(piece, str):
                 filled.append(piece)
                 continue
-            value = self._value(piece)
             if not freely and (
                 isinstance(value, list) or (isinstance(value, dict) and not in_command)
             ):
@@ -332,6 +331,20 @@ class Context:
         if sum(map(len, filled)) > MAX_TEXT:
             raise TemplateError(f"a text of more than {MAX_TEXT >> 20} MiB")
         return unescaped("".join(filled))
+
+    def _values(self, template: Template) -> list[tuple[str | Name | Glob, Any]]:
+        """The pieces of a template with their values; all that are not defined are told."""
+        found: list[tuple[str | Name | Glob, Any]] = []
+        errors: list[TemplateError] = []
+        for piece in template.pieces:
+            try:
+                found.append((piece, piece if isinstance(piece, str) else self._value(piece)))
+            except TemplateError as error:
+                errors.append(error)
+        if errors:
+            hints = dict.fromkeys(error.hint for error in errors if error.hint)
+            raise TemplateError("; ".join(map(str, errors)), "; ".join(hints) or None)
+        return found
 
     def _value(self, piece: str | Name | Glob) -> Any:
         if isinstance(piece, Name):
