@@ -62,6 +62,14 @@ class Surroundings:
         self._watch(path)
         return self._workspace.params(path)
 
+    def inside(self, path: str) -> str:
+        """A path that begins with `/` or `../`, as one of the project if it leads back there."""
+        root = os.path.abspath(self._workspace.root)
+        full = os.path.normpath(os.path.join(root, path))
+        if full == root or full.startswith(root + "/"):
+            return os.path.relpath(full, root)
+        return path
+
     def arguments(self) -> Arguments:
         """The settings of a `.dvc/config` that say how a mapping becomes arguments."""
         if self._arguments is None:

@@ -164,6 +164,10 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
             continue
         with faults:
             _check_wdir(workspace, selection, stage)
+        for out in stage.outs:
+            if not out.path.startswith(("/", "../")) and workspace.leads_outside(out.path):
+                text = f"stage {stage.address!r}: a link on the way to its output {out.path!r}"
+                faults.add(BadInput(stage.at, f"{text} leads outside the project"))
         for line in step.verdict.print.missing:
             path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
             if not _is_made(workspace, selection, path):
@@ -174,6 +178,9 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
 
 def _check_wdir(workspace: Workspace, selection: Selection, stage: Stage) -> None:
     full = workspace.path(stage.wdir)
+    if workspace.leads_outside(f"{stage.wdir}/."):
+        text = f"stage {stage.address!r}: a link leads its working folder {stage.wdir!r}"
+        raise BadInput(stage.at, f"{text} outside the project")
     if os.path.isdir(full) or selection.after[stage.address]:
         return  # a stage before it can make the folder without saying so
     what = "is no folder" if os.path.lexists(full) else "is not there"

@@ -52,6 +52,7 @@ def _unneeded(workspace: Workspace, record: StageRecord) -> tuple[str, ...]:
         and not graph.made_inside(path)
         and path not in inputs
         and not path.startswith(("/", "../"))
+        and not workspace.leads_outside(path)
         and os.path.lexists(workspace.path(path))
     )
 

@@ -12,7 +12,7 @@ from dodo_exp.engine.plan import Step, is_idle
 from dodo_exp.engine.prune import prune, vanished
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.events import Listener
+from dodo_exp.events import Listener, Note
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
 
@@ -99,6 +99,8 @@ def repro(
     workspace = Workspace(project.root, project.store)
     selection, steps = plan(workspace, request, options, project.folder)
     if is_idle(steps) and not vanished(workspace, selection):
+        for note in workspace.notes:
+            listener(Note("warning", note))
         workspace.save_caches()
         return unchanged(selection)
     from dodo_exp.engine import run, session

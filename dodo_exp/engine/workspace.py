@@ -67,6 +67,12 @@ class Workspace:
         """The full path of one relative to the root (an absolute one stays)."""
         return os.path.join(self.root, relative)
 
+    def leads_outside(self, path: str) -> bool:
+        """Whether a link on the way to a path of the project leads out of it."""
+        root = os.path.realpath(self.root)
+        parent = os.path.realpath(os.path.dirname(self.path(path)))
+        return parent != root and not parent.startswith(root + "/")
+
     def inside(self, folder: str, path: str) -> str:
         """A path that the user gave, standing in *folder*, relative to the root."""
         if os.path.isabs(path):

@@ -42,6 +42,9 @@ class Around(Protocol):
     def params(self, path: str) -> dict[Any, Any] | None:
         """The contents of a parameter file; None where there is none."""
 
+    def inside(self, path: str) -> str:
+        """A path that begins with `/` or `../`, as one of the project if it leads back there."""
+
     def glob(self, folder: str, pattern: str) -> list[str]:
         """The files that match, relative to *folder*, in order of name."""
 
@@ -126,6 +129,8 @@ class _Expansion:
                         context = context.plus(item.raw, f"{name}[{i}]")
                         continue
                     path, _, keys = item.raw.partition(":")
+                    if "\0" in path or not _is_possible(path):
+                        raise TemplateError(f"a path that no file system takes: {path[:60]!r}...")
                     path = join(folder, path)
                     values = self.around.params(path)
                     if values is None:
@@ -464,7 +469,10 @@ class _Expansion:
             raise self.fault(text.node, f"a path that no file system takes: {path[:60]!r}...")
         if "\0" in path:
             raise self.fault(text.node, f"a NUL character in a path: {path!r}")
-        return path if "://" in path else join(folder, path)
+        if "://" in path:
+            return path
+        path = join(folder, path)
+        return self.around.inside(path) if path.startswith(("/", "../")) else path
 
     def paths(self, texts: Sequence[Text], context: Context) -> tuple[str, ...]:
         found = []

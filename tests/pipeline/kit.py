@@ -27,6 +27,9 @@ class Folder:
     def params(self, path: str) -> dict[Any, Any] | None:
         return self._params.get(path)
 
+    def inside(self, path: str) -> str:
+        return path
+
     def glob(self, folder: str, pattern: str) -> list[str]:
         return self._names
 
