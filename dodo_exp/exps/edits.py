@@ -25,6 +25,7 @@ from dodo_exp.pipeline.values import (
 BOM = "\ufeff"
 MAX_FILLS = 32
 """How deep one value may name another that names another."""
+_SHELL = re.compile(r"[;&|<>`$()\n]")
 _FILLED = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -82,6 +83,13 @@ class _File:
         self.path = path
         self.notes = notes
         self.data = workspace.read(path) if _is_there(workspace, path) else b""
+        self.filling = {
+            key
+            for f in workspace.files.values()
+            for dep in f.uses
+            if dep.file == path
+            for key in dep.keys
+        }
         self.bom = BOM if self.data.startswith(BOM.encode()) else ""
         self.old = self.text = yaml12.decode(self.data, path)
 
@@ -106,6 +114,8 @@ class _File:
                 f"-S +{change.name}: it is in {self.path} already, as {canonical(old):.60}",
                 f"change it with {change.name}=..., or with ++ whether it is there or not",
             )
+        if isinstance(value, str) and _SHELL.search(value) and change.name in self.filling:
+            self.warn(f"{change.name} fills a command, and a shell reads {value!r} in its own way")
         if change.op == SET:
             self.warn_of(change, keys, old, value, values)
         is_filled = _is_filled(change.value)
