@@ -118,7 +118,8 @@ class _File:
             self.warn(f"{change.name} fills a command, and a shell reads {value!r} in its own way")
         if change.op == SET:
             self.warn_of(change, keys, old, value, values)
-        is_filled = _is_filled(change.value)
+        # Only a value that is a template as a whole replaces a mapping: DVC does so too.
+        is_filled = isinstance(change.value, str) and _is_filled(change.value)
         for inner, leaf in [(keys, value)] if is_filled else _merged(old, keys, value):
             self.text = edit.set_value(self.text, inner, leaf, self.path, values)
             values = edit.updated(values, inner, leaf, "")

@@ -41,7 +41,7 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
         spelled = old.as_string() if isinstance(old, Item) else ""  # true and false are plain
         lines = max(3 if old is None else 1, spelled.count("\n") + 1) if is_small else len(text)
         return _alike(text, tomlkit.dumps(document), lines)
-    except (TOMLKitError, ValueError, TypeError) as error:
+    except (TOMLKitError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{file}: cannot set {'.'.join(keys)}: {error}") from None
 
 
@@ -63,7 +63,7 @@ def _alike(old: str, new: str, lines: int) -> str:
     """
     if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
-    before, after = old.splitlines(), new.splitlines()
+    before, after = old.split("\n"), new.split("\n")
     same = 0
     while same < min(len(before), len(after)) and before[same] == after[same]:
         same += 1

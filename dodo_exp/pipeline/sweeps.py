@@ -58,6 +58,8 @@ def plain(value: Any) -> Any:
 def _choice(*values: Any) -> Sweep:
     if not values:
         raise FunctionError("nothing to choose from")
+    if any(isinstance(value, FilesSweep) for value in values):
+        raise FunctionError("glob() is a sweep by itself")
     if len(values) == 1 and isinstance(values[0], Sweep):
         if not values[0].is_simple:
             raise FunctionError("a choice in a choice")

@@ -30,7 +30,7 @@ from tests.space import Space
 T = TypeVar("T")
 Way = tuple[str, ...]
 
-EXAMPLES = int(os.environ.get("DODO_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("DODO_EXAMPLES", "20"))
 MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -728,10 +728,6 @@ def anywhere(f: File, way: Way, value: Any) -> bool:
     return True
 
 
-def at_anchor(f: File, way: Way, value: Any) -> bool:
-    return is_anchored(f, way)
-
-
 def old_has(pattern: str, *, back: int = 0) -> Callable[[File, Way, Any], bool]:
     """The text of the value (*back* 1: of what holds it) has something that matches."""
 
@@ -774,10 +770,6 @@ class Known(NamedTuple):
 
 FAULTS = [
     Known(
-        *("yaml", "set", "refused", "a block's anchor is lost: said to be bad YAML, not shared"),
-        *("a:« &x\n  b: 1»\nc: *x\n", "a", 5, at_anchor),
-    ),
-    Known(
         *("yaml", "set", "refused", "a key without a value in braces has no colon"),
         *("a: {b, c: 1}\n", "a.b", 5),
     ),
@@ -802,16 +794,16 @@ FAULTS = [
         *("a: |\n  x\nb: «1»\n    # note 0\nc: 2\n", "b", None, text_has("[|>]")),
     ),
     Known(
+        *("yaml", "delete", "refused", "what comes up behind the dash stands in another column"),
+        *("a:\n-   -   «1»\n    - - 2\n      - 3\n", "a.0.0", None, text_has("- +-")),
+    ),
+    Known(
         *("yaml", "delete", "refused", "`...` alone is no document"),
         *("a: «1»\n...\n", "a", None, text_has(r"\.\.\.\s*\Z")),
     ),
     Known(
         *("yaml", "delete", "refused", "an item below its dash leaves the dash"),
         *("a:\n-«\n  b: 1»\n- 2\n", "a.0", None, text_has(r"-[ \t]*(#[^\n]*)?\r?\n")),
-    ),
-    Known(
-        *("yaml", "delete", "refused", "an anchor that is still used goes: bad YAML, not shared"),
-        *("a: «&x 1»\nb: *x\n", "a", None, at_anchor),
     ),
     Known(
         *("yaml", "delete", "comments", "the last item takes the comment of the one before it"),
@@ -830,16 +822,8 @@ FAULTS = [
         *("a = «1»\n", "a", {5: 1}),
     ),
     Known(
-        *("toml", "set", "refused", "lines are counted where only Python ends them"),
-        *('a = «"x\x85y"»\n', "a", 5, has_odd_breaks),
-    ),
-    Known(
         *("toml", "set", "other bytes", "tomlkit drops the space behind a date"),
         *("a = [ «2024-01-02» ]\n", "a.0", 5, lambda f, way, value: tomlkit_differs(f, way)),
-    ),
-    Known(
-        *("toml", "set", "crash", "a table of an array becomes something else"),
-        *("[[a]]\nb = 1\n", "a.0", 5, lambda f, way, value: way in f.tables),
     ),
     Known(
         *("toml", "add", "refused", "a header that ends the file without a line break"),
@@ -1110,10 +1094,7 @@ def test_a_long_override_takes_no_long_time(piece: str) -> None:
     [
         *("x=1,choice(2,3)", "x=choice(range(3),5)", "x=choice(glob(*),1)", "x=int(1,range(2))"),
         *("x=sort(choice(1,2),choice(3,4))", "x=[range(2)]", "x={a: choice(1,2)}"),
-        pytest.param(
-            "x=choice(glob(*))",
-            marks=pytest.mark.xfail(strict=True, reason="its one value is a sweep"),
-        ),
+        "x=choice(glob(*))",
     ],
 )
 def test_a_sweep_in_a_sweep_is_refused(text: str) -> None:
@@ -1143,7 +1124,6 @@ def test_a_mapping_named_by_another_param_replaces_the_old_one(project: Space) -
     assert project.read("params.yaml") == "train: {lr: 3}\nother: {lr: 3}\n"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the old keys are lost")
 def test_a_mapping_with_a_param_in_it_goes_in_key_by_key(project: Space) -> None:
     project.write("params.yaml", "train: {lr: 1}\nother: {old: 2}\n")
     project.exp("-S", "+other={new: '${train.lr}'}")

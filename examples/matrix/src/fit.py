@@ -23,7 +23,7 @@ ys = [celsius for _, celsius in rows]
 size = given.degree + 1
 table = [
     [sum(x[i] * x[j] for x in xs) + given.ridge * (i == j) for j in range(size)]
-    + [sum(x[i] * y for x, y in zip(xs, ys))]
+    + [sum(x[i] * y for x, y in zip(xs, ys, strict=True))]
     for i in range(size)
 ]
 for i in range(size):
@@ -32,10 +32,12 @@ for i in range(size):
     for row in range(size):
         if row != i:
             factor = table[row][i] / table[i][i]
-            table[row] = [a - factor * b for a, b in zip(table[row], table[i])]
+            table[row] = [a - factor * b for a, b in zip(table[row], table[i], strict=True)]
 weights = [table[i][size] / table[i][i] for i in range(size)]
 
-errors = [sum(w * v for w, v in zip(weights, x)) - y for x, y in zip(xs, ys)]
+errors = [
+    sum(w * v for w, v in zip(weights, x, strict=True)) - y for x, y in zip(xs, ys, strict=True)
+]
 rmse = (sum(error * error for error in errors) / len(errors)) ** 0.5
 os.makedirs(os.path.dirname(given.target), exist_ok=True)
 with open(given.target, "w") as file:
