@@ -5,6 +5,7 @@ doit writes its database only when a run ends, so nothing of ours is ever kept t
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ from dodo_exp.pipeline.model import Stage
 
 UpToDate = Callable[[Stage], bool]
 Perform = Callable[[Stage], bool]
+
+LOOK_UP = 0.1
+"""Seconds after which a waiting thread looks whether a signal has come."""
 
 
 class NoMemory:
@@ -45,6 +49,26 @@ class NoMemory:
 
     def dump(self) -> None:
         """Where other backends write their file."""
+
+
+class _Attentive(queue.Queue[Any]):
+    """A queue whose `get` notices signals.
+
+    A signal that comes just before a thread blocks, or in another thread, wakes nobody: Python
+    would handle it when the next stage ends, hours later. So it looks up now and then.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        while block and timeout is None:
+            try:
+                return super().get(timeout=LOOK_UP)
+            except queue.Empty:
+                continue
+        return super().get(block, timeout)
+
+
+class _Runner(MThreadRunner):  # type: ignore[misc]
+    Queue = staticmethod(_Attentive)
 
 
 class Quiet:
@@ -124,7 +148,7 @@ def run(made: list[Task], *, jobs: int, keep_going: bool) -> None:
     control.process(None)
     reporter = Quiet()
     memory = Dependency(NoMemory, "")
-    runner = MThreadRunner(memory, reporter, continue_=keep_going, num_process=jobs)
+    runner = _Runner(memory, reporter, continue_=keep_going, num_process=jobs)
     runner.run_all(control.task_dispatcher())
     if reporter.errors:
         raise RuntimeError("; ".join(reporter.errors))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -94,6 +96,22 @@ def test_what_an_action_raises_is_a_bug_and_comes_up() -> None:
     made = doit_tasks.tasks(select(stage("a")), lambda each: False, broken)
     with pytest.raises(ZeroDivisionError):
         doit_tasks.run(made, jobs=1, keep_going=False)
+
+
+def test_a_signal_that_wakes_nobody_is_noticed() -> None:
+    """As one that comes just before the main thread blocks: here it comes in another thread."""
+    started = time.monotonic()
+
+    def signalled(each: Stage) -> bool:
+        time.sleep(0.3)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        time.sleep(5)
+        return True
+
+    made = doit_tasks.tasks(select(stage("a")), lambda each: False, signalled)
+    with pytest.raises(KeyboardInterrupt):
+        doit_tasks.run(made, jobs=1, keep_going=False)
+    assert time.monotonic() - started < 4
 
 
 def test_a_chain_of_thousands_is_no_problem() -> None:
