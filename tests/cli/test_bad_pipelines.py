@@ -791,7 +791,7 @@ def test_names_of_any_bytes_come_back_as_they_were(space: Space) -> None:
 
 def test_an_odd_name_is_shown_escaped(space: Space) -> None:
     name = r"o/a\nb\033[31m\377"
-    space.write("dvc.yaml", one("outs: [o]", cmd=f'mkdir o; mkfifo "$(printf \'{name}\')"'))
+    space.write("dvc.yaml", one("outs: [o]", cmd=f"mkdir o; mkfifo \"$(printf '{name}')\""))
     assert failed(space) == (
         "error: dvc.yaml:2: output 'o/a\\nb\\x1b[31m\\udcff': neither a file, a folder nor a link\n"
     )
