@@ -50,6 +50,21 @@ class Project:
         """The folder of our own files."""
         return self.store.folder
 
+    def write(self) -> Store:
+        """The store, made ready for writing in the way that the settings say.
+
+        Raises:
+            BadInput, UsageError: from the settings.
+        """
+        from dodo_exp import settings
+        from dodo_store import durable
+
+        given = settings.read(self.root)
+        durable.set_level(given.durability)
+        self.store.links = given.link == "hardlink"
+        self.store.create()
+        return self.store
+
     def inside(self, path: str) -> str:
         """A path that the user gave, standing in `folder`, relative to the root."""
         return os.path.normpath(os.path.join(self.folder, path))

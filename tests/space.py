@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dodo_exp.exps.record import nodes_of
+from dodo_exp.exps import roots
+from dodo_exp.project import Project
 from dodo_store.check import Report, check
 from dodo_store.store import Store
 
@@ -184,7 +185,8 @@ class Space:
 
     def check(self) -> Report:
         """Read the whole store; nothing in it may be missing or damaged."""
-        report = check(self.store, nodes_of)
+        project = Project(str(self.root), "")
+        report = check(project.store, roots.everything(project))
         assert report.problems == ()
         return report
 

@@ -113,6 +113,14 @@ def test_every_exit_code_is_explained() -> None:
         ("why", ["why", "train", "--json"]),
         ("stage list", ["stage", "list", "--json"]),
         ("store check", ["store", "check", "--json"]),
+        ("exp save", ["exp", "save", "--json"]),
+        ("undo", ["undo", "--json"]),
+        ("undo", ["undo", "--list", "--json"]),
+        ("checkout", ["checkout", "--json"]),
+        ("checkout", ["commit", "--json"]),
+        ("gc", ["gc", "--json"]),
+        ("store ls", ["store", "ls", "--json"]),
+        ("store ls", ["store", "du", "--json"]),
     ],
 )
 def test_every_json_key_is_explained(project: Space, section: str, args: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {"dodo_store": 0, "dodo_exp.pipeline": 1, "dodo_exp.engine": 2, "dodo_exp.exps": 3}
-BESIDE = ("dodo_exp.errors", "dodo_exp.events", "dodo_exp.project")
+BESIDE = ("dodo_exp.errors", "dodo_exp.events", "dodo_exp.project", "dodo_exp.settings")
 FILES = sorted([*ROOT.glob("dodo_exp/**/*.py"), *ROOT.glob("store/dodo_store/*.py")])
 
 

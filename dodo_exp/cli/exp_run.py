@@ -134,6 +134,7 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         given["name"],
         given["message"],
         given["replace"] or given["force"],
+        options.command_line(),
     )
     progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
     confirm = options.confirm if given["interactive"] else None

@@ -122,3 +122,55 @@ def confirm(stage: str) -> str:
         if word:
             return word
         sys.stderr.write("y: yes, n: not this one nor what depends on it, a: all, q: stop here\n")
+
+
+def command_line() -> str:
+    """The command as the user gave it, for the history; long ones are cut."""
+    text = " ".join(sys.argv[1:])
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _complete_kept(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of experiments and snapshots for the shell."""
+    from dodo_exp.errors import DodoError
+    from dodo_exp.project import Project
+
+    try:
+        store = Project.find().store
+        names = [*store.experiments.names(), *store.snapshots.names()]
+        return sorted(name for name in names if name.startswith(incomplete))
+    except (DodoError, OSError):
+        return []
+
+
+no_wait = click.option(
+    "--no-wait", is_flag=True, help="End with 4 rather than wait for another command."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def size(count: int) -> str:
+    """Bytes for people, in powers of ten."""
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, ["kB", "MB", "GB", "TB", "PB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}"
+
+
+def files(count: int) -> str:
+    """For example: 1 file, 12 files."""
+    return f"{count:,} file{'' if count == 1 else 's'}"
+
+
+def changed(changes: Any, *, summary: bool = False) -> list[str]:
+    """What happened to paths of the workspace, a line each; many are counted."""
+    words = [
+        ("added" if c.old is None else "removed" if c.new is None else "changed") for c in changes
+    ]
+    if summary or len(words) > 20:
+        counted = [f"{words.count(w):,} {w}" for w in ("added", "changed", "removed") if w in words]
+        return [f"  {', '.join(counted)}"] if counted else []
+    return [f"  {word:8} {change.path}" for word, change in zip(words, changes, strict=True)]

@@ -4,27 +4,78 @@ from __future__ import annotations
 
 import click
 
+from dodo_exp.cli import options
 from dodo_exp.cli.render import Report
 
 
+class Share(click.ParamType):  # type: ignore[type-arg]
+    """A percentage: 5%."""
+
+    name = "share"
+
+    def convert(self, value: object, param: object, ctx: object) -> float:
+        """As a number from 0 to 1."""
+        if isinstance(value, float):
+            return value
+        try:
+            number = float(str(value).removesuffix("%")) / 100
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= 1:
+            self.fail(f"{value!r} is no percentage, as in 5%")
+        return number
+
+
 @click.command("check")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(as_json: bool) -> Report:
-    """Check that the store holds all it should, byte by byte.
+@click.option("--full", is_flag=True, help="Read every byte of every object.")
+@click.option(
+    "--sample", type=Share(), metavar="PERCENT", help="Read this part of the objects (5%)."
+)
+@click.option("--repair", is_flag=True, help="Read everything, and mend or set aside what is bad.")
+@options.as_json
+def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Report:
+    """Check that the store holds all it should.
 
-    Exits with 5 if anything is missing or damaged. Changes nothing.
+    Every record and folder is read; of an object its size, and whether anybody has written to it
+    since it was kept. --full reads the objects too. Exits with 5 if anything is missing or damaged.
+
+    --repair takes back from the workspace what is missing and still there, sets damaged objects
+    aside, and removes experiments that cannot be restored whole, saying what each has lost;
+    `dodo undo` brings their names back.
     """
-    from dodo_exp.exps.record import nodes_of
+    from dodo_exp.cli import tell
+    from dodo_exp.exps import repair as mend
     from dodo_exp.project import Project
-    from dodo_store.check import check
 
-    report = check(Project.find().store, nodes_of)
+    project = Project.find()
+    share = 1.0 if full or repair else sample or 0.0
+    progress = tell.Bytes("checking")
+    if repair:
+        report, done = mend.repair(project, options.command_line(), tell.Progress(), progress)
+    else:
+        report, done = mend.check(project, share, progress), None
     lines = [f"{problem.path}: {problem.what}" for problem in report.problems]
-    verdict = f"{len(lines)} problems" if len(lines) != 1 else "1 problem"
-    lines.append(
-        f"{report.experiments} experiments, {report.runs} runs, {report.objects} objects,"
-        f" {report.bytes:,} bytes: {verdict if report.problems else 'all is well'}"
-    )
     data = {**report._asdict(), "problems": [p._asdict() for p in report.problems]}
-    code = 5 if report.problems else 0
-    return Report(data, "\n".join(lines) + "\n", form="json" if as_json else "text", code=code)
+    if done is not None:
+        data["mended"], data["lost"] = done.mended, done.lost
+        lines += [f"mended: {path}" for path in done.mended]
+        for name, paths in done.lost.items():
+            shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if paths[5:] else "")
+            lines.append(f"removed: {name}: lost {shown or 'its record'}")
+    counts = ", ".join(_count(n, mend.WORDS[kind]) for kind, n in report.roots.items())
+    count = len(report.problems)
+    verdict = "all is well" if not count else _count(count, "problem")
+    if done is not None and not done.left:
+        verdict = f"{verdict}, mended" if count else verdict
+    lines.append(
+        f"{counts or 'nothing is kept'}; {_count(report.objects, 'object')}, {report.hashed} read,"
+        f" {report.bytes:,} bytes: {verdict}"
+    )
+    bad = count if done is None else done.left
+    return Report(
+        data, "\n".join(lines) + "\n", form="json" if as_json else "text", code=5 if bad else 0
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

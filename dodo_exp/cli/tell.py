@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from typing import IO, Any
 
 from dodo_exp.events import (
@@ -143,3 +144,35 @@ def _write(data: bytes) -> None:
             sys.stderr.flush()
             stream.write(data)
             stream.flush()
+
+
+class Bytes:
+    """A word a few seconds apart while much is read or copied: how much, how fast, how long yet."""
+
+    def __init__(self, what: str, total: int = 0) -> None:
+        self._what = what
+        self._total = total
+        self._started = time.monotonic()
+        self._next = self._started + 1.0
+        self._done = 0
+
+    def __call__(self, size: int) -> None:
+        """So many more bytes are done."""
+        self._done += size
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 2.0
+            line(f"{self._what}: {self.words(now)}")
+
+    def words(self, now: float) -> str:
+        """For example: 1.2 GB of 4.0 GB, 310 MB/s, 9 s left."""
+        from dodo_exp.cli.options import size
+
+        speed = self._done / max(now - self._started, 0.001)
+        text = size(self._done)
+        if self._total:
+            text += f" of {size(self._total)}"
+        text += f", {size(int(speed))}/s"
+        if self._total > self._done and speed:
+            text += f", {(self._total - self._done) / speed:.0f} s left"
+        return text

@@ -9,6 +9,9 @@ One append-only file a run, held under the workspace lock. Its entries:
     keep    the run has ended well: its edits stay
     stage   the stage went well; its record
     gone    the stage is no more; its record goes, and its outputs
+    hold    a node that the run will refer to later; gc keeps it
+    change  paths are about to change from one node to another, all of them or none
+    changed they have
 
 A run that ends folds the records into the lock files and removes the journal. After a kill the
 next command does the same, and puts back what an unfinished stage or edit had moved.
@@ -19,16 +22,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
-from dodo_store import durable, record, snapshot
+from dodo_store import durable, record, restore
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
+from dodo_store.restore import Change
 from dodo_store.store import Store
+from dodo_store.tree import Node
 
 
 class Move(NamedTuple):
@@ -192,6 +198,31 @@ class Journal:
         self._made.setdefault(pipeline, {})[name] = None
         return _let_go(self._store, address(pipeline, name), moves)
 
+    def hold(self, node: Node) -> None:
+        """Keep a node's content from being collected as long as the run lasts."""
+        self._write(["hold", node], sync=True)
+
+    def change(self, wanted: list[Change], scratch: str) -> list[str]:
+        """Carry out changes, all of them or none; both sides of each are in the store.
+
+        Returns the folders that could not go, because more is in them.
+
+        Raises:
+            NotStorable, Missing, Damaged: everything is as it was.
+        """
+        self._write(["change", [list(each) for each in wanted]], sync=True)
+        durable.sync_folder(_folder(self._store))
+        try:
+            return restore.apply(self._store, wanted, self._root, scratch)
+        except BaseException:
+            _change_back(self._store, self._root, wanted, scratch)
+            self._write(["changed"], sync=True)
+            raise
+
+    def changed(self) -> None:
+        """What `change` did is to stay."""
+        self._write(["changed"], sync=True)
+
     def fold(self, locks: Locks) -> None:
         """Write the records of finished stages into the lock files, whose contents are *locks*."""
         for pipeline, made in self._made.items():
@@ -209,7 +240,36 @@ class Journal:
             _roll_back(self._root, self._edited)
         os.close(self._fd)
         os.unlink(self.path)
-        snapshot.remove(f"{self._stem}.aside")
+        restore.remove(f"{self._stem}.aside")
+
+
+def _change_back(store: Store, root: str, made: list[Change], scratch: str) -> None:
+    """Undo changes some of which may have been made."""
+    back = [Change(each.path, each.new, each.old) for each in made]
+    restore.apply(store, back, root, scratch)
+
+
+def held(store: Store) -> Iterator[tuple[str, list[Node], list[Node]]]:
+    """What journals keep alive: each one's path, nodes that must be whole, and stages' outputs."""
+    for path in _paths(store):
+        nodes: list[Node] = []
+        outs: list[Node] = []
+        for entry in _entries(path):
+            if entry[0] == "hold":
+                nodes.append(Node(*entry[1]))
+            elif entry[0] == "change":
+                for each in _changes(entry):
+                    nodes += [node for node in (each.old, each.new) if node is not None]
+            elif entry[0] == "stage":
+                outs += [node for _, node in lockfile.of_plain(entry[3]).outs]
+        yield path, nodes, outs
+
+
+def _changes(entry: Any) -> list[Change]:
+    return [
+        Change(path, Node(*old) if old else None, Node(*new) if new else None)
+        for path, old, new in entry[1]
+    ]
 
 
 def place(store: Store, what: str, stage: str) -> str:
@@ -242,7 +302,7 @@ def keep_replaced(store: Store, stage: str, places: dict[str, str]) -> str:
     folder = place(store, "replaced", stage)
     os.makedirs(folder, exist_ok=True)
     for old in sorted(os.listdir(folder))[: -(KEPT - 1)]:
-        snapshot.remove(f"{folder}/{old}")
+        restore.remove(f"{folder}/{old}")
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
     moment = time.strftime("%Y-%m-%dT%H.%M.%S", time.localtime(seconds))
     kept = f"{folder}/{moment}.{rest:09}"
@@ -258,7 +318,7 @@ def _let_go(store: Store, stage: str, moves: list[Move]) -> str | None:
     kept = keep_replaced(store, stage, strange) if strange else None
     for move in moves:
         if move.spot:
-            snapshot.remove(move.spot)
+            restore.remove(move.spot)
     return kept
 
 
@@ -268,7 +328,7 @@ def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
     An output that was there and is not aside was never moved: it is the old one still.
     """
     kept = place(store, "partial", stage)
-    snapshot.remove(kept)
+    restore.remove(kept)
     for path, spot, _ in moves:
         full = os.path.join(root, path)
         is_aside = os.path.lexists(spot)
@@ -316,7 +376,7 @@ def sweep(store: Store) -> None:
     for name in os.listdir(_folder(store)):
         path = f"{_folder(store)}/{name}"
         if name.endswith(".aside") and not os.path.exists(path.removesuffix("aside") + "journal"):
-            snapshot.remove(path)
+            restore.remove(path)
 
 
 def recover(store: Store, root: str, locks: Locks) -> list[str]:
@@ -328,6 +388,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
     for path in _paths(store):
         pipelines: set[str] = set()
         open_asides: dict[str, list[Move]] = {}
+        open_changes: list[Change] = []
         edits: list[Edit] = []
         for entry in _entries(path):
             if entry[0] == "edit":
@@ -338,10 +399,16 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
             elif entry[0] == "back":
                 open_asides.pop(entry[1], None)
+            elif entry[0] in ("change", "changed"):
+                open_changes = _changes(entry) if entry[0] == "change" else []
             elif entry[0] in ("stage", "gone"):
                 pipelines.add(entry[1])
                 stage = address(entry[1], entry[2])
                 _let_go(store, stage, open_asides.pop(stage, []))
+        if open_changes:
+            with store.scratch() as scratch:
+                _change_back(store, root, open_changes, scratch)
+            notes.append("a command that was changing files was cut short; they are as before")
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
             notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")
@@ -354,7 +421,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             for name in _roll_back(root, edits)
         ]
         os.unlink(path)
-        snapshot.remove(path.removesuffix(".journal") + ".aside")
+        restore.remove(path.removesuffix(".journal") + ".aside")
     return notes
 
 
@@ -362,4 +429,4 @@ def _sweep(folder: str) -> None:
     """Remove temporary files that a kill left beside a lock or params file."""
     for name in os.listdir(folder):
         if name.startswith(durable.TEMPORARY):
-            snapshot.remove(os.path.join(folder, name))
+            restore.remove(os.path.join(folder, name))

@@ -7,6 +7,7 @@ as done.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -16,18 +17,18 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.execute import Executor
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, keep_replaced, place
+from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Listener, Note, StageStarted, Waiting
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
-from dodo_store import snapshot
+from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, Damaged, Missing, NotStorable
 from dodo_store.oid import Oid
-from dodo_store.pool import Batch
-from dodo_store.snapshot import Source
-from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
+from dodo_store.pool import Batch, Pool
+from dodo_store.tree import Node
+from dodo_store.walk import Source
 
 
 class Made(NamedTuple):
@@ -72,6 +73,7 @@ class Maker:
             return self._run(stage, found, why)
         with runcache.claim(self._store, found.key, self._who, self._waiting(stage)):
             run = runcache.find(self._store, found.key) if look_up else None
+            self._set_damaged_aside()
             if run is not None and self._restore(stage, run.record):
                 self._journal.finish_stage(stage.file, stage.name, run.record, [])
                 return Made("restored", run.record)
@@ -116,9 +118,9 @@ class Maker:
                 places = {out.path: self._workspace.path(out.path)}
                 self._tell_replaced(stage, keep_replaced(self._store, stage.address, places))
             try:
-                snapshot.restore(self._store, node, self._workspace.root, out.path, self._scratch)
+                restore.restore(self._store, node, self._workspace.root, out.path, self._scratch)
             except Damaged as error:
-                self._set_aside(error)
+                self._set_aside(*self._store.named(error.path))
                 return False
             except Missing:
                 return False
@@ -146,13 +148,16 @@ class Maker:
         text = f"outputs of {stage.address!r} that no recorded run had made are kept in {kept}"
         self._listener(Note("info", text))
 
-    def _set_aside(self, error: Damaged) -> None:
-        """A damaged object counts as missing from here on, and is made again."""
+    def _set_damaged_aside(self) -> None:
+        """What looking for a result has found damaged counts as missing, and is made again."""
         for pool in (self._store.objects, self._store.trees):
-            if error.path.startswith(pool.folder + "/"):
-                ab, name = error.path[len(pool.folder) + 1 :].split("/")
-                pool.set_aside(Oid(bytes.fromhex(ab + name)))
-        self._listener(Note("warning", f"{error.path}: {error}; it will be made again"))
+            for oid in list(pool.damaged):
+                self._set_aside(pool, oid)
+
+    def _set_aside(self, pool: Pool, oid: Oid) -> None:
+        pool.set_aside(oid)
+        text = "its content does not match its name; it will be made again"
+        self._listener(Note("warning", f"{pool.path(oid)}: {text}"))
 
     # -- taking over -----------------------------------------------------------------------
 
@@ -165,9 +170,10 @@ class Maker:
 
     def _take_over(self, stage: Stage, found: Fingerprint) -> Made:
         """Record what lies here as the stage's result; dvc.lock vouches for it."""
-        record = StageRecord(found.key, found.lines, self._take_outs(stage))
-        self._keep(stage, record, time.time(), 0.0)
-        self._journal.finish_stage(stage.file, stage.name, record, [])
+        with self._store.writing():
+            record = StageRecord(found.key, found.lines, self._take_outs(stage))
+            self._keep(stage, record, time.time(), 0.0)
+            self._journal.finish_stage(stage.file, stage.name, record, [])
         return Made("adopted", record)
 
     # -- running ---------------------------------------------------------------------------
@@ -179,27 +185,49 @@ class Maker:
         known = {out.path for out in stage.outs if self._is_known(stage, out)}
         moves = self._journal.aside(stage.address, movable, known)
         started, clock = time.time(), time.monotonic()
-        try:
-            self._executor.run(stage, log)
-            outs = self._take_outs(stage)
-        except BaseException:
-            self._journal.put_back(stage.address, moves)
-            partial = place(self._store, "partial", stage.address)
-            if os.path.exists(partial):
-                where = os.path.relpath(partial, self._workspace.root)
-                self._listener(Note("info", f"what stage {stage.address!r} had made is in {where}"))
-            raise
-        seconds = time.monotonic() - clock
-        changed = self._changed(stage, found)
-        if changed:
-            self._warn_tainted(stage, changed)
-            self._tell_replaced(stage, self._journal.leave(stage.address, moves))
-            return Made("ran", None)
-        record = StageRecord(found.key, found.lines, outs)
-        self._keep(stage, record, started, seconds)
-        kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
+        with contextlib.ExitStack() as held:
+            try:
+                self._executor.run(stage, log)
+                seconds = time.monotonic() - clock
+                held.enter_context(self._store.writing())
+                outs = self._take_outs(stage)
+            except BaseException:
+                self._put_back(stage, moves)
+                raise
+            changed = self._changed(stage, found)
+            if changed:
+                self._warn_tainted(stage, changed)
+                self._check_shared(stage, changed)
+                self._tell_replaced(stage, self._journal.leave(stage.address, moves))
+                return Made("ran", None)
+            record = StageRecord(found.key, found.lines, outs)
+            self._keep(stage, record, started, seconds)
+            kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
         self._tell_replaced(stage, kept)
         return Made("ran", record)
+
+    def _put_back(self, stage: Stage, moves: list[Move]) -> None:
+        self._journal.put_back(stage.address, moves)
+        partial = place(self._store, "partial", stage.address)
+        if os.path.exists(partial):
+            where = os.path.relpath(partial, self._workspace.root)
+            self._listener(Note("info", f"what stage {stage.address!r} had made is in {where}"))
+
+    def _check_shared(self, stage: Stage, changed: tuple[str, ...]) -> None:
+        """Inputs that share their content with the store, written into by the stage.
+
+        What is damaged by it is set aside; the workspace keeps what the stage made of it.
+        """
+        if not self._store.links:
+            return
+        for path in changed:
+            maker = self._workspace.graph.maker(path)
+            made = self._workspace.records.get(maker) if maker is not None else None
+            node = next((n for p, n in made.outs if covers(p, path)), None) if made else None
+            if node is not None and not self._store.is_whole(node):
+                text = f"stage {stage.address!r} wrote into its input {path!r} in place"
+                self._listener(Note("warning", f'{text}; with link = "hardlink" it shares it'))
+                self._set_damaged_aside()
 
     def _keep(self, stage: Stage, record: StageRecord, started: float, seconds: float) -> None:
         """Put a result into the run-cache, where that may hold it."""
@@ -238,9 +266,11 @@ class Maker:
             for out in sorted(stage.outs, key=lambda out: out.path):
                 self._check_made(stage, out)
                 if out.is_stored:
-                    node = snapshot.take(self._store, batch, source, out.path)
+                    shares = self._store.links and not out.persist and not out.checkpoint
+                    shared = source._replace(links=shares)
+                    node = snapshot.take(self._store, batch, shared, out.path)
                 else:
-                    node = self._unstored(out.path)
+                    node = workspace.out_node(out.path)
                 nodes.append((out.path, node))
             batch.commit()
         except (NotStorable, Changing) as error:
@@ -261,23 +291,13 @@ class Maker:
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")
 
-    def _unstored(self, path: str) -> Node:
-        """An output with `cache: false`: known by its digest, kept by the user."""
-        full = self._workspace.path(path)
-        found = os.lstat(full)
-        digest = self._workspace.out_digest(path)
-        if digest is None:
-            raise NotStorable(path, "it vanished")
-        if stat.S_ISDIR(found.st_mode):
-            kind = FOLDER
-        elif stat.S_ISLNK(found.st_mode):
-            kind = LINK
-        else:
-            kind = EXEC if found.st_mode & stat.S_IXUSR else FILE
-        return Node(kind, digest, found.st_size, digest)
-
 
 def _is_moved(out: Out) -> bool:
     """Whether an output is out of the way when its stage runs; outside the project nothing is."""
     inside = not out.path.startswith("/") and out.path.split("/")[0] != ".."
     return inside and not out.persist and not out.checkpoint
+
+
+def covers(out: str, path: str) -> bool:
+    """Whether an output is at, above or below a path."""
+    return out == path or path.startswith(f"{out}/") or out.startswith(f"{path}/")

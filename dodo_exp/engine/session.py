@@ -56,7 +56,7 @@ def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterato
 @contextmanager
 def _held(project: Project, listener: Listener, wait: bool) -> Iterator[Workspace]:
     try:
-        project.store.create()
+        project.write()
         path = f"{project.state}/locks/workspace"
         with locks.hold(
             path,

@@ -17,12 +17,13 @@ from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import PipelineFile, Stage, pipeline_file_of
-from dodo_store.content import Seen, digest
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid
 from dodo_store.stamps import Stamps
 from dodo_store.store import Store
+from dodo_store.tree import Node
+from dodo_store.walk import Digest, digest, look
 
 
 class Workspace:
@@ -31,7 +32,7 @@ class Workspace:
     def __init__(self, root: str, store: Store) -> None:
         self.root = root
         self.store = store
-        self.stamps = Stamps(f"{store.folder}/stamps")
+        self.stamps = Stamps(f"{store.folder}/stamps", store.generation)
         self.memo = Memo(f"{store.folder}/memo")
         names = (".dvcignore", ".dodoignore")
         self.input_ignore = Ignore(root, names)
@@ -54,7 +55,7 @@ class Workspace:
         self._params: dict[str, dict[Any, Any] | None] = {}
         self._records: dict[str, StageRecord] | None = None
         self._all_records: dict[str, dict[str, StageRecord]] | None = None
-        self._seen: dict[tuple[str, bool], Seen] = {}
+        self._seen: dict[tuple[str, bool], Digest] = {}
         self._urls: dict[str, Oid | None] = {}
 
     def save_caches(self) -> None:
@@ -248,6 +249,20 @@ class Workspace:
     def out_digest(self, path: str) -> Oid | None:
         """Digest of an output as the store would keep it; None where it is missing."""
         return self._digest(path, follow=False)
+
+    def out_node(self, path: str) -> Node:
+        """An output that is not stored: known by its digest, kept by the user.
+
+        Raises:
+            Failure
+        """
+        try:
+            node, _ = look(self.root, path, self.stamps, self.output_ignore, follow=False)
+        except (NotStorable, OSError) as error:
+            raise Failure(f"{path}: {error}") from None
+        if node is None:
+            raise Failure(f"{path}: it vanished")
+        return node._replace(oid=node.digest)
 
     def _digest(self, path: str, follow: bool) -> Oid | None:
         key = (path, follow)

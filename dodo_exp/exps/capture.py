@@ -11,17 +11,26 @@ import time
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
 from dodo_store import snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.pool import Batch
-from dodo_store.snapshot import Source
 from dodo_store.tree import Node
+from dodo_store.walk import Source
 
 
-def capture(workspace: Workspace, listener: Listener, *, after_run: bool) -> Node:
+def capture(
+    workspace: Workspace,
+    listener: Listener,
+    *,
+    after_run: bool,
+    include: tuple[str, ...] = (),
+) -> Node:
     """Take the workspace into the store; reads only what has changed since it was last taken.
+
+    *include* names paths that are taken even if they are ignored.
 
     Before a run an output is what its record says, whatever lies there; after it, an output that
     is not what its record says is taken as it lies.
@@ -33,7 +42,7 @@ def capture(workspace: Workspace, listener: Listener, *, after_run: bool) -> Nod
         batch = Batch(scratch, _Progress(listener))
         try:
             grafts = _outputs(workspace, batch, source, after_run)
-            grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts)
+            grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
             node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
             batch.commit()
         finally:
@@ -89,8 +98,13 @@ def _ignored_inputs(
     source: Source,
     ignore: Ignore,
     outputs: dict[str, Node | None],
+    include: tuple[str, ...],
 ) -> dict[str, Node | None]:
     found: dict[str, Node | None] = {}
+    for path in include:
+        if not _is_inside(path) or (node := _as_it_lies(workspace, batch, source, path)) is None:
+            raise UsageError(f"{path!r} is not there, or not in the project")
+        found[path] = node
     inputs = [path for stage in workspace.graph.stages.values() for path in stage.inputs]
     inputs += [dep.file for file in workspace.files.values() for dep in file.uses]
     for path in inputs:

@@ -37,10 +37,9 @@ class Experiment(NamedTuple):
     message: str
 
 
-def save(store: Store, experiment: Experiment) -> None:
-    """Keep an experiment: its record first, then the name that points to it."""
-    oid = store.put_record(record.EXPERIMENT, experiment._asdict())
-    store.experiments.set(experiment.name, oid)
+def keep(store: Store, experiment: Experiment) -> Oid:
+    """Keep an experiment's record; giving it its name is the next step."""
+    return store.put_record(record.EXPERIMENT, experiment._asdict())
 
 
 def load(store: Store, oid: Oid) -> Experiment:

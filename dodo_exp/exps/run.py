@@ -11,7 +11,7 @@ from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import state
 from dodo_exp.pipeline.graph import Selection
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.exps.edits import Plan
     from dodo_exp.pipeline.overrides import Change
+    from dodo_store.restore import Change as Changed
 
 
 class Order(NamedTuple):
@@ -34,6 +35,7 @@ class Order(NamedTuple):
     name: str | None = None
     message: str = ""
     replace: bool = False
+    command: str = "exp run"
 
 
 class Ran(NamedTuple):
@@ -98,7 +100,9 @@ def _run(
             listener(note)
         if project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
-        base = capture(workspace, listener, after_run=False)
+        with project.store.writing():
+            base = capture(workspace, listener, after_run=False)
+            journal.hold(base)
         outcome = run.run(
             workspace,
             selection,
@@ -114,11 +118,16 @@ def _run(
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
         if declined or (outcome.failures and not order.options.ignore_errors):
+            _remember(workspace, order, _edited(workspace, edits))
             workspace.save_caches()
             return Ran(None, False, outcome, {}, {})
         # Inside the journal's block: a run that is stopped before its experiment is kept is a
         # run that has not happened, and its edits are taken back.
-        return _record(workspace, selection, order, outcome, name, base, started, listener)
+        with project.store.writing():
+            ran = _record(workspace, selection, order, outcome, name, base, started, listener)
+            made = _made(workspace, base, ran) if outcome.has_run else []
+            _remember(workspace, order, _edited(workspace, edits) + made)
+        return ran
 
 
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
@@ -176,7 +185,7 @@ def _record(
 ) -> Ran:
     """Keep the experiment, unless one with the same stages and outputs is kept already."""
     from dodo_exp.exps.capture import capture
-    from dodo_exp.exps.record import Experiment, save
+    from dodo_exp.exps.record import Experiment, keep
 
     store = workspace.store
     held = state.of(workspace)
@@ -202,13 +211,13 @@ def _record(
         state=held,
         params=params,
         metrics=metrics,
-        deps=_deps(workspace),
+        deps=state.deps_of(workspace),
         stages=tuple((r.stage, r.how, r.seconds) for r in outcome.results),
         stale=stale,
         tainted=outcome.tainted,
         message=order.message,
     )
-    save(store, experiment)
+    store.experiments.set(name, keep(store, experiment))
     state.remember(store, name, held)
     workspace.save_caches()
     return Ran(name, True, outcome, metrics, params)
@@ -228,11 +237,58 @@ def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tupl
     return tuple(stage.address for stage in whole.stages if stage.address in stale)
 
 
-def _deps(workspace: Workspace) -> dict[str, str]:
-    """Inputs that no stage makes, with their digests as recorded."""
-    found = {}
-    for made in workspace.records.values():
-        for line in made.lines:
-            if line.kind == "dep" and workspace.graph.maker(line.name) is None:
-                found[line.name] = line.value
-    return dict(sorted(found.items()))
+# -- the way back --------------------------------------------------------------------------
+
+
+def _remember(workspace: Workspace, order: Order, changes: list[Changed]) -> None:
+    """What `dodo undo` needs to take the run back."""
+    from dodo_exp.exps import history
+
+    if changes:
+        held = state.current(workspace) if order.changes else None
+        history.add(workspace.store, order.command, tuple(changes), held=held)
+
+
+def _edited(workspace: Workspace, edits: Plan | None) -> list[Changed]:
+    """Params files as they were, and as they are."""
+    if edits is None or not edits.texts:
+        return []
+    from dodo_store.oid import of_bytes
+    from dodo_store.pool import Batch
+    from dodo_store.restore import Change as Changed
+    from dodo_store.tree import FILE
+
+    store = workspace.store
+    made = []
+    with store.scratch() as scratch:
+        batch = Batch(scratch)
+        for path, text in edits.texts.items():
+            old, new = edits.read.get(path), text.encode()
+            nodes: list[Node | None] = []
+            for data in (old, new):
+                if data is None:
+                    nodes.append(None)
+                    continue
+                oid = of_bytes(data)
+                batch.add_bytes(store.objects, oid, data)
+                nodes.append(Node(FILE, oid, len(data), oid))
+            made.append(Changed(path, *nodes))
+        batch.commit()
+    return made
+
+
+def _made(workspace: Workspace, base: Node, ran: Ran) -> list[Changed]:
+    """Outputs and lock files that the run has changed."""
+    from dodo_exp.exps import find
+    from dodo_exp.pipeline import lockfile
+    from dodo_store.errors import StoreError
+    from dodo_store.restore import changes, within
+
+    store = workspace.store
+    paths = {out.path for stage in workspace.graph.stages.values() for out in stage.outs}
+    paths |= {lockfile.beside(path) for path in workspace.files}
+    try:
+        result = find.experiment(store, ran.experiment or "", ("experiment",)).result
+        return list(within(store, changes(store, base, result), paths))
+    except (DodoError, StoreError):
+        return []

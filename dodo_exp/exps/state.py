@@ -125,6 +125,16 @@ def metrics_of(workspace: Workspace) -> dict[str, Any]:
     return found
 
 
+def deps_of(workspace: Workspace) -> dict[str, str]:
+    """Inputs that no stage makes, with their digests as recorded."""
+    found = {}
+    for made in workspace.records.values():
+        for line in made.lines:
+            if line.kind == "dep" and workspace.graph.maker(line.name) is None:
+                found[line.name] = line.value
+    return dict(sorted(found.items()))
+
+
 def plainly(value: Any) -> Any:
     """A value that every record can hold: integers beyond 64 bits become their text."""
     if isinstance(value, dict):

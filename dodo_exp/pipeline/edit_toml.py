@@ -36,6 +36,8 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
                 break
         last: Any = int(keys[-1]) if isinstance(table, list) else keys[-1]
         old = table[last] if isinstance(table, list) or last in table else None
+        if isinstance(table, AoT) and not isinstance(value, dict):
+            raise ValueError("other lines would change too")  # [[headers]] are tables alone
         table[last] = _like(old, value)
         is_small = old is None or isinstance(old, InlineTable) or not isinstance(old, dict | AoT)
         spelled = old.as_string() if isinstance(old, Item) else ""  # true and false are plain

@@ -1,20 +1,21 @@
 """Check: is everything that a store refers to there, and is it what its name says?
 
-Reads from the roots down: refs -> records -> trees -> objects, and the run-cache's records.
-Which nodes a record names is the caller's knowledge; it passes it in as `nodes_of`.
+Reads from the roots down: records -> trees -> objects. Trees and records are always hashed, objects
+all of them, some of them, or only those whose time says that somebody has written to them.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dodo_store import record
-from dodo_store.errors import StoreError
-from dodo_store.oid import of_file
+from dodo_store import durable
+from dodo_store.oid import Oid, of_file
+from dodo_store.pool import Pool
+from dodo_store.reach import Reach, Root
 from dodo_store.store import Store
-from dodo_store.tree import FOLDER, Node
 
 
 class Problem(NamedTuple):
@@ -25,100 +26,84 @@ class Problem(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a check saw."""
+    """What a check saw; `hashed` of the `objects` were read byte by byte."""
 
     problems: tuple[Problem, ...]
-    experiments: int
-    runs: int
+    roots: dict[str, int]
     objects: int
+    hashed: int
     bytes: int
 
 
-NodesOf = Callable[[int, Any], Iterable[Node]]
-
-
-def check(store: Store, nodes_of: NodesOf) -> Report:
-    """Read every byte of the store and report all that does not hold."""
-    problems: list[Problem] = []
-    seen: dict[Node, int] = {}
-    experiments = runs = 0
-    for name in sorted(store.experiments.names()):
-        experiments += 1
-        try:
-            oid = store.experiments.get(name)
-            value = None if oid is None else store.get_record(record.EXPERIMENT, oid)
-            _nodes(
-                store,
-                nodes_of,
-                record.EXPERIMENT,
-                value,
-                store.experiments.path(name),
-                seen,
-                problems,
-            )
-        except StoreError as error:
-            problems.append(Problem(error.path, str(error)))
-    for path, value in store.runs.all():
-        runs += 1
-        if isinstance(value, StoreError):
-            problems.append(Problem(path, str(value)))
-        else:
-            _nodes(store, nodes_of, record.RUN, value, path, seen, problems)
-    objects, size = _hash_all(store, problems)
-    return Report(tuple(dict.fromkeys(problems)), experiments, runs, objects, size)
-
-
-def _nodes(
+def check(
     store: Store,
-    nodes_of: NodesOf,
-    kind: int,
-    value: Any,
-    path: str,
-    seen: dict[Node, int],
-    problems: list[Problem],
-) -> None:
-    """Check all that a record refers to."""
-    try:
-        nodes = tuple(nodes_of(kind, value))
-    except Exception as error:
-        # Whatever a record's reader trips over, the record is at fault.
-        problems.append(Problem(path, f"not as it should be ({error!r})"))
-        return
-    for node in nodes:
-        _walk(store, node, seen, problems)
+    roots: Iterable[Root],
+    share: float = 1.0,
+    progress: Callable[[int], None] = lambda size: None,
+) -> Report:
+    """Report all that does not hold.
 
+    Args:
+        share: how many of the objects to hash, 0 to 1.
+        progress: told the size of each file that was read.
+    """
+    counts: dict[str, int] = {}
 
-def _walk(store: Store, node: Node, seen: dict[Node, int], problems: list[Problem]) -> int:
-    """Everything below *node* must be there; returns its size. What was walked is not again."""
-    if node in seen:
-        return seen[node]
-    seen[node] = node.size
-    if node.kind != FOLDER:
-        if not store.objects.has(node.oid, node.size):
-            problems.append(Problem(store.objects.path(node.oid), "missing, or of another size"))
-        return node.size
-    try:
-        entries = store.tree(node.oid)
-    except StoreError as error:
-        problems.append(Problem(error.path, str(error)))
-        return node.size
-    total = sum(_walk(store, inner, seen, problems) for _, inner in entries)
-    if total != node.size:
-        text = f"a folder of {total} bytes, recorded as {node.size}"
-        problems.append(Problem(store.trees.path(node.oid), text))
-    return node.size
+    def counted() -> Iterable[Root]:
+        for root in roots:
+            counts[root.kind] = counts.get(root.kind, 0) + 1
+            yield root
 
-
-def _hash_all(store: Store, problems: list[Problem]) -> tuple[int, int]:
-    count = size = 0
+    reach = Reach(store)
+    reach.follow(counted())
+    problems = [Problem(lack.path, lack.what) for lack in reach.lacks]
+    told = {problem.path for problem in problems}
+    objects = hashed = size = 0
     for pool in (store.objects, store.trees, store.records):
+        every = pool is not store.objects or share >= 1
         for oid in pool.oids():
+            objects += 1
+            is_read = every or random.random() < share
+            hashed += is_read
             path = pool.path(oid)
-            count += 1
-            try:
-                size += os.path.getsize(path)
-                if of_file(path) != oid:
-                    problems.append(Problem(path, "its content does not match its name"))
-            except OSError as error:
-                problems.append(Problem(path, f"cannot be read ({error.strerror})"))
-    return count, size
+            what, found = _look(pool, oid, is_read)
+            size += found
+            if is_read:
+                progress(found)
+            if what and path not in told:
+                problems.append(Problem(path, what))
+    return Report(tuple(dict.fromkeys(problems)), counts, objects, hashed, size)
+
+
+def _look(pool: Pool, oid: Oid, is_read: bool) -> tuple[str, int]:
+    """What is wrong with a file of a pool, if anything, and its size."""
+    path = pool.path(oid)
+    try:
+        size = os.lstat(path).st_size
+        is_good = of_file(path) == oid if is_read else pool.has(oid)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})", 0
+    return ("" if is_good else "its content does not match its name"), size
+
+
+def repair(store: Store, report: Report) -> None:
+    """Take what is damaged out of the way, so that it is missing and can be made again."""
+    store.lose()
+    for path, _ in report.problems:
+        if path.startswith(f"{store.folder}/runs/"):
+            set_aside(store, path)
+            continue
+        try:
+            pool, oid = store.named(path)
+        except ValueError:
+            continue
+        if os.path.lexists(path) and not (os.path.isfile(path) and pool.verify(oid)):
+            pool.set_aside(oid)
+
+
+def set_aside(store: Store, path: str) -> None:
+    folder = f"{store.folder}/quarantine"
+    os.makedirs(folder, exist_ok=True)
+    if os.path.lexists(path):
+        os.rename(path, f"{folder}/{os.path.basename(path)}")
+        durable.sync_folder(os.path.dirname(path))

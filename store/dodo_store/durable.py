@@ -13,6 +13,27 @@ from itertools import count
 
 _serial = count()
 
+BATCH = "batch"
+FULL = "full"
+OFF = "off"
+LEVELS = (BATCH, FULL, OFF)
+"""How hard a process tries: everything durable before it is named, many files at once; the same
+with each file on its own; or nothing at all, for stores that may be lost with the power."""
+
+_level = BATCH
+
+
+def set_level(level: str) -> None:
+    """Choose for this process; the project's settings do so before the first write."""
+    global _level
+    _level = level
+
+
+def is_off() -> bool:
+    """Whether nothing is made durable."""
+    return _level == OFF
+
+
 MANY = 32
 """Above this many files one syncfs is cheaper than an fsync each."""
 
@@ -42,7 +63,7 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
                 os.fchmod(fd, mode)
             write_all(fd, data)
             if sync:
-                os.fsync(fd)
+                sync_fd(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -61,8 +82,16 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def sync_fd(fd: int) -> None:
+    """Make the content of an open file durable."""
+    if _level != OFF:
+        os.fsync(fd)
+
+
 def sync_folder(path: str) -> None:
     """Make the names in this folder durable."""
+    if _level == OFF:
+        return
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -70,9 +99,17 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
+def sync_folders(paths: set[str]) -> None:
+    """Make the names in these folders durable; they lie on one file system."""
+    if len(paths) > MANY and _level == BATCH and _syncfs(next(iter(paths))):
+        return
+    for path in paths:
+        sync_folder(path)
+
+
 def sync_files(paths: list[str]) -> None:
     """Make the content of these files durable; they lie on one file system."""
-    if len(paths) > MANY and _syncfs(paths[0]):
+    if _level == OFF or (_level == BATCH and len(paths) > MANY and _syncfs(paths[0])):
         return
     for path in paths:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

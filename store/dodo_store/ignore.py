@@ -10,6 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
+from dodo_store.oid import of_bytes
+
 BOM = b"\xef\xbb\xbf"
 
 OURS = (".dodo/", ".dodo-tmp-*")
@@ -165,6 +167,19 @@ class Ignore:
         self._names = names
         self._defaults = defaults
         self._chains: dict[str, tuple[tuple[int, tuple[Rule, ...]], ...]] = {}
+        self._marks: dict[str, bytes] = {}
+        self.tag = ("+" if defaults else "-") + ",".join(names)
+        """Tells rules apart that are read from different files."""
+
+    def mark(self, folder: str, folders: list[str]) -> bytes:
+        """Moves whenever a verdict on what lies in *folder* could, *folders* among it."""
+        self._chain(folder)
+        venvs = [
+            name
+            for name in (folders if self._defaults else ())
+            if self._is_venv(f"{folder}/{name}" if folder else name)
+        ]
+        return self._marks[folder] + "/".join(venvs).encode(errors="surrogateescape")
 
     def skips(self, path: str, is_folder: bool) -> bool:
         """Whether to pass over *path* (relative, `/`); its parents are known to be walked."""
@@ -188,13 +203,19 @@ class Ignore:
         """Rules that apply in *folder*, nearest first, each with where its relative paths start."""
         chain = self._chains.get(folder)
         if chain is None:
-            above = self._chain(folder.rpartition("/")[0]) if folder else ()
-            own = self._read(folder)
+            outer = folder.rpartition("/")[0]
+            above = self._chain(outer) if folder else ()
+            text = self._read(folder)
+            own = parse(text)
             chain = ((len(folder) + 1 if folder else 0, own), *above) if own else above
             self._chains[folder] = chain
+            self._marks[folder] = self._marks[outer] if folder else b""
+            if own:
+                lines = "\n".join(text).encode(errors="surrogateescape")
+                self._marks[folder] = of_bytes(self._marks[folder] + lines)
         return chain
 
-    def _read(self, folder: str) -> tuple[Rule, ...]:
+    def _read(self, folder: str) -> list[str]:
         lines: list[str] = []
         for name in self._names:
             try:
@@ -203,7 +224,7 @@ class Ignore:
                     lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
             except OSError:
                 continue
-        return parse(lines)
+        return lines
 
 
 def _verdict(rules: tuple[Rule, ...], path: str, is_folder: bool) -> bool | None:

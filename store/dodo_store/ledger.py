@@ -67,17 +67,25 @@ class Ledger:
             raise Damaged(path, "kept under another name")
         return value[1], value[2]
 
-    def all(self) -> Iterator[tuple[str, Any]]:
-        """Path and value of every record, for checking; a damaged one's value is its error."""
+    def paths(self) -> Iterator[str]:
+        """Where each record is kept."""
         for ab in _listing(self.folder):
             for file in _listing(os.path.join(self.folder, ab)):
-                if file.startswith(durable.TEMPORARY):
-                    continue
-                path = os.path.join(self.folder, ab, file)
-                try:
-                    yield path, self._read(path)[1]
-                except StoreError as error:
-                    yield path, error
+                if not file.startswith(durable.TEMPORARY):
+                    yield os.path.join(self.folder, ab, file)
+
+    def all(self) -> Iterator[tuple[str, Any]]:
+        """Path and value of every record; a damaged one's value is its error."""
+        for path in self.paths():
+            found = self.read(path)
+            yield path, found if isinstance(found, StoreError) else found[1]
+
+    def read(self, path: str) -> tuple[float, Any] | StoreError:
+        """When a record was made, and its value; of a damaged one, what is wrong with it."""
+        try:
+            return self._read(path)
+        except StoreError as error:
+            return error
 
 
 def _listing(folder: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -78,4 +79,81 @@ def is_free(path: str) -> bool:
     except Timeout:
         return False
     lock.release()
+    return True
+
+
+@contextlib.contextmanager
+def share(
+    path: str, *, exclusive: bool = False, waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold the lock at *path* together with others, or, if *exclusive*, alone, for a block."""
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        fd = os.open(path, flags, 0o644)
+    try:
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        started = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if waiting is not None and time.monotonic() - started > 0.5:
+                    waiting("another command")
+                    waiting = None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(fd)
+
+
+class Shared:
+    """One process's share of a lock: its threads and nested blocks hold it together."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._count = 0
+        self._guard = threading.Lock()
+        self._held = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def enter(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold it for a block."""
+        with self._guard:
+            if self._count == 0:
+                self._held.enter_context(share(self._path, waiting=waiting))
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._count -= 1
+                if self._count == 0:
+                    self._held.close()
+
+
+def discard(path: str) -> bool:
+    """Remove a lock file that nobody holds; True if it is gone.
+
+    It is removed while it is held, and whoever acquires a lock looks whether its file is still
+    there, so nobody ends up alone with a file that is not.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    finally:
+        lock.release()
     return True

@@ -2,6 +2,9 @@
 
 A file enters a pool in this order: written under `tmp/`, made durable, renamed to its name, the
 folder made durable. So a name in a pool is a promise that its bytes are there.
+
+A file's modification time is made from its name. Whoever writes into the file moves the time, so
+one stat tells a file that is as it was put from one that has to be hashed before it is believed.
 """
 
 from __future__ import annotations
@@ -10,15 +13,27 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from dodo_store import durable
 from dodo_store.errors import Changing, Damaged, Missing
-from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes, parse
+from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes, of_file, parse
 from dodo_store.stamps import mark
 
 FICLONE = 0x40049409
 """ioctl that makes one file share another's blocks (Linux; btrfs, xfs, bcachefs)."""
+
+PUBLISH = 4096
+"""Files that are collected before they are made durable and named: bounds a batch's memory."""
+
+
+def time_of(oid: Oid) -> int:
+    """The modification time (whole even seconds since 1970) of the file of this name.
+
+    Even seconds are what every file system can hold; they fall between 2001 and 2018.
+    """
+    return 1_000_000_000 + 2 * (int.from_bytes(oid[:4], "big") >> 4)
 
 
 class Pool:
@@ -27,6 +42,8 @@ class Pool:
     def __init__(self, folder: str, quarantine: str) -> None:
         self.folder = folder
         self._quarantine = quarantine
+        self.damaged: set[Oid] = set()
+        """What `has` has found to be there, of the right size, and not what its name says."""
 
     def path(self, oid: Oid) -> str:
         """Where the content of this name is kept."""
@@ -34,12 +51,34 @@ class Pool:
         return f"{self.folder}/{name[:2]}/{name[2:]}"
 
     def has(self, oid: Oid, size: int | None = None) -> bool:
-        """Whether the content is there, and of this size."""
+        """Whether the content is there, of this size, and untouched since it was put or hashed."""
         try:
             found = os.lstat(self.path(oid))
         except OSError:
             return False
-        return stat.S_ISREG(found.st_mode) and (size is None or found.st_size == size)
+        if not stat.S_ISREG(found.st_mode) or (size is not None and found.st_size != size):
+            return False
+        if found.st_mtime_ns == time_of(oid) * 1_000_000_000 or self.verify(oid):
+            return True
+        self.damaged.add(oid)
+        return False
+
+    def verify(self, oid: Oid) -> bool:
+        """Hash the file; one that is good though its time has moved gets its time back."""
+        path = self.path(oid)
+        try:
+            if of_file(path) != oid:
+                return False
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(path, (time_of(oid), time_of(oid)))
+        return True
+
+    def freshen(self, oid: Oid) -> None:
+        """Move the file's change time to now, for whoever removes what is old."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path(oid), (time_of(oid), time_of(oid)))
 
     def read(self, oid: Oid) -> bytes:
         """The bytes of a small object, checked against its name.
@@ -59,16 +98,16 @@ class Pool:
             raise Damaged(path, "its content does not match its name")
         return data
 
-    def copy_out(self, oid: Oid, size: int, to: str) -> None:
-        """Write the content to *to*, a new file; it is checked before it can be seen elsewhere.
+    @contextlib.contextmanager
+    def opened(self, oid: Oid, size: int) -> Iterator[int]:
+        """The file as a descriptor, its size and kind checked.
 
         Raises:
-            Missing, Damaged: the object is not there, or is not what its name says.
+            Missing, Damaged
         """
         path = self.path(oid)
-        hasher = Hasher()
         try:
-            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise Missing(path, "not in the store") from None
         except OSError as error:
@@ -76,28 +115,56 @@ class Pool:
                 raise
             raise Damaged(path, "a link, not an object") from None
         try:
-            found = os.fstat(source)
+            found = os.fstat(fd)
             if found.st_size != size or not stat.S_ISREG(found.st_mode):
                 raise Damaged(path, "its size is not the recorded one")
-            target = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def copy_out(self, oid: Oid, size: int, to: str, mode: int = 0o666) -> None:
+        """Write the content to *to*, a new file; it is checked before it can be seen elsewhere.
+
+        Raises:
+            Missing, Damaged: the object is not there, or is not what its name says.
+        """
+        hasher = Hasher()
+        with self.opened(oid, size) as source:
+            target = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             try:
-                _copy(source, target, hasher)
+                _copy(source, target, hasher, size)
             finally:
                 os.close(target)
-        finally:
-            os.close(source)
         if hasher.digest() != oid:
             os.unlink(to)
-            raise Damaged(path, "its content does not match its name")
+            raise Damaged(self.path(oid), "its content does not match its name")
+
+    def link_out(self, oid: Oid, size: int, to: str) -> bool:
+        """Make *to* another name of the file; False where the file system cannot.
+
+        Raises:
+            Missing, Damaged
+        """
+        if not self.has(oid, size):
+            with self.opened(oid, size):
+                raise Damaged(self.path(oid), "its content does not match its name")
+        try:
+            os.link(self.path(oid), to)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+                return False
+            raise
+        return True
 
     def set_aside(self, oid: Oid) -> None:
         """Take a damaged object out of the way, so that it counts as missing."""
         os.makedirs(self._quarantine, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path(oid), os.path.join(self._quarantine, oid.hex()))
+        self.damaged.discard(oid)
 
     def oids(self) -> list[Oid]:
-        """Every name in the pool, for checking."""
+        """Every name in the pool, in order."""
         found = []
         for ab in _listing(self.folder):
             for rest in _listing(os.path.join(self.folder, ab)):
@@ -114,7 +181,11 @@ def _listing(folder: str) -> list[str]:
 
 
 class Batch:
-    """Files on their way into the store. Nothing of them is visible before `commit`."""
+    """Files on their way into the store. Files may be added by several threads.
+
+    What is complete may be published early, to bound memory; whoever refers to it does so after
+    `commit`, so nobody can tell.
+    """
 
     def __init__(self, scratch: str, progress: Callable[[int], None] | None = None) -> None:
         """*progress* is told the size of each file that was copied in."""
@@ -122,105 +193,213 @@ class Batch:
         self._progress = progress
         self._files: list[tuple[str, str]] = []
         self._names: set[str] = set()
+        self._lock = threading.Lock()
 
-    def add_file(self, pool: Pool, path: str) -> tuple[Oid, os.stat_result]:
+    def add_file(self, pool: Pool, path: str, *, link: bool = False) -> tuple[Oid, os.stat_result]:
         """Copy the file at *path* in; return its name and what it was when it was read.
+
+        With *link* the file itself becomes the object's second name, read-only from then on.
 
         Raises:
             Changing: it was written to each of the three times it was read.
         """
         for _ in range(3):
             temporary = os.path.join(self._scratch, durable.temporary_name())
-            oid, before, after = _take(path, temporary)
+            made = _link_in(pool, path, temporary) if link else None
+            oid, before, after = made or _take(pool, path, temporary)
             if mark(before) == mark(after):
                 if self._progress is not None:
                     self._progress(before.st_size)
                 self._keep(pool, oid, before.st_size, temporary)
-                return oid, before
-            os.unlink(temporary)
+                return oid, (os.lstat(path) if made else before)
+            _unlink(temporary)
         raise Changing(path, "it is still being written to")
 
     def add_bytes(self, pool: Pool, oid: Oid, data: bytes) -> None:
         """Add content that is in memory and already named."""
-        if pool.path(oid) in self._names or pool.has(oid, len(data)):
+        if pool.path(oid) in self._names or _holds(pool, oid, data):
             return
         temporary = os.path.join(self._scratch, durable.temporary_name())
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            durable.write_all(fd, data)
-        finally:
-            os.close(fd)
+        _write(temporary, oid, data)
         self._keep(pool, oid, len(data), temporary)
 
+    def adopt(self, pool: Pool, oid: Oid, size: int, temporary: str) -> None:
+        """Add a file that lies in the scratch folder already and has been hashed there."""
+        with open(temporary, "rb") as file:
+            _seal(file.fileno(), oid)
+        self._keep(pool, oid, size, temporary)
+
     def _keep(self, pool: Pool, oid: Oid, size: int, temporary: str) -> None:
+        """The file at *temporary*, if one was written, is to have its name."""
         final = pool.path(oid)
-        if final in self._names or pool.has(oid, size):
-            os.unlink(temporary)
+        if not os.path.lexists(temporary):
             return
-        os.chmod(temporary, 0o444)
-        self._names.add(final)
-        self._files.append((temporary, final))
+        with self._lock:
+            is_known = final in self._names
+            self._names.add(final)
+        # One that is there already stays, if it is what it says: the first good one wins.
+        if is_known or (pool.has(oid, size) and pool.verify(oid)):
+            os.unlink(temporary)
+            pool.freshen(oid)
+            return
+        with self._lock:
+            self._files.append((temporary, final))
+            is_full = len(self._files) >= PUBLISH
+        if is_full:
+            self.commit()
 
     def commit(self) -> None:
         """Make everything durable and give it its name; afterwards the batch is empty."""
-        if not self._files:
-            return
-        durable.sync_files([temporary for temporary, _ in self._files])
-        folders: set[str] = set()
-        for temporary, final in self._files:
-            folder = os.path.dirname(final)
-            if folder not in folders and not os.path.isdir(folder):
-                os.makedirs(folder, exist_ok=True)
-                folders.add(os.path.dirname(folder))
-            os.rename(temporary, final)
-            folders.add(folder)
-        for folder in folders:
-            durable.sync_folder(folder)
-        self._files.clear()
-        self._names.clear()
+        with self._lock:
+            files, self._files = self._files, []
+        try:
+            _publish(files)
+        except BaseException:
+            with self._lock:
+                self._files += files
+            raise
+        if files:
+            with self._lock:
+                self._names.clear()
 
     def drop(self) -> None:
         """Forget what has not been committed."""
         for temporary, _ in self._files:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            _unlink(temporary)
         self._files.clear()
         self._names.clear()
 
 
-def _take(path: str, temporary: str) -> tuple[Oid, os.stat_result, os.stat_result]:
-    """Copy a file while hashing it; the stats before and after tell whether it held still."""
+def _publish(files: list[tuple[str, str]]) -> None:
+    if not files:
+        return
+    durable.sync_files([temporary for temporary, _ in files])
+    folders: set[str] = set()
+    for temporary, final in files:
+        folder = os.path.dirname(final)
+        if folder not in folders and not os.path.isdir(folder):
+            os.makedirs(folder, exist_ok=True)
+            folders.add(os.path.dirname(folder))
+        os.rename(temporary, final)
+        folders.add(folder)
+    durable.sync_folders(folders)
+
+
+def _holds(pool: Pool, oid: Oid, data: bytes) -> bool:
+    """Whether the pool has exactly these bytes."""
+    try:
+        with open(pool.path(oid), "rb", buffering=0) as file:
+            return file.read(len(data) + 1) == data
+    except OSError:
+        return False
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _seal(fd: int, oid: Oid) -> None:
+    """Read-only, and with the time that says so."""
+    os.fchmod(fd, 0o444)
+    os.utime(fd, (time_of(oid), time_of(oid)))
+
+
+def _write(temporary: str, oid: Oid, data: bytes) -> None:
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        durable.write_all(fd, data)
+        _seal(fd, oid)
+    except BaseException:
+        _unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+
+
+_Taken = tuple[Oid, os.stat_result, os.stat_result]
+
+
+def _take(pool: Pool, path: str, temporary: str) -> _Taken:
+    """Copy a file while hashing it; the stats before and after tell whether it held still.
+
+    A small file whose content the pool has is not written again.
+    """
     source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         before = os.fstat(source)
+        if before.st_size < CHUNK:
+            data = os.read(source, CHUNK)
+            if len(data) == before.st_size:
+                oid = of_bytes(data)
+                after = os.fstat(source)
+                if mark(before) == mark(after) and not _holds(pool, oid, data):
+                    _write(temporary, oid, data)
+                return oid, before, after
+            return Oid(b""), before, os.stat(os.devnull)  # it grew or shrank: once more
         hasher = Hasher()
         target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _copy(source, target, hasher)
+            _copy(source, target, hasher, before.st_size)
+            oid = Oid(hasher.digest())
+            _seal(target, oid)
         except BaseException:
             os.unlink(temporary)
             raise
         finally:
             os.close(target)
-        return Oid(hasher.digest()), before, os.fstat(source)
+        return oid, before, os.fstat(source)
     finally:
         os.close(source)
 
 
-def _copy(source: int, target: int, hasher: Hasher) -> None:
+def _link_in(pool: Pool, path: str, temporary: str) -> _Taken | None:
+    """Make *temporary* another name of a file, and both read-only; None where that cannot be."""
+    before = os.lstat(path)
+    if before.st_nlink > 1:
+        return None
+    try:
+        os.link(path, temporary, follow_symlinks=False)
+    except OSError:
+        return None
+    oid = of_file(path)
+    after = os.lstat(path)
+    # The link itself moves the change time; size and modification time tell of a writer.
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        os.unlink(temporary)
+        return None
+    if pool.has(oid, before.st_size):
+        os.unlink(temporary)
+        return oid, before, before
+    os.chmod(temporary, 0o444)
+    os.utime(temporary, (time_of(oid), time_of(oid)))
+    return oid, before, before
+
+
+def _copy(source: int, target: int, hasher: Hasher, size: int) -> None:
     """Copy all bytes, hashing them; share blocks instead of copying where the system can."""
     shared = _clone(source, target)
-    while chunk := os.read(source, CHUNK):
+    chunk_size = min(CHUNK, max(size + 1, 1))
+    while chunk := os.read(source, chunk_size):
         hasher.update(chunk)
         if not shared:
             durable.write_all(target, chunk)
 
 
+_can_clone = True
+
+
 def _clone(source: int, target: int) -> bool:
+    """Share the blocks of two files on one file system."""
+    global _can_clone
+    if not _can_clone:
+        return False
     import fcntl
 
     try:
         fcntl.ioctl(target, FICLONE, source)
-    except OSError:
+    except OSError as error:
+        # A file system that cannot is asked once; between two file systems the answer is EXDEV.
+        _can_clone = error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS)
         return False
     return True

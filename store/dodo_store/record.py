@@ -29,6 +29,7 @@ RUN = 2
 EXPERIMENT = 3
 CACHE = 4
 JOURNAL = 5
+STEP = 6
 
 
 def _unknown_extension(code: int, data: bytes) -> NoReturn:

@@ -1,16 +1,25 @@
 """Stamps: what a file's size, times and inode were when its content was last hashed.
 
-A file whose stamp has not moved is not read again. The table may be deleted at any time.
+A file whose stamp has not moved is not read again. A folder in which nothing moved is not even
+looked at file by file: its *memo* says what it came to. The table may be deleted at any time.
 
 A file that was changed and hashed within one tick of its file system's clock could change again
 without its stamp moving (git calls such entries racy), so a stamp younger than the clock's
 resolution is not kept: the file is hashed once more next time.
+
+Folders are kept packed and only those that are looked at are unpacked, so that the table of a
+million files takes about 70 bytes for each.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import time
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
@@ -19,16 +28,33 @@ from dodo_store.oid import Oid
 Mark = tuple[int, int, int, int]
 """Size, mtime_ns, ctime_ns, inode."""
 
+Memo = list[Any]
+"""What a walk keeps of a folder; see walk.py."""
+
 FINE = 50_000_000
 """Nanoseconds to wait where file times carry nanoseconds: several kernel ticks (at most 10 ms)."""
 
 COARSE = 2_000_000_000
 """Nanoseconds to wait where file times are whole milliseconds or seconds (FAT: 2 s)."""
 
+VERSION = 2
+OPEN = 512
+"""How many folders are held unpacked at a time."""
+
+_MARK = struct.Struct(">QqqQ")
+
 
 def mark(found: os.stat_result) -> Mark:
     """The part of a stat that moves whenever the content can have changed."""
     return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _pack(found: Mark) -> bytes:
+    """A mark as 32 bytes; none for times that no clock of ours has."""
+    try:
+        return _MARK.pack(*found)
+    except struct.error:
+        return b""
 
 
 def is_settled(found: Mark, now: int) -> bool:
@@ -38,43 +64,145 @@ def is_settled(found: Mark, now: int) -> bool:
     return max(mtime, ctime) + tick < now
 
 
-class Stamps:
-    """The table for one folder: path relative to it -> mark and Oid."""
+class _Folder:
+    """One folder unpacked: name -> mark and oid (48 bytes); tag -> memo."""
 
-    def __init__(self, path: str) -> None:
+    __slots__ = ("files", "is_dirty", "memos")
+
+    def __init__(self, packed: bytes | None) -> None:
+        self.files: dict[str, bytes] = {}
+        self.memos: dict[str, Memo] = {}
+        self.is_dirty = False
+        if packed is not None:
+            try:
+                files, memos = msgpack.unpackb(packed, unicode_errors="surrogateescape")
+                if isinstance(files, dict) and isinstance(memos, dict):
+                    self.files, self.memos = files, memos
+            except (ValueError, TypeError, msgpack.UnpackException):
+                return
+
+    def pack(self) -> bytes:
+        return record.pack([self.files, self.memos])
+
+
+class Stamps:
+    """The table for one root: path relative to it -> mark and Oid; folder -> memos."""
+
+    def __init__(self, path: str, generation: Callable[[], Any] = lambda: None) -> None:
+        """*generation* tells when memos may no longer be believed; see `Store.generation`."""
         self._path = path
-        self._table: dict[str, tuple[int, int, int, int, bytes]] = {}
+        self._generation = generation
+        self._packed: dict[str, bytes] = {}
+        self._open: dict[str, _Folder] = {}
         self._dirty = False
         self._loaded = False
+        self._born: Any = None
 
-    def _load(self) -> dict[str, tuple[int, int, int, int, bytes]]:
-        if not self._loaded:
-            self._loaded = True
-            try:
-                found = record.read(record.CACHE, self._path)
-            except (OSError, StoreError):
-                found = {}
-            self._table = found if isinstance(found, dict) else {}
-        return self._table
+    # -- files -----------------------------------------------------------------------------
 
     def get(self, path: str, found: Mark) -> Oid | None:
         """The content's name, if the file has not moved since it was hashed."""
-        entry = self._load().get(path)
-        is_ours = isinstance(entry, tuple) and len(entry) == 5
-        return Oid(entry[4]) if entry is not None and is_ours and entry[:4] == found else None
+        folder, _, name = path.rpartition("/")
+        return self.seen(folder, name, found)
+
+    def seen(self, folder: str, name: str, found: Mark) -> Oid | None:
+        """The same, of a name in a folder."""
+        entry = self._folder(folder).files.get(name)
+        if isinstance(entry, bytes) and len(entry) == 48 and entry[:32] == _pack(found):
+            return Oid(entry[32:])
+        return None
 
     def set(self, path: str, found: Mark, oid: Oid, started: int) -> None:
         """Remember that hashing, begun at *started* (ns), saw this content."""
         if is_settled(found, started):
-            self._load()[path] = (*found, oid)
-            self._dirty = True
+            folder, _, name = path.rpartition("/")
+            kept = self._folder(folder)
+            kept.files[name] = _pack(found) + oid
+            kept.is_dirty = self._dirty = True
+
+    # -- folders ---------------------------------------------------------------------------
+
+    def memo(self, folder: str, tag: str) -> Memo | None:
+        """What a walk kept of the folder under *tag*."""
+        return self._folder(folder).memos.get(tag)
+
+    def keep(self, folder: str, tag: str, memo: Memo, names: dict[str, Any]) -> None:
+        """Keep a memo of a folder whose files are *names*; stamps of other names go."""
+        kept = self._folder(folder)
+        kept.memos[tag] = memo
+        if len(kept.files) > len(names):
+            kept.files = {name: entry for name, entry in kept.files.items() if name in names}
+        kept.is_dirty = self._dirty = True
+
+    def renew(self) -> None:
+        """Forget all memos if the store they speak of has lost something since they were read."""
+        self._load()
+        if self._generation() != self._born:
+            self._forget_memos()
+
+    def _forget_memos(self) -> None:
+        for name in list(self._packed):
+            folder = self._folder(name)
+            if folder.memos:
+                folder.memos = {}
+                folder.is_dirty = self._dirty = True
+        for folder in self._open.values():
+            folder.memos = {}
+        self._born = self._generation()
+
+    def forget(self) -> None:
+        """Forget everything; the next walk reads every file."""
+        self._loaded = True
+        self._packed, self._open = {}, {}
+        self._born = self._generation()
+        self._dirty = True
+
+    # -- the file --------------------------------------------------------------------------
+
+    def _folder(self, name: str) -> _Folder:
+        folder = self._open.get(name)
+        if folder is None:
+            self._load()
+            if len(self._open) >= OPEN:
+                self._close_oldest()
+            folder = self._open[name] = _Folder(self._packed.get(name))
+        return folder
+
+    def _close_oldest(self) -> None:
+        for name in list(self._open)[: OPEN // 4]:
+            folder = self._open.pop(name)
+            if folder.is_dirty:
+                self._packed[name] = folder.pack()
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        self._born = self._generation()
+        try:
+            found = record.read(record.CACHE, self._path)
+        except (OSError, StoreError):
+            return
+        if not isinstance(found, tuple) or len(found) != 3 or found[0] != VERSION:
+            return
+        _, born, packed = found
+        if isinstance(packed, dict):
+            self._packed = packed
+            if born != self._born:
+                self._forget_memos()
 
     def save(self) -> None:
         """Write the table if it changed; where that is not allowed, nothing is lost but time."""
         if not self._dirty:
             return
+        self.renew()
+        for name, folder in self._open.items():
+            if folder.is_dirty:
+                self._packed[name] = folder.pack()
+                folder.is_dirty = False
         try:
-            durable.replace(self._path, record.encode(record.CACHE, self._table), sync=False)
+            data = record.encode(record.CACHE, [VERSION, self._born, self._packed])
+            durable.replace(self._path, data, sync=False)
             self._dirty = False
         except (OSError, StoreError):
             return

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dodo_store import durable, locks, record
 from dodo_store.errors import Damaged, Missing, NewerFormat
 from dodo_store.ledger import Ledger
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import Oid, of_bytes, parse
 from dodo_store.pool import Batch, Pool
 from dodo_store.refs import Refs
 from dodo_store.tree import FOLDER, Entries, Node
 from dodo_store.tree import decode as decode_tree
 
 VERSION = "1"
+
+FOLDERS = (
+    "objects",
+    "trees",
+    "records",
+    "runs",
+    "exps",
+    "snapshots",
+    "undo",
+    "locks/run",
+    "tmp",
+    "journal",
+)
 
 
 class Store:
@@ -29,10 +42,12 @@ class Store:
         self.records = Pool(f"{folder}/records", f"{folder}/quarantine")
         self.runs = Ledger(f"{folder}/runs")
         self.experiments = Refs(f"{folder}/exps")
+        self.snapshots = Refs(f"{folder}/snapshots")
+        self.links = False
+        """Whether restored files share their content with the store; the project's settings say."""
         self.exists = self._check_version()
-        self.umask = os.umask(0o077)  # reading it means setting it
-        os.umask(self.umask)
         self._scratch: str | None = None
+        self._writers = locks.Shared(f"{folder}/locks/commit")
 
     def _check_version(self) -> bool:
         path = f"{self.folder}/VERSION"
@@ -52,7 +67,7 @@ class Store:
     def create(self) -> None:
         """Make the folder ready for writing, if it is not; also where parts of it were removed."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        for name in ("objects", "trees", "records", "runs", "exps", "locks/run", "tmp", "journal"):
+        for name in FOLDERS:
             os.makedirs(f"{self.folder}/{name}", exist_ok=True)
         if self.exists:
             return
@@ -61,6 +76,36 @@ class Store:
         durable.replace(f"{self.folder}/VERSION", f"{VERSION}\n".encode(), mode=0o644)
         durable.sync_folder(os.path.dirname(self.folder) or ".")
         self.exists = True
+
+    def generation(self) -> tuple[int, ...]:
+        """Moves whenever the store may have lost something that it once had."""
+        return (
+            *_moves(f"{self.folder}/quarantine", times=True),
+            *_moves(self.objects.folder, times=False),
+            *_moves(self.trees.folder, times=False),
+        )
+
+    def lose(self) -> None:
+        """Say, before things are removed, that nothing seen here earlier can be relied on."""
+        folder = f"{self.folder}/quarantine"
+        os.makedirs(folder, exist_ok=True)
+        os.utime(folder)
+
+    @contextlib.contextmanager
+    def writing(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold off whoever removes what nothing refers to, until it is referred to.
+
+        From the first look at whether something is in the store already to the durable record that
+        names it. May be entered again inside itself, from any thread.
+        """
+        with self._writers.enter(waiting):
+            yield
+
+    @contextlib.contextmanager
+    def removing(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Keep all writers out for a block."""
+        with locks.share(f"{self.folder}/locks/commit", exclusive=True, waiting=waiting):
+            yield
 
     def tree(self, oid: Oid) -> Entries:
         """Read one folder's tree.
@@ -94,6 +139,13 @@ class Store:
                 return None
             node = inner
         return node
+
+    def named(self, path: str) -> tuple[Pool, Oid]:
+        """Which object, tree or record is kept at *path*."""
+        for pool in (self.objects, self.trees, self.records):
+            if path.startswith(pool.folder + "/"):
+                return pool, parse(path[len(pool.folder) + 1 :].replace("/", ""))
+        raise ValueError(path)
 
     def put_record(self, kind: int, value: Any) -> Oid:
         """Keep a record under its content's name; what it names must be durable already."""
@@ -148,3 +200,12 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{path}.lock")
+
+
+def _moves(path: str, *, times: bool) -> tuple[int, ...]:
+    """Inode of a folder, and its time of change if asked for; zeros where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_ino, found.st_mtime_ns if times else 0)

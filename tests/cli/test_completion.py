@@ -22,7 +22,7 @@ def test_the_script_of_each_shell(space: Space, shell: str, has: str) -> None:
     "words, offered",
     [
         (["dodo", "re"], {"repro"}),
-        (["dodo", "exp", "s"], {"show"}),
+        (["dodo", "exp", "s"], {"save", "show"}),
         (["dodo", "repro", "tr"], {"train"}),
         (["dodo", "why", ""], {"prepare", "train", "evaluate"}),
         (["dodo", "repro", "--single"], {"--single-item", "--single-stage"}),

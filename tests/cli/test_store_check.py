@@ -10,7 +10,8 @@ from tests.space import Space
 def test_a_sound_store(project: Space) -> None:
     project.exp()
     assert re.fullmatch(
-        r"1 experiments, 3 runs, \d+ objects, [\d,]+ bytes: all is well\n",
+        r"1 experiment, 1 lock file, 1 undo step, 3 runs; \d+ objects, \d+ read, [\d,]+ bytes:"
+        r" all is well\n",
         project.dodo("store", "check").out,
     )
 

@@ -261,7 +261,7 @@ def test_stopped_before_the_experiment_is_kept_takes_the_edit_back(
     def stop(*args: object) -> None:
         raise Signalled(signal.SIGINT)
 
-    monkeypatch.setattr(record, "save", stop)
+    monkeypatch.setattr(record, "keep", stop)
     monkeypatch.chdir(project.root)
     order = Order(Request(), Options(), tuple(parse("train.lr=0.5")), "two")
     with pytest.raises(Stopped):

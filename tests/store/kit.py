@@ -11,15 +11,15 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from dodo_store import snapshot, tree
-from dodo_store.content import Seen, digest
+from dodo_store import restore, snapshot, tree
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.pool import Batch
-from dodo_store.snapshot import Source
 from dodo_store.stamps import Stamps
 from dodo_store.store import Store
 from dodo_store.tree import FILE, FOLDER, Entries, Node
+from dodo_store.walk import Digest as Seen
+from dodo_store.walk import Source, digest
 
 LATER = 10**19 // 2
 """A time (ns) at which every file of a test has long settled."""
@@ -100,7 +100,7 @@ class Kit:
         """Bring a node back into the project, or into another folder; nothing may be left over."""
         with self.store.scratch() as scratch:
             try:
-                snapshot.restore(self.store, node, str(root or self.root), path, scratch)
+                restore.restore(self.store, node, str(root or self.root), path, scratch)
             finally:
                 assert os.listdir(scratch) == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +10,36 @@ import pytest
 
 from dodo_store import record
 from dodo_store.check import Report, check
+from dodo_store.errors import StoreError
+from dodo_store.reach import Root
+from dodo_store.store import Store
 from dodo_store.tree import FILE, FOLDER, LINK, Node
 from tests.store.kit import Kit, damage, flip, look, oid_of
 from tests.store.test_record import framed
 
 
-def nodes_of(kind: int, value: Any) -> Iterable[Node]:
+def roots(store: Store) -> Iterator[Root]:
     """Records of these tests are lists of nodes."""
-    return [Node(*row) for row in value]
+    for name in sorted(store.experiments.names()):
+        path = store.experiments.path(name)
+        try:
+            oid = store.experiments.get(name)
+            assert oid is not None
+            rows = store.get_record(record.EXPERIMENT, oid)
+            nodes = tuple(Node(*row) for row in rows)
+            yield Root("experiment", name, path, (oid,), nodes)
+        except StoreError as error:
+            yield Root("experiment", name, error.path, problem=str(error))
+        except TypeError as error:
+            yield Root("experiment", name, path, problem=str(error))
+    for path in store.runs.paths():
+        found = store.runs.read(path)
+        try:
+            if isinstance(found, StoreError):
+                raise found
+            yield Root("run", path, path, nodes=tuple(Node(*row) for row in found[1]))
+        except (StoreError, TypeError) as error:
+            yield Root("run", path, path, problem=str(error))
 
 
 class Filled(NamedTuple):
@@ -30,7 +52,7 @@ class Filled(NamedTuple):
 
     def check(self) -> Report:
         """Check this store."""
-        return check(self.kit.store, nodes_of)
+        return check(self.kit.store, roots(self.kit.store))
 
     def found(self) -> list[Path]:
         """The files that a check complains of."""
@@ -46,7 +68,7 @@ class Filled(NamedTuple):
     @property
     def run_record(self) -> Path:
         """The run's record."""
-        return Path(next(path for path, _ in self.kit.store.runs.all()))
+        return Path(next(self.kit.store.runs.paths()))
 
 
 @pytest.fixture
@@ -64,7 +86,7 @@ def test_a_sound_store_has_no_problems_and_is_counted(filled: Filled) -> None:
     stored = [p for n in ("objects", "trees", "records") for p in pooled(filled.kit, n)]
     size = sum(path.stat().st_size for path in stored)
     assert len(stored) == 6
-    assert filled.check() == Report((), 1, 1, 6, size)
+    assert filled.check() == Report((), {"experiment": 1, "run": 1}, 6, 6, size)
 
 
 def pooled(kit: Kit, name: str) -> list[Path]:
@@ -73,7 +95,7 @@ def pooled(kit: Kit, name: str) -> list[Path]:
 
 
 def test_an_empty_store_is_sound(kit: Kit) -> None:
-    assert check(kit.store, nodes_of) == Report((), 0, 0, 0, 0)
+    assert check(kit.store, roots(kit.store)) == Report((), {}, 0, 0, 0)
 
 
 def test_checking_changes_nothing(filled: Filled) -> None:
@@ -245,11 +267,11 @@ def test_every_damaged_run_is_found(filled: Filled) -> None:
     kit = filled.kit
     for number in range(5):
         kit.store.runs.put(oid_of(str(number)), 1.0, [])
-    paths = [Path(path) for path, _ in kit.store.runs.all()]
+    paths = [Path(path) for path in kit.store.runs.paths()]
     for path in paths[::2]:
         flip(path)
     assert set(filled.found()) == set(paths[::2])
-    assert filled.check().runs == len(paths) == 6
+    assert filled.check().roots["run"] == len(paths) == 6
 
 
 def test_a_run_under_a_name_that_is_not_its_own_is_found(filled: Filled) -> None:

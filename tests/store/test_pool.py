@@ -236,7 +236,7 @@ def test_a_file_that_never_holds_still_is_not_taken(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kit.root / "f"
-    path.write_text("x")
+    path.write_bytes(b"x" * CHUNK)
     reads = writing_while_copying(monkeypatch, path, times=99)
     with kit.store.scratch() as scratch:
         with pytest.raises(Changing):
@@ -249,18 +249,39 @@ def test_a_file_that_holds_still_at_last_is_taken_as_it_then_is(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = kit.root / "f"
-    path.write_text("x")
+    path.write_bytes(b"x" * CHUNK)
     writing_while_copying(monkeypatch, path, times=2)
     node = kit.take("f")
-    assert kit.store.objects.read(node.oid) == path.read_bytes() == b"x++"
+    assert kit.store.objects.read(node.oid) == path.read_bytes() == b"x" * CHUNK + b"++"
+
+
+def test_a_small_file_that_never_holds_still_is_not_taken(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = kit.root / "f"
+    path.write_text("x")
+    read, count = os.read, list[int]()
+
+    def read_late(fd: int, size: int) -> bytes:
+        count.append(fd)
+        data = read(fd, size)
+        path.write_bytes(path.read_bytes() + b"+")
+        return data
+
+    monkeypatch.setattr(os, "read", read_late)
+    with kit.store.scratch() as scratch:
+        with pytest.raises(Changing):
+            Batch(scratch).add_file(kit.store.objects, str(path))
+        assert os.listdir(scratch) == []
+    assert len(count) == 3
 
 
 def writing_while_copying(monkeypatch: pytest.MonkeyPatch, path: Path, times: int) -> list[int]:
     """Have somebody append to *path* the first *times* it is copied; the list grows with each."""
     copy, reads = pool._copy, list[int]()
 
-    def copy_late(source: int, target: int, hasher: Hasher) -> None:
-        copy(source, target, hasher)
+    def copy_late(source: int, target: int, hasher: Hasher, size: int) -> None:
+        copy(source, target, hasher, size)
         reads.append(source)
         if len(reads) <= times:
             path.write_bytes(path.read_bytes() + b"+")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dodo_store import snapshot
+from dodo_store import restore, snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import of_bytes
@@ -265,7 +265,7 @@ THINGS: list[Any] = [
 def test_anything_is_restored_over_anything(kit: Kit, old: Any, new: Any) -> None:
     grow(os.fsencode(kit.root / "new"), new)
     node, wanted = kit.take("new"), look(kit.root / "new")
-    snapshot.remove(str(kit.root / "new"))
+    restore.remove(str(kit.root / "new"))
     grow(os.fsencode(kit.root / "x"), old)
     kit.restore(node, "x")
     assert look(kit.root / "x") == wanted
@@ -368,16 +368,17 @@ def test_a_swap_that_fails_puts_the_old_folder_back(
     grow(os.fsencode(kit.root / "d"), {b"mine": ("file", False, b"mine")})
     node, before, rename, failed = kit.take("new"), look(kit.root), os.rename, list[str]()
 
-    def rename_or_fail(one: str, two: str) -> None:
-        if two == str(kit.root / "d") and not failed:
+    def rename_or_fail(one: str, two: str, **fds: int) -> None:
+        if two == "d" and not failed:
             failed.append(two)
             raise OSError(errno.ENOSPC, "no space")
-        rename(one, two)
+        rename(one, two, **fds)
 
     with kit.store.scratch() as scratch:
         monkeypatch.setattr(os, "rename", rename_or_fail)
+        monkeypatch.setattr(restore, "_exchange", lambda *names: False)
         with pytest.raises(OSError, match="no space"):
-            snapshot.restore(kit.store, node, str(kit.root), "d", scratch)
+            restore.restore(kit.store, node, str(kit.root), "d", scratch)
         assert os.listdir(scratch) == []
     assert failed
     assert look(kit.root) == before
@@ -488,7 +489,7 @@ def test_a_graft_may_be_where_the_disk_has_no_folder(kit: Kit) -> None:
 def test_a_grafted_snapshot_is_the_one_of_a_disk_that_holds_it(kit: Kit) -> None:
     grow(os.fsencode(kit.root / "a"), {b"b": {b"c": ("file", False, b"x")}, b"d": ("link", b"b")})
     whole, inner = kit.take(""), kit.take("a/b")
-    snapshot.remove(str(kit.root / "a" / "b"))
+    restore.remove(str(kit.root / "a" / "b"))
     assert kit.take("", graft={"a/b": inner}) == whole
 
 
@@ -554,7 +555,7 @@ def test_removing_takes_away_anything_and_minds_nothing(kit: Kit) -> None:
     (kit.root / "f").touch()
     (kit.root / "l").symlink_to("d")
     for name in ("l", "nothing", "f"):
-        snapshot.remove(str(kit.root / name))
+        restore.remove(str(kit.root / name))
     assert look(kit.root) == {b"": "folder", b"d": "folder", b"d/s": "folder"}
-    snapshot.remove(str(kit.root / "d"))
+    restore.remove(str(kit.root / "d"))
     assert os.listdir(kit.root) == []

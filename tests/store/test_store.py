@@ -81,7 +81,7 @@ def test_creating_keeps_the_umask(tmp_path: Path) -> None:
     try:
         store = Store(str(tmp_path / ".dodo"))
         store.create()
-        assert os.umask(0o027) == store.umask == 0o027
+        assert os.umask(0o027) == 0o027
     finally:
         os.umask(old)
 
@@ -113,15 +113,6 @@ def test_a_folder_in_the_place_of_the_version_is_damage(kit: Kit) -> None:
     (kit.base / ".dodo" / "VERSION").mkdir()
     with pytest.raises(Damaged):
         Store(kit.store.folder)
-
-
-def test_the_umask_is_known_once_a_store_is_opened(kit: Kit) -> None:
-    old = os.umask(0o037)
-    try:
-        assert Store(kit.store.folder).umask == 0o037
-        assert os.umask(0o037) == 0o037
-    finally:
-        os.umask(old)
 
 
 # -- records --------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dodo_store import content
-from dodo_store.content import Seen
+from dodo_store import walk
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid, of_bytes, of_file
 from dodo_store.stamps import mark
 from dodo_store.tree import EMPTY, digest, link_digest
+from dodo_store.walk import Digest as Seen
 from tests.store.kit import LATER, Kit, look, oid_of
 
 
@@ -316,14 +316,14 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(path)
         return of_file(path)
 
-    monkeypatch.setattr(content, "of_file", of_file_noted)
+    monkeypatch.setattr(walk, "of_file", of_file_noted)
     return read
 
 
 def test_a_file_once_read_is_not_read_again(
     kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content, "now", lambda: LATER)
+    monkeypatch.setattr(walk, "now", lambda: LATER)
     read = recorded(monkeypatch)
     first = kit.seen("d")
     assert kit.seen("d") == first
@@ -333,7 +333,7 @@ def test_a_file_once_read_is_not_read_again(
 def test_a_file_that_is_racy_is_read_again(
     kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content, "now", lambda: os.stat(folder / "f").st_mtime_ns)
+    monkeypatch.setattr(walk, "now", lambda: os.stat(folder / "f").st_mtime_ns)
     read = recorded(monkeypatch)
     kit.seen("d/f")
     kit.seen("d/f")
@@ -353,7 +353,7 @@ def test_a_file_that_is_being_written_to_is_waited_for_three_times(
             Path(path).write_bytes(Path(path).read_bytes() + b"+")
         return oid
 
-    monkeypatch.setattr(content, "of_file", of_file_late)
+    monkeypatch.setattr(walk, "of_file", of_file_late)
     if data is not None:
         assert kit.seen("d/f").digest == of_bytes(data)
     else:

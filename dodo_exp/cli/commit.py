@@ -1,0 +1,40 @@
+"""`dodo commit`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("commit")
+@options.targets
+@click.option("-d", "--with-deps", is_flag=True, help="Also what the targets depend on.")
+@click.option("-R", "--recursive", is_flag=True, help="Targets are folders.")
+@click.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@options.no_wait
+@options.as_json
+def command(**given: Any) -> Report:
+    """Record stages as they lie, without running them.
+
+    Their inputs and outputs go into the store and into dodo.lock as if the stages had just run:
+    for a command that was run by hand, or an edit that changes no result. Without TARGETS every
+    stage of this folder's dvc.yaml.
+    """
+    from dodo_exp.cli import tell
+    from dodo_exp.exps import checkout
+    from dodo_exp.project import Project
+
+    made = checkout.commit(
+        Project.find(),
+        given["targets"],
+        tell.Progress(),
+        recursive=given["recursive"],
+        with_deps=given["with_deps"],
+        wait=not given["no_wait"],
+    )
+    text = f"Recorded {', '.join(made)}\n" if made else "Everything is recorded as it is.\n"
+    return Report({"recorded": made}, text, form="json" if given["as_json"] else "text")

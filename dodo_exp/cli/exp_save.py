@@ -1,0 +1,51 @@
+"""`dodo exp save`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("save")
+@click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
+@click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
+@click.option("-f", "--force", is_flag=True, help="Replace an experiment of the same name.")
+@click.option(
+    "-I",
+    "--include-untracked",
+    "include",
+    multiple=True,
+    metavar="PATH",
+    help="Also keep this path, though it is ignored.",
+)
+@options.no_wait
+@options.as_json
+def command(**given: Any) -> Report:
+    """Keep the workspace as an experiment, without running anything.
+
+    For results that were made in another way: in a notebook, by hand, on another machine.
+    """
+    from dodo_exp.cli import tell
+    from dodo_exp.exps.save import save
+    from dodo_exp.project import Project
+
+    kept = save(
+        Project.find(),
+        "experiment",
+        given["name"],
+        given["message"],
+        options.command_line(),
+        tell.Progress(),
+        replace=given["force"],
+        include=given["include"],
+        wait=not given["no_wait"],
+    )
+    if kept.stale:
+        tell.warning(f"out of date in it: {', '.join(kept.stale)}")
+    data = {"experiment": kept.name, "bytes": kept.result.size, "stale": list(kept.stale)}
+    text = f"Kept experiment {kept.name!r}: {options.size(kept.result.size)}\n"
+    return Report(data, text, form="json" if given["as_json"] else "text")

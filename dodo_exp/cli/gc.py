@@ -1,0 +1,106 @@
+"""`dodo gc`"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Grid, Report
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+
+
+class Age(click.ParamType):  # type: ignore[type-arg]
+    """A time span: 30d, 12h, 0."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """In seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdwy]?)", str(value))
+        if not found or (not found[2] and float(found[1]) != 0):
+            self.fail(f"{value!r} is no age: a number and s, m, h, d, w or y, as in 30d")
+        return float(found[1]) * UNITS.get(found[2], 1)
+
+
+@click.command("gc")
+@click.option(
+    "--keep-last",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Remove experiments but for the last N.",
+)
+@click.option(
+    "--older-than",
+    type=Age(),
+    metavar="AGE",
+    help="Remove experiments and cached results older than this (30d, 12h).",
+)
+@click.option(
+    "--grace",
+    type=Age(),
+    default="1d",
+    show_default=True,
+    metavar="AGE",
+    help="Keep what was touched in this time, and the undo history of it; 0 for nothing.",
+)
+@click.option("--dry-run", "--dry", "dry", is_flag=True, help="Only say what would be removed.")
+@options.as_json
+def command(**given: Any) -> Report:  # fmt: skip
+    """Give back the space of what nothing needs any more.
+
+    Needed is what experiments, snapshots, the workspace's dodo.lock, running commands, the undo
+    history and the run-cache name. With --keep-last and --older-than together, experiments that
+    are both go; then the run-cache is kept back to the age, or to the oldest experiment that stays.
+
+    Safe to use while anything runs.
+    """
+    from dodo_exp.cli import tell
+    from dodo_exp.exps import roots
+    from dodo_exp.exps.collect import Policy, collect
+    from dodo_exp.project import Project
+
+    policy = Policy(given["keep_last"], given["older_than"], given["grace"], given["dry"])
+    done = collect(Project.find(), policy, options.command_line(), tell.Progress())
+    found = done.collected
+    data = {
+        "dry_run": policy.dry,
+        "removed": {
+            "experiments": done.experiments,
+            "runs": done.runs,
+            "undo_steps": done.steps,
+            "files": found.removed[1] + done.leftovers[1],
+            "bytes": found.removed[0] + done.leftovers[0],
+        },
+        "kept": {kind: {"files": n, "bytes": size} for kind, (size, n) in found.kept.items()},
+        "recent": {"files": found.recent[1], "bytes": found.recent[0]},
+    }
+    rows: list[tuple[str, int, int]] = [
+        (f"kept for {roots.WORDS[kind]}", size, number)
+        for kind, (size, number) in found.kept.items()
+    ]
+    if found.recent[1]:
+        rows.append(("needed by nothing, but touched lately", *found.recent))
+    verb = "would be removed" if policy.dry else "removed"
+    rows.append((f"{verb}: needed by nothing", *found.removed))
+    if done.leftovers[1]:
+        rows.append((f"{verb}: leftovers of runs", *done.leftovers))
+    table = Grid(["", "Size", "Files"], [[w, options.size(s), n] for w, s, n in rows], 3)
+    lines = []
+    if done.experiments:
+        lines.append(f"{verb}: {_named(done.experiments)}")
+    if done.runs:
+        lines.append(f"{verb}: {done.runs} results in the run-cache")
+    text = "\n".join([*lines, ""]) if lines else ""
+    return Report(data, text, table, form="json" if given["as_json"] else "text")
+
+
+def _named(names: tuple[str, ...]) -> str:
+    what = f"{len(names)} experiment{'' if len(names) == 1 else 's'}"
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{what}: {', '.join(names[:5])}{more}"

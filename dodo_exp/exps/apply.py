@@ -1,0 +1,244 @@
+"""Apply: make the workspace what an experiment or a snapshot keeps; and undo, the way back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from dodo_exp.engine import session
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import Damage, DodoError, UsageError
+from dodo_exp.events import Listener
+from dodo_exp.exps import find, history, state
+from dodo_exp.exps.capture import capture
+from dodo_exp.exps.change import Done, bring, to_nodes
+from dodo_exp.exps.record import Experiment, load
+from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_exp.project import Project
+from dodo_store.errors import Missing
+from dodo_store.pool import Batch
+from dodo_store.restore import Change, changes
+from dodo_store.store import Store
+from dodo_store.tree import FOLDER, Node
+
+
+class Applied:
+    """What was applied, and what changed by it."""
+
+    def __init__(self, found: find.Found, done: Done, kept: list[str]) -> None:
+        self.found = found
+        self.step = done.step
+        self.changes = done.changes
+        self.kept = kept
+        """Files that the experiment does not have and that were left where they are."""
+
+
+class _Rule:
+    """Says of a path whether it may be removed."""
+
+    def __init__(self, paths: Iterable[str] | None) -> None:
+        """What lies at or below *paths* may go; None for everything."""
+        self._paths = None if paths is None else {path for path in paths if path}
+
+    def __call__(self, path: str) -> bool:
+        if self._paths is None:
+            return True
+        name = path.rpartition("/")[2]
+        if name in (lockfile.LOCK_FILE, PIPELINE_FILE):
+            return True
+        parts = path.split("/")
+        return any("/".join(parts[:i]) in self._paths for i in range(1, len(parts) + 1))
+
+
+def apply(
+    project: Project,
+    name: str,
+    paths: tuple[str, ...],
+    command: str,
+    listener: Listener,
+    *,
+    exact: bool = False,
+    wait: bool = True,
+) -> Applied:
+    """Bring the workspace, or *paths* of it, to what *name* keeps.
+
+    Files that are not in it stay, unless they lie in a dependency or an output: there they would
+    make a stage out of date. With *exact* none stays but what is ignored.
+
+    Raises:
+        UsageError, Busy, Failure, Damage, Stopped
+    """
+    find.find(project.store, name)
+    with session.begin(project, listener, wait=wait) as workspace:
+        found = find.find(project.store, name)
+        experiment = load(project.store, found.oid)
+        _check_there(workspace, experiment, name)
+        wanted = [project.inside(path) for path in paths] or [""]
+        kept: list[str] = []
+
+        def plan(batch: Batch) -> list[Change]:
+            may_go = _Rule(None) if exact else _tracked(workspace, experiment)
+            now = capture(workspace, listener, after_run=True)
+            made: list[Change] = []
+            for path in wanted:
+                path = "" if path == "." else path
+                made += _differences(workspace, batch, now, experiment, path, may_go, kept)
+            return made
+
+        done = bring(workspace, plan, command, listener)
+        if not paths and found.kind == "experiment":
+            state.remember(project.store, found.name, experiment.state)
+        workspace.save_caches()
+    return Applied(found, done, kept)
+
+
+def _check_there(workspace: Workspace, experiment: Experiment, name: str) -> None:
+    if not workspace.store.trees.has(experiment.result.oid):
+        path = workspace.store.trees.path(experiment.result.oid)
+        raise Damage(f"{name}: {path} is not in the store", "`dodo store check` says what else is")
+
+
+def _differences(
+    workspace: Workspace,
+    batch: Batch,
+    now: Node,
+    experiment: Experiment,
+    path: str,
+    may_go: _Rule,
+    kept: list[str],
+) -> Iterator[Change]:
+    store = workspace.store
+    old, new = store.find(now, path), store.find(experiment.result, path)
+    if path and new is None:
+        raise UsageError(f"{experiment.name!r} has no {path!r}")
+    for change in changes(store, old, new, path):
+        if change.new is None:
+            yield from _going(workspace, change, may_go, kept)
+        elif change.old is None and os.path.lexists(workspace.path(change.path)):
+            # An ignored file lies there. It is in the way, and not to be lost.
+            for each in to_nodes(workspace, batch, [(change.path, change.new)]):
+                if each.new is None:
+                    kept.append(each.path)
+                else:
+                    yield each
+        else:
+            yield change
+
+
+def _tracked(workspace: Workspace, experiment: Experiment) -> _Rule:
+    """Dependencies and outputs, of the pipeline that is here and of the experiment's."""
+    paths = set(experiment.deps)
+    paths |= {path for made in _records(workspace, experiment) for path, _ in made.outs}
+    try:
+        for stage in workspace.graph.stages.values():
+            paths |= {*stage.inputs, *(out.path for out in stage.outs)}
+    except DodoError:
+        pass  # what is here cannot be read; the experiment's own is enough
+    return _Rule(paths)
+
+
+def _records(workspace: Workspace, experiment: Experiment) -> Iterator[lockfile.StageRecord]:
+    """The records in the lock files that lie at the experiment's top, or beside known pipelines."""
+    store = workspace.store
+    try:
+        places = {lockfile.beside(path) for path in workspace.files}
+    except DodoError:
+        places = set()
+    for path in {lockfile.LOCK_FILE, *places}:
+        node = store.find(experiment.result, path)
+        if node is not None and node.kind != FOLDER:
+            try:
+                text = store.objects.read(node.oid).decode("utf-8", "replace")
+                yield from lockfile.parse(text, path).values()
+            except (DodoError, Missing):
+                continue
+
+
+def _going(
+    workspace: Workspace, change: Change, may_go: _Rule, kept: list[str]
+) -> Iterator[Change]:
+    """Of what the experiment does not have, the parts that may go."""
+    if may_go(change.path):
+        yield change
+    elif change.old is not None and change.old.kind == FOLDER:
+        for name, inner in workspace.store.tree(change.old.oid):
+            yield from _going(workspace, Change(f"{change.path}/{name}", inner, None), may_go, kept)
+    else:
+        kept.append(change.path)
+
+
+# -- undo ----------------------------------------------------------------------------------
+
+
+class Undone:
+    """A step that was taken back."""
+
+    def __init__(self, step: history.Step, done: Done) -> None:
+        self.step = step
+        self.new_step = done.step
+        self.changes = done.changes
+
+
+def undo(
+    project: Project, number: int | None, command: str, listener: Listener, *, wait: bool = True
+) -> Undone:
+    """Take back the last step that is not yet, or the one of this number.
+
+    Raises:
+        UsageError: there is none.
+        Busy, Failure, Damage, Stopped
+    """
+    _step(project, number)
+    with session.begin(project, listener, wait=wait) as workspace:
+        step = _step(project, number)
+        back = tuple(history.Renamed(r.kind, r.name, r.new, r.old) for r in step.refs)
+        _check_refs(project, back)
+
+        def plan(batch: Batch) -> list[Change]:
+            wanted = [(change.path, change.old) for change in step.changes]
+            return to_nodes(workspace, batch, wanted)
+
+        done = bring(workspace, plan, command, listener, refs=back, undoes=step.number)
+        if done.step is None:
+            history.add(project.store, command, undoes=step.number)
+        set_refs(project.store, back)
+        if step.held is not None and project.store.experiments.has(step.held):
+            experiment = find.experiment(project.store, step.held, ("experiment",))
+            state.remember(project.store, step.held, experiment.state)
+        workspace.save_caches()
+    return Undone(step, done)
+
+
+def _step(project: Project, number: int | None) -> history.Step:
+    if number is not None:
+        step = next((s for s in history.steps(project.store) if s.number == number), None)
+        if step is None:
+            raise UsageError(f"there is no step {number}", "`dodo undo --list` shows them")
+        if step.undone:
+            raise UsageError(f"step {number} is undone already", "undo that undo instead")
+        return step
+    for step in history.steps(project.store):
+        if not step.undone and step.undoes is None:
+            return step
+    raise UsageError("there is nothing to undo", "`dodo undo --list` shows what was done")
+
+
+def _check_refs(project: Project, back: tuple[history.Renamed, ...]) -> None:
+    for ref in back:
+        found = history.refs_of(project.store, ref.kind).get(ref.name)
+        if found not in (ref.old, ref.new):
+            raise UsageError(
+                f"there is another {ref.kind} {ref.name!r} by now",
+                f"rename or remove it first: `dodo exp remove {ref.name}`",
+            )
+
+
+def set_refs(store: Store, wanted: tuple[history.Renamed, ...]) -> None:
+    """Let each name point to what it shall, or be gone."""
+    for ref in wanted:
+        refs = history.refs_of(store, ref.kind)
+        if ref.new is not None:
+            refs.set(ref.name, ref.new)
+        elif refs.has(ref.name):
+            refs.delete(ref.name)

@@ -1,0 +1,199 @@
+"""Collect: give back the space of what nothing needs any more, and say what the rest is for."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from dodo_exp.events import Listener, Note
+from dodo_exp.exps import find, history, index, roots
+from dodo_exp.exps.apply import set_refs
+from dodo_exp.project import Project
+from dodo_store import gc, locks
+from dodo_store.errors import StoreError
+from dodo_store.gc import Collected
+from dodo_store.store import Store
+
+DAY = 86_400.0
+
+
+class Policy(NamedTuple):
+    """What to let go. Ages are in seconds; None: nothing for that reason."""
+
+    keep_last: int | None = None
+    older_than: float | None = None
+    grace: float = DAY
+    dry: bool = False
+
+
+class Result(NamedTuple):
+    """What was (or would be) let go, and what is kept for what."""
+
+    experiments: tuple[str, ...]
+    runs: int
+    steps: int
+    collected: Collected
+    leftovers: tuple[int, int]
+
+
+def collect(project: Project, policy: Policy, command: str, listener: Listener) -> Result:
+    """Remove experiments by policy, then what nothing refers to.
+
+    A removed experiment can be brought back by undo until its own content is past the grace, too.
+    Safe beside any number of runs.
+
+    Raises:
+        UsageError, Failure
+    """
+    store = project.store
+    now = time.time()
+    gone = _experiments(store, policy, now)
+    steps = history.drop(store, now - policy.grace)
+    names = {(roots.EXPERIMENT, each.name) for each in gone}
+    names |= {(roots.UNDO, str(number)) for number in steps}
+    runs = _runs(project, policy, now, names)
+    if not policy.dry:
+        project.write()
+        _let_go(store, gone, steps, runs, command, policy)
+    # In a dry run what would be undone keeps nothing, as after the real one without a grace.
+    without = names | {(roots.RUN, os.path.basename(path)) for path in runs}
+    progress = _Progress(listener)
+    collected = gc.collect(
+        store,
+        lambda known: roots.everything(project, known, without=without),
+        grace=policy.grace,
+        dry=policy.dry,
+        progress=progress,
+        waiting=lambda owner: listener(Note("info", "waiting for commands that are writing")),
+    )
+    leftovers = _leftovers(project, now - policy.grace, policy.dry)
+    return Result(tuple(e.name for e in gone), len(runs), len(steps), collected, leftovers)
+
+
+class _Progress:
+    """A word a few seconds apart."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._next = time.monotonic() + 1.0
+
+    def __call__(self, count: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + 5.0
+            self._listener(Note("info", f"looking for what is needed: {count:,} folders so far"))
+
+
+def _experiments(store: Store, policy: Policy, now: float) -> list[find.Found]:
+    """Those that are beyond the last N, and older than that; unreadable ones stay."""
+    if policy.keep_last is None and policy.older_than is None:
+        return []
+    rows = [row for row in index.rows(store) if not row.problem]
+    beyond = rows[policy.keep_last :] if policy.keep_last is not None else rows
+    if policy.older_than is not None:
+        beyond = [row for row in beyond if row.created < now - policy.older_than]
+    return [find.find(store, row.name, (roots.EXPERIMENT,)) for row in beyond]
+
+
+def _cutoff(store: Store, policy: Policy, now: float, gone: set[str]) -> float | None:
+    """The run-cache is kept back to here: the age, or the oldest experiment that stays."""
+    if policy.older_than is not None:
+        return now - policy.older_than
+    if policy.keep_last is None:
+        return None
+    kept = [r.created - r.seconds for r in index.rows(store) if r.name not in gone and r.created]
+    return min(kept, default=now)
+
+
+def _runs(project: Project, policy: Policy, now: float, without: set[tuple[str, str]]) -> list[str]:
+    """Results in the run-cache that are old and that nothing else holds."""
+    store = project.store
+    gone = {name for kind, name in without if kind == roots.EXPERIMENT}
+    cutoff = _cutoff(store, policy, now, gone)
+    if cutoff is None:
+        return []
+    from dodo_store.reach import Reach
+
+    reach = Reach(store)
+    kept = roots.of_kind(
+        roots.everything(project, without=without),
+        roots.EXPERIMENT,
+        roots.SNAPSHOT,
+        roots.WORKSPACE,
+        roots.RUNNING,
+    )
+    reach.follow(kept)
+    held = reach.objects.keys() | reach.trees.keys()
+    found = []
+    for path in store.runs.paths():
+        made = store.runs.read(path)
+        if isinstance(made, StoreError) or made[0] >= cutoff:
+            continue
+        with suppress(KeyError, TypeError, ValueError):
+            if any(bytes(node[1]) not in held for _, node in made[1]["outs"]):
+                found.append(path)
+    return found
+
+
+def _let_go(
+    store: Store,
+    gone: list[find.Found],
+    steps: list[int],
+    runs: list[str],
+    command: str,
+    policy: Policy,
+) -> None:
+    refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in gone)
+    if refs and policy.grace > 0:
+        history.add(store, command, refs=refs)
+    set_refs(store, refs)
+    history.forget(store, steps)
+    for path in runs:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
+    """Temporary files of the dead, old damaged objects, old outputs, locks of finished stages."""
+    store = project.store
+    if not store.exists:
+        return (0, 0)
+    if not dry:
+        store.sweep()
+        _sweep_locks(store, before)
+        _sweep_states(store)
+    total = (0, 0)
+    for name in ("quarantine", "partial"):
+        total = _sum(total, gc.sweep(f"{store.folder}/{name}", before, dry=dry))
+    replaced = f"{store.folder}/replaced"
+    for name in os.listdir(replaced) if os.path.isdir(replaced) else ():
+        total = _sum(total, gc.sweep(f"{replaced}/{name}", before, dry=dry))
+        if not dry:
+            with suppress(OSError):
+                os.rmdir(f"{replaced}/{name}")
+    return total
+
+
+def _sum(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
+    return one[0] + two[0], one[1] + two[1]
+
+
+def _sweep_locks(store: Store, before: float) -> None:
+    """Lock files of run keys; whoever waits for one notices that it is gone (filelock does)."""
+    folder = f"{store.folder}/locks/run"
+    for entry in os.scandir(folder):
+        if entry.stat(follow_symlinks=False).st_mtime < before:
+            locks.discard(entry.path)
+
+
+def _sweep_states(store: Store) -> None:
+    """Notes of which experiment has which state, where there is no such experiment any more."""
+    folder = f"{store.folder}/states"
+    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+        with suppress(OSError):
+            with open(entry.path, encoding="utf-8") as file:
+                name = file.read(500)
+            if not store.experiments.has(name):
+                os.unlink(entry.path)

@@ -1,0 +1,78 @@
+"""Find: which experiment or snapshot a user means."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dodo_exp.errors import UsageError, did_you_mean
+from dodo_exp.exps import history
+from dodo_exp.exps.record import Experiment, load
+from dodo_store.oid import Oid
+from dodo_store.store import Store
+
+KINDS = ("experiment", "snapshot")
+SHORTEST = 4
+"""Digits of an id that a user has to give at least."""
+
+
+class Found(NamedTuple):
+    """A name with what it stands for."""
+
+    kind: str
+    name: str
+    oid: Oid
+
+
+def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
+    """By name, or by the first digits of its id.
+
+    Raises:
+        UsageError: there is none, or several.
+        Damaged: its ref cannot be read.
+    """
+    for kind in kinds:
+        refs = history.refs_of(store, kind)
+        if text and "/" not in text and not text.startswith(".") and refs.has(text):
+            oid = refs.get(text)
+            if oid is not None:
+                return Found(kind, text, oid)
+    found = [each for each in everything(store, kinds) if _is_prefix(text, each.oid)]
+    if len({each.oid for each in found}) > 1:
+        names = ", ".join(each.name for each in found[:5])
+        raise UsageError(f"{text!r} is the beginning of several ids", f"they are of {names}")
+    if found:
+        return found[0]
+    what = " or ".join(kinds)
+    known = [name for kind in kinds for name in history.refs_of(store, kind).names()]
+    hint = did_you_mean(text, known, "known") if known else "`dodo exp run` makes one"
+    raise UsageError(f"no {what} {text!r}", hint)
+
+
+def everything(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Found]:
+    """All whose refs can be read."""
+    from dodo_store.errors import Damaged
+
+    found = []
+    for kind in kinds:
+        refs = history.refs_of(store, kind)
+        for name in sorted(refs.names()):
+            try:
+                oid = refs.get(name)
+            except Damaged:
+                continue
+            if oid is not None:
+                found.append(Found(kind, name, oid))
+    return found
+
+
+def experiment(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Experiment:
+    """What a name stands for, read.
+
+    Raises:
+        UsageError, Damage, Missing, Damaged
+    """
+    return load(store, find(store, text, kinds).oid)
+
+
+def _is_prefix(text: str, oid: Oid) -> bool:
+    return len(text) >= SHORTEST and oid.hex().startswith(text.lower())

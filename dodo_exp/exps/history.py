@@ -1,0 +1,163 @@
+"""History: what commands have changed in the workspace and among the names, with the way back.
+
+One small record a command, in `.dodo/undo/`, numbered. It names what was at each path before and
+after, and what each ref was, so that `dodo undo` can take it back, and be taken back itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import Damage
+from dodo_store import durable, record
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid
+from dodo_store.refs import Refs
+from dodo_store.restore import Change
+from dodo_store.store import Store
+from dodo_store.tree import Node
+
+KEPT = 1000
+"""Steps beyond this many are dropped, the oldest first, whether or not anything is collected."""
+
+
+class Renamed(NamedTuple):
+    """A ref that a command has set or removed: `kind` is "experiment" or "snapshot"."""
+
+    kind: str
+    name: str
+    old: Oid | None
+    new: Oid | None
+
+
+class Step(NamedTuple):
+    """What one command did. `undoes` is the number of the step it took back, or nothing."""
+
+    number: int
+    at: float
+    command: str
+    changes: tuple[Change, ...]
+    refs: tuple[Renamed, ...]
+    held: str | None
+    """The experiment that the workspace held before, as far as known."""
+    undoes: int | None = None
+    undone: bool = False
+
+
+def refs_of(store: Store, kind: str) -> Refs:
+    """Where refs of a kind are kept."""
+    return store.experiments if kind == "experiment" else store.snapshots
+
+
+def add(
+    store: Store,
+    command: str,
+    changes: tuple[Change, ...] = (),
+    refs: tuple[Renamed, ...] = (),
+    *,
+    held: str | None = None,
+    undoes: int | None = None,
+) -> int:
+    """Keep a step, durably; return its number. What it names must be durable already."""
+    os.makedirs(_folder(store), exist_ok=True)
+    numbers = _numbers(store)
+    for old in numbers[: -(KEPT - 1)]:
+        with suppress(FileNotFoundError):
+            os.unlink(_path(store, old))
+    row = [time.time(), command, changes, refs, held, undoes]
+    data = record.encode(record.STEP, row)
+    number = numbers[-1] + 1 if numbers else 1
+    while True:  # another command may have taken the number
+        if not os.path.lexists(_path(store, number)):
+            durable.replace(_path(store, number), data, mode=0o644)
+            return number
+        number += 1
+
+
+def steps(store: Store) -> Iterator[Step]:
+    """All that can be read, the newest first; one that was undone says so."""
+    undone: set[int] = set()
+    for number in reversed(_numbers(store)):
+        step = load(store, number)
+        if step is None:
+            continue
+        if step.undoes is not None and number not in undone:
+            undone.add(step.undoes)
+        yield step._replace(undone=number in undone)
+
+
+def load(store: Store, number: int) -> Step | None:
+    """One step; None where there is none, or none that can be read."""
+    try:
+        row = record.read(record.STEP, _path(store, number))
+        at, command, changes, refs, held, undoes = row
+        return Step(
+            number,
+            at,
+            command,
+            tuple(Change(path, _node(old), _node(new)) for path, old, new in changes),
+            tuple(Renamed(kind, name, old, new) for kind, name, old, new in refs),
+            held,
+            undoes,
+        )
+    except (OSError, StoreError, TypeError, ValueError):
+        return None
+
+
+def drop(store: Store, before: float) -> list[int]:
+    """Which steps were made before a moment (seconds since the epoch), for `forget` to remove."""
+    found = []
+    for number in _numbers(store):
+        step = load(store, number)
+        if step is None or step.at < before:
+            found.append(number)
+    return found
+
+
+def forget(store: Store, numbers: list[int]) -> None:
+    """Remove steps; what only they named can be collected."""
+    for number in numbers:
+        with suppress(FileNotFoundError):
+            os.unlink(_path(store, number))
+    if numbers:
+        durable.sync_folder(_folder(store))
+
+
+def path_of(store: Store, step: Step) -> str:
+    """Where a step is kept."""
+    return _path(store, step.number)
+
+
+def check_readable(step: Step | None) -> Step:
+    """Hold on to a step that is there.
+
+    Raises:
+        Damage
+    """
+    if step is None:
+        raise Damage("what is to be undone cannot be read any more")
+    return step
+
+
+def _node(row: Any) -> Node | None:
+    return None if row is None else Node(*row)
+
+
+def _folder(store: Store) -> str:
+    return f"{store.folder}/undo"
+
+
+def _path(store: Store, number: int) -> str:
+    return f"{_folder(store)}/{number:08}"
+
+
+def _numbers(store: Store) -> list[int]:
+    try:
+        names = os.listdir(_folder(store))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())

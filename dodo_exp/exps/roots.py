@@ -1,0 +1,160 @@
+"""Roots: all that keeps content of the store alive, each with the nodes it names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dodo_exp.engine import journal
+from dodo_exp.errors import BadInput, DodoError
+from dodo_exp.exps import history
+from dodo_exp.exps.record import of_plain
+from dodo_exp.pipeline import lockfile
+from dodo_exp.project import STATE, Project
+from dodo_store import record
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid
+from dodo_store.reach import Root
+from dodo_store.store import Store
+from dodo_store.tree import Node
+
+EXPERIMENT = "experiment"
+SNAPSHOT = "snapshot"
+WORKSPACE = "workspace"
+RUNNING = "running"
+UNDO = "undo"
+RUN = "run"
+"""Kinds, in the order in which content is put down to them: what is in an experiment is not put
+down to the run-cache, though it is there too."""
+
+Known = set[tuple[str, str, str]]
+
+WORDS = {
+    EXPERIMENT: "experiments",
+    SNAPSHOT: "snapshots",
+    WORKSPACE: "the workspace's dodo.lock",
+    RUNNING: "commands that are going on",
+    UNDO: "dodo undo",
+    RUN: "the run-cache alone",
+}
+
+
+def everything(
+    project: Project,
+    known: Known | None = None,
+    *,
+    without: set[tuple[str, str]] = frozenset(),  # type: ignore[assignment]
+) -> Iterator[Root]:
+    """Every root that is not *known* yet, and makes it known; but not those in *without*."""
+    known = set() if known is None else known
+    store = project.store
+    for kind in (EXPERIMENT, SNAPSHOT):
+        yield from _refs(store, kind, known, without)
+    yield from _locks(project, known)
+    yield from _journals(store, known)
+    yield from _steps(store, known, without)
+    yield from _runs(store, known, without)
+
+
+def _is_new(known: Known, kind: str, name: str, version: str) -> bool:
+    if (kind, name, version) in known:
+        return False
+    known.add((kind, name, version))
+    return True
+
+
+def _refs(store: Store, kind: str, known: Known, without: Any) -> Iterator[Root]:
+    refs = history.refs_of(store, kind)
+    for name in sorted(refs.names()):
+        if (kind, name) in without:
+            continue
+        path = refs.path(name)
+        try:
+            oid = refs.get(name)
+            if oid is None or not _is_new(known, kind, name, oid.hex()):
+                continue
+            yield Root(kind, name, path, (oid,), _nodes(store, oid))
+        except (StoreError, DodoError) as error:
+            at = error.path if isinstance(error, StoreError) else path
+            yield Root(kind, name, at, problem=str(error))
+
+
+def _nodes(store: Store, oid: Oid) -> tuple[Node, ...]:
+    """What an experiment's record names.
+
+    Raises:
+        Missing, Damaged, Damage
+    """
+    experiment = of_plain(store.get_record(record.EXPERIMENT, oid))
+    return experiment.base, experiment.result
+
+
+def _locks(project: Project, known: Known) -> Iterator[Root]:
+    """Outputs as the lock files of the workspace name them, wherever one lies."""
+    for path in lock_files(project.root):
+        full = os.path.join(project.root, path)
+        try:
+            found = os.stat(full)
+            if not _is_new(known, WORKSPACE, path, f"{found.st_ino} {found.st_ctime_ns}"):
+                continue
+            with open(full, encoding="utf-8", errors="replace") as file:
+                records = lockfile.parse(file.read(), path)
+        except (OSError, BadInput):
+            continue
+        nodes = tuple(node for made in records.values() for _, node in made.outs)
+        yield Root(WORKSPACE, path, full, nodes=nodes, may_lack=True)
+
+
+def lock_files(root: str) -> list[str]:
+    """Every dodo.lock of the project, relative to its root; whether a dvc.yaml is beside or not."""
+    found = []
+    for folder, names, files in os.walk(root):
+        if lockfile.LOCK_FILE in files:
+            found.append(os.path.relpath(os.path.join(folder, lockfile.LOCK_FILE), root))
+        names[:] = [name for name in names if name not in (STATE, ".git", ".hg", "node_modules")]
+    return sorted(found)
+
+
+def _journals(store: Store, known: Known) -> Iterator[Root]:
+    for path, nodes, outs in journal.held(store):
+        if _is_new(known, RUNNING, path, str(len(nodes) + len(outs))):
+            yield Root(RUNNING, path, path, nodes=tuple(nodes))
+            yield Root(RUNNING, path, path, nodes=tuple(outs), may_lack=True)
+
+
+def _steps(store: Store, known: Known, without: Any) -> Iterator[Root]:
+    for step in history.steps(store):
+        name = str(step.number)
+        if (UNDO, name) in without or not _is_new(known, UNDO, name, ""):
+            continue
+        nodes = [n for change in step.changes for n in (change.old, change.new) if n is not None]
+        records = [oid for ref in step.refs for oid in (ref.old, ref.new) if oid is not None]
+        path = history.path_of(store, step)
+        for oid in records:
+            try:
+                nodes += _nodes(store, oid)
+            except (StoreError, DodoError):
+                continue
+        yield Root(UNDO, name, path, tuple(records), tuple(nodes), may_lack=True)
+
+
+def _runs(store: Store, known: Known, without: Any) -> Iterator[Root]:
+    for path in store.runs.paths():
+        name = os.path.basename(path)
+        if (RUN, name) in without or not _is_new(known, RUN, name, ""):
+            continue
+        found = store.runs.read(path)
+        if isinstance(found, StoreError):
+            yield Root(RUN, name, path, problem=str(found))
+            continue
+        try:
+            nodes = tuple(Node(*node) for _, node in found[1]["outs"])
+            yield Root(RUN, found[1]["stage"], path, nodes=nodes)
+        except (KeyError, TypeError, ValueError) as error:
+            yield Root(RUN, name, path, problem=f"not as it should be ({error!r})")
+
+
+def of_kind(roots: Iterable[Root], *kinds: str) -> Iterator[Root]:
+    """Those of some kinds."""
+    return (root for root in roots if root.kind in kinds)

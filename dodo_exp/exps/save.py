@@ -1,0 +1,89 @@
+"""Save: keep the workspace as it is, as an experiment or a snapshot, without running anything."""
+
+from __future__ import annotations
+
+import time
+
+from dodo_exp.engine import decide, session
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import UsageError
+from dodo_exp.events import Listener, Note
+from dodo_exp.exps import history, names, state
+from dodo_exp.exps.capture import capture
+from dodo_exp.exps.record import Experiment, keep
+from dodo_exp.project import Project
+
+
+def save(
+    project: Project,
+    kind: str,
+    name: str | None,
+    message: str,
+    command: str,
+    listener: Listener,
+    *,
+    replace: bool = False,
+    include: tuple[str, ...] = (),
+    wait: bool = True,
+) -> Experiment:
+    """Keep everything that is not ignored, and *include*, under a name.
+
+    Raises:
+        UsageError, BadInput, Busy, Failure, Stopped
+    """
+    if name is not None:
+        names.check(name)
+    with session.begin(project, listener, wait=wait) as workspace:
+        store = project.store
+        refs = history.refs_of(store, kind)
+        if name is not None and not replace and is_taken(project, name):
+            raise UsageError(
+                f"there is an experiment or a snapshot {name!r} already",
+                "choose another name, or --force to replace it",
+            )
+        name = name or names.fresh(lambda each: is_taken(project, each))
+        extra = tuple(project.inside(path) for path in include)
+        with store.writing():
+            node = capture(workspace, listener, after_run=True, include=extra)
+            params, metrics = state.params_of(workspace), state.metrics_of(workspace)
+            experiment = Experiment(
+                name=name,
+                created=time.time(),
+                seconds=0.0,
+                parent=state.current(workspace),
+                base=node,
+                result=node,
+                state=state.of(workspace),
+                params=params,
+                metrics=metrics,
+                deps=state.deps_of(workspace),
+                stages=(),
+                stale=_stale(workspace),
+                tainted=(),
+                message=message,
+            )
+            oid = keep(store, experiment)
+            old = refs.get(name) if refs.has(name) else None
+            history.add(store, command, refs=(history.Renamed(kind, name, old, oid),))
+            refs.set(name, oid)
+        for path, contents in {**params, **metrics}.items():
+            if "error" in contents:
+                listener(Note("warning", f"{contents['error']}: {path} is left out"))
+        if kind == "experiment":
+            state.remember(store, name, experiment.state)
+        workspace.save_caches()
+    return experiment
+
+
+def is_taken(project: Project, name: str) -> bool:
+    """Whether an experiment or a snapshot has this name."""
+    return project.store.experiments.has(name) or project.store.snapshots.has(name)
+
+
+def _stale(workspace: Workspace) -> tuple[str, ...]:
+    """Stages that are out of date in what is kept."""
+    return tuple(
+        stage.address
+        for stage in workspace.graph.stages.values()
+        if any(r.kind != "always" for r in decide.judge(workspace, stage).reasons)
+    )

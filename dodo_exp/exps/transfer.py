@@ -1,0 +1,221 @@
+"""Transfer: experiments out into one file, and in from one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import IO, NamedTuple
+
+from dodo_exp.errors import Damage, Failure, UsageError
+from dodo_exp.exps import find, history, names
+from dodo_exp.exps.apply import set_refs
+from dodo_exp.exps.record import Experiment, load, of_plain
+from dodo_exp.project import Project
+from dodo_store import durable, pack, record
+from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError
+from dodo_store.oid import Oid
+from dodo_store.pool import Batch
+from dodo_store.tree import Node
+
+Told = Callable[[int], None]
+
+
+class Sent(NamedTuple):
+    """What was written."""
+
+    names: tuple[str, ...]
+    bytes: int
+    sha256: str
+
+
+class Got(NamedTuple):
+    """What came: names that are new, names that were here already, and how much content was new."""
+
+    new: tuple[str, ...]
+    known: tuple[str, ...]
+    objects: int
+    bytes: int
+
+
+def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, force: bool) -> Sent:
+    """Write experiments with all their content to *path*, all or nothing; "-" is standard output.
+
+    Raises:
+        UsageError, Damage, Failure
+    """
+    store = project.store
+    found = [find.find(store, name) for name in given] if given else find.everything(store)
+    if not found:
+        raise UsageError("there is no experiment to export", "`dodo exp run` makes one")
+    if path != "-" and os.path.exists(path) and not force:
+        raise UsageError(f"{path} is there already", "choose another name, or --force")
+    loaded = [load(store, each.oid) for each in found]
+    nodes = [node for each in loaded for node in (each.base, each.result)]
+    oids = list(dict.fromkeys(each.oid for each in found))
+    try:
+        if path == "-":
+            import sys
+
+            out = _Counting(sys.stdout.buffer)
+            sha = pack.write(store, oids, nodes, out, told)  # type: ignore[arg-type]
+            sys.stdout.buffer.flush()
+        else:
+            out, sha = _to_file(project, oids, nodes, path, told)
+    except (Missing, Damaged) as error:
+        hint = "nothing was written; `dodo store check --repair` mends what it can"
+        raise Damage(f"{error.path}: {error}", hint) from None
+    return Sent(tuple(each.name for each in found), out.size, sha)
+
+
+class _Counting:
+    """A stream that knows how much went into it."""
+
+    def __init__(self, to: IO[bytes]) -> None:
+        self._to = to
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Pass on."""
+        self._to.write(data)
+        self.size += len(data)
+
+
+def _to_file(
+    project: Project, oids: list[Oid], nodes: list[Node], path: str, told: Told
+) -> tuple[_Counting, str]:
+    """Under a temporary name beside it first."""
+    folder = os.path.dirname(os.path.abspath(path))
+    temporary = os.path.join(folder, durable.temporary_name())
+    try:
+        with open(temporary, "xb") as file:
+            out = _Counting(file)
+            sha = pack.write(project.store, oids, nodes, out, told)  # type: ignore[arg-type]
+            file.flush()
+            durable.sync_fd(file.fileno())
+        os.rename(temporary, path)
+        durable.sync_folder(folder)
+    except BaseException as error:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise Failure(f"{path}: {error.strerror or error}; nothing was written") from None
+        raise
+    return out, sha
+
+
+def receive(project: Project, path: str, command: str, told: Told, *, force: bool) -> Got:
+    """Read a file that `send` wrote; "-" is standard input. All of it is kept, or nothing.
+
+    Raises:
+        UsageError: a name is taken by another experiment.
+        Damage: the file is damaged, or made to harm.
+        Failure
+    """
+    store = project.write()
+    with _opened(path) as source, store.scratch() as scratch, store.writing():
+        batch = Batch(scratch)
+        read: dict[Oid, Experiment] = {}
+
+        def nodes_of(oid: Oid, data: bytes) -> tuple[Node, ...]:
+            experiment = _experiment(data, path)
+            read[oid] = experiment
+            return experiment.base, experiment.result
+
+        try:
+            got = pack.read(store, source, path, batch, scratch, nodes_of, told)
+            new, known = _names(project, read, force)
+            batch.commit()
+            for oid, data in got.records.items():
+                batch.add_bytes(store.records, oid, data)
+            batch.commit()
+        except (Damaged, NewerFormat) as error:
+            raise Damage(f"{error.path}: {error}", "nothing of it was kept") from None
+        finally:
+            batch.drop()
+        if new:
+            history.add(store, command, refs=tuple(new))
+            set_refs(store, tuple(new))
+    return Got(tuple(ref.name for ref in new), tuple(known), got.objects, got.bytes)
+
+
+def _opened(path: str) -> IO[bytes]:
+    if path == "-":
+        import sys
+
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UsageError(f"{path}: not a regular file")
+        return open(path, "rb")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+def _experiment(data: bytes, path: str) -> Experiment:
+    """A record from elsewhere, held to what ours are.
+
+    Raises:
+        Damaged
+    """
+    value = record.decode(record.EXPERIMENT, data, path, lists=True)
+    try:
+        experiment = of_plain(value)
+        names.check(experiment.name)
+        _check_fields(experiment)
+    except (Damage, UsageError, TypeError, ValueError) as error:
+        raise Damaged(path, f"an experiment that is none: {error}") from None
+    return experiment
+
+
+def _check_fields(experiment: Experiment) -> None:
+    """Raises: TypeError, ValueError"""
+    for node in (experiment.base, experiment.result):
+        is_id = all(isinstance(i, bytes) and len(i) == 16 for i in (node.oid, node.digest))
+        if not is_id or node.kind != 3 or type(node.size) is not int or node.size < 0:
+            raise ValueError("its snapshots are not what they should be")
+    texts = (experiment.name, experiment.message)
+    maps = (experiment.params, experiment.metrics, experiment.deps)
+    numbers = (experiment.created, experiment.seconds)
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(each, dict) for each in maps)
+        or not all(type(number) in (int, float) for number in numbers)
+        or not all(isinstance(each, dict) for m in maps[:2] for each in m.values())
+        or not all(isinstance(name, str) for name in (*experiment.stale, *experiment.tainted))
+        or not isinstance(experiment.state, bytes)
+        or not (experiment.parent is None or isinstance(experiment.parent, str))
+    ):
+        raise ValueError("a field is of the wrong type")
+
+
+def _names(
+    project: Project, read: dict[Oid, Experiment], force: bool
+) -> tuple[list[history.Renamed], list[str]]:
+    """Names to set, and those that mean the same here already.
+
+    Raises:
+        UsageError
+    """
+    refs = project.store.experiments
+    new: list[history.Renamed] = []
+    known: list[str] = []
+    taken: list[str] = []
+    for oid, experiment in read.items():
+        try:
+            here = refs.get(experiment.name)
+        except StoreError:
+            here = None
+        if here == oid:
+            known.append(experiment.name)
+            continue
+        if here is not None:
+            taken.append(experiment.name)
+        new.append(history.Renamed("experiment", experiment.name, here, oid))
+    if taken and not force:
+        raise UsageError(
+            f"there are other experiments of these names: {', '.join(taken[:5])}",
+            "--force replaces them (`dodo undo` brings them back); nothing was kept",
+        )
+    if len({ref.name for ref in new}) < len(new):
+        raise UsageError("the file has two experiments of one name", "nothing was kept")
+    return new, known

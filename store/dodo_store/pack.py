@@ -1,0 +1,336 @@
+"""Pack: one file that carries records with all they name to another store.
+
+Beside each xxh3 name stands a sha256, because xxh3 tells accidents and not people: whoever reads a
+pack checks both, and the sha256 of the whole at its end. Nothing of a pack is believed, or kept,
+before all of it has been read. The format is in docs/design/store.md, "Packs".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, NamedTuple
+
+from dodo_store import durable, record, tree
+from dodo_store.errors import Damaged, NewerFormat, StoreError
+from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
+from dodo_store.pool import Batch, Pool
+from dodo_store.store import Store
+from dodo_store.tree import FOLDER, LINK, Node
+
+MAGIC = b"DODOPACK"
+FORMAT = 1
+START = struct.Struct(">8sB")
+ENTRY = struct.Struct(">B16sQ")
+"""Kind, oid, size of what follows; after that the sha256 of it."""
+
+END = 0
+ROOT = 1
+TREE = 2
+OBJECT = 3
+"""Kinds of entries, in the order in which they come: records, trees, objects, the end."""
+
+DEEPEST = 500
+"""Folders in folders that are read at most."""
+
+Told = Callable[[int], None]
+
+
+def write(
+    store: Store, records: Iterable[Oid], nodes: Iterable[Node], to: IO[bytes], told: Told
+) -> str:
+    """Write records and all that *nodes* lead to; return the sha256 of the pack.
+
+    Every byte is checked against its name on its way.
+
+    Raises:
+        Missing, Damaged: the store does not have it all; what was written is no whole pack.
+    """
+    trees: dict[Oid, bytes] = {}
+    objects: dict[Oid, int] = {}
+    for node in nodes:
+        _gather(store, node, trees, objects)
+    out = _Out(to)
+    out.write(START.pack(MAGIC, FORMAT))
+    for oid in records:
+        out.entry(ROOT, oid, store.records.read(oid))
+    for oid, data in trees.items():
+        out.entry(TREE, oid, data)
+    for oid, size in objects.items():
+        _write_object(store.objects, oid, size, out)
+        told(size)
+    out.write(ENTRY.pack(END, bytes(16), len(trees) + len(objects)))
+    total = out.whole.digest()
+    to.write(total)
+    return total.hex()
+
+
+def _gather(store: Store, top: Node, trees: dict[Oid, bytes], objects: dict[Oid, int]) -> None:
+    waiting = [top]
+    while waiting:
+        node = waiting.pop()
+        if node.kind != FOLDER:
+            objects.setdefault(node.oid, node.size)
+        elif node.oid not in trees:
+            data = store.trees.read(node.oid)
+            trees[node.oid] = data
+            entries = tree.decode(node.oid, data, store.trees.path(node.oid))
+            waiting += [inner for _, inner in entries]
+
+
+class _Out:
+    """A stream that knows the sha256 of all that went into it."""
+
+    def __init__(self, to: IO[bytes]) -> None:
+        self._to = to
+        self.whole = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        self._to.write(data)
+        self.whole.update(data)
+
+    def entry(self, kind: int, oid: Oid, data: bytes) -> None:
+        self.write(ENTRY.pack(kind, oid, len(data)))
+        self.write(data)
+        self.write(hashlib.sha256(data).digest())
+
+
+def _write_object(pool: Pool, oid: Oid, size: int, out: _Out) -> None:
+    own, hasher, left = hashlib.sha256(), Hasher(), size
+    out.write(ENTRY.pack(OBJECT, oid, size))
+    with pool.opened(oid, size) as fd:
+        while left and (chunk := os.read(fd, min(CHUNK, left))):
+            own.update(chunk)
+            hasher.update(chunk)
+            out.write(chunk)
+            left -= len(chunk)
+    if left or hasher.digest() != oid:
+        raise Damaged(pool.path(oid), "its content does not match its name")
+    out.write(own.digest())
+
+
+class Unpacked(NamedTuple):
+    """What a pack carried: its records by name, with how many objects and bytes were new."""
+
+    records: dict[Oid, bytes]
+    objects: int
+    bytes: int
+
+
+def read(
+    store: Store,
+    source: IO[bytes],
+    path: str,
+    batch: Batch,
+    scratch: str,
+    nodes_of: Callable[[Oid, bytes], Iterable[Node]],
+    told: Told,
+) -> Unpacked:
+    """Read a pack into *batch*, all of it or nothing; commit, and the records, are the caller's.
+
+    *nodes_of* reads a record and gives the nodes it names.
+
+    Raises:
+        Damaged: not a pack, or anything in it is not what it says.
+        NewerFormat
+    """
+    reader = _In(source, path)
+    magic, fmt = START.unpack(reader.exactly(START.size))
+    if magic != MAGIC:
+        raise Damaged(path, "not a file that `dodo exp export` wrote")
+    if fmt > FORMAT:
+        raise NewerFormat(path, f"pack format {fmt} is newer than this version reads")
+    records: dict[Oid, bytes] = {}
+    trees: dict[Oid, bytes] = {}
+    objects: dict[Oid, tuple[int, str, bytes]] = {}
+    count = 0
+    for kind, oid, size in reader.entries():
+        if kind == OBJECT:
+            if oid in objects:
+                raise Damaged(path, "the same object twice")
+            temporary = os.path.join(scratch, durable.temporary_name())
+            objects[oid] = (size, temporary, reader.to_file(oid, size, temporary))
+            told(size)
+            continue
+        into = records if kind == ROOT else trees
+        if objects or (kind == ROOT and trees) or oid in into:
+            raise Damaged(path, "its parts are not in order")
+        into[oid] = reader.whole_entry(oid, size)
+        count += 1
+    _check_whole(records, trees, objects, nodes_of, path)
+    new = _add(store, batch, trees, objects)
+    return Unpacked(records, *new)
+
+
+class _In:
+    """A stream that is read to its end, and no byte further."""
+
+    def __init__(self, source: IO[bytes], path: str) -> None:
+        self._source = source
+        self._path = path
+        self._all = hashlib.sha256()
+
+    def exactly(self, size: int) -> bytes:
+        """The next *size* bytes, at most a record's worth."""
+        parts = []
+        while size:
+            chunk = self._source.read(min(size, CHUNK))
+            if not chunk:
+                raise Damaged(self._path, "cut short")
+            self._all.update(chunk)
+            parts.append(chunk)
+            size -= len(chunk)
+        return b"".join(parts)
+
+    def entries(self) -> Iterator[tuple[int, Oid, int]]:
+        """The head of each entry; whoever takes one reads what follows it."""
+        count = 0
+        while True:
+            kind, oid, size = ENTRY.unpack(self.exactly(ENTRY.size))
+            if kind == END:
+                break
+            if kind not in (ROOT, TREE, OBJECT):
+                raise Damaged(self._path, f"an entry of unknown kind {kind}")
+            count += kind != ROOT
+            yield kind, Oid(oid), size
+        wanted = self._all.digest()
+        if oid != bytes(16) or size != count or self._source.read(32) != wanted:
+            raise Damaged(self._path, "its check sum does not match")
+        if self._source.read(1):
+            raise Damaged(self._path, "bytes after its end")
+
+    def whole_entry(self, oid: Oid, size: int) -> bytes:
+        """A record or tree."""
+        if size > record.LIMIT + 1024:
+            raise Damaged(self._path, f"a record of {size:,} bytes")
+        data = self.exactly(size)
+        sha = hashlib.sha256(data).digest()
+        if self.exactly(32) != sha or of_bytes(data) != oid:
+            raise Damaged(self._path, f"{oid.hex()} is not what its check sums say")
+        return data
+
+    def to_file(self, oid: Oid, size: int, temporary: str) -> bytes:
+        """An object, on its way to the store; returns its sha256."""
+        sha, hasher, left = hashlib.sha256(), Hasher(), size
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            while left:
+                chunk = self.exactly(min(left, CHUNK))
+                sha.update(chunk)
+                hasher.update(chunk)
+                durable.write_all(fd, chunk)
+                left -= len(chunk)
+        finally:
+            os.close(fd)
+        if self.exactly(32) != sha.digest() or hasher.digest() != oid:
+            raise Damaged(self._path, f"{oid.hex()} is not what its check sums say")
+        return sha.digest()
+
+
+def _check_whole(
+    records: dict[Oid, bytes],
+    trees: dict[Oid, bytes],
+    objects: dict[Oid, tuple[int, str, bytes]],
+    nodes_of: Callable[[Oid, bytes], Iterable[Node]],
+    path: str,
+) -> None:
+    """All that is named must be in the pack, all in it must be named, and be fit to be restored."""
+    tops = [node for oid, data in records.items() for node in nodes_of(oid, data)]
+    seen: set[Oid] = set()
+    sizes: dict[Oid, int] = {}
+    waiting = [(node, 0) for node in tops]
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise Damaged(path, "folders nested too deep")
+        if node.kind != FOLDER:
+            if node.oid not in objects or objects[node.oid][0] != node.size:
+                raise Damaged(path, f"{node.oid.hex()} is named and not in it, or of another size")
+            if node.kind == LINK:
+                _check_target(objects[node.oid], path)
+        elif node.oid not in trees:
+            raise Damaged(path, f"folder {node.oid.hex()} is named and not in it")
+        if node.oid in seen:
+            if node.kind == FOLDER and sizes[node.oid] != node.size:
+                raise Damaged(path, f"folder {node.oid.hex()} is given two sizes")
+            continue
+        seen.add(node.oid)
+        if node.kind == FOLDER:
+            entries = tree.decode(node.oid, trees[node.oid], path)
+            _check_names(entries, path)
+            sizes[node.oid] = node.size
+            if node.size != sum(inner.size for _, inner in entries):
+                raise Damaged(path, f"folder {node.oid.hex()} is not of the size that is given")
+            waiting += [(inner, depth + 1) for _, inner in entries]
+    if seen != trees.keys() | objects.keys():
+        raise Damaged(path, "something is in it that nothing names")
+
+
+def _check_target(found: tuple[int, str, bytes], path: str) -> None:
+    size, temporary, _ = found
+    if size > 4096:
+        raise Damaged(path, "a link with a target of over 4096 bytes")
+    with open(temporary, "rb") as file:
+        target = file.read()
+    if not target or b"\0" in target:
+        raise Damaged(path, "a link with no fit target")
+
+
+PROTECTED = (".dodo", ".git")
+"""Names that no pack may carry, in whichever case: a hook put into a repository is run."""
+
+
+def _check_names(entries: tree.Entries, path: str) -> None:
+    import unicodedata
+
+    met: dict[str, str] = {}
+    for name, _ in entries:
+        alike = unicodedata.normalize("NFC", name).casefold()
+        if alike.rstrip(". ") in PROTECTED:
+            raise Damaged(path, f"a file named {name!r}, which a pack may not carry")
+        if alike in met:
+            text = f"{met[alike]!r} and {name!r} in one folder, which some systems take for one"
+            raise Damaged(path, text)
+        met[alike] = name
+
+
+def _add(
+    store: Store,
+    batch: Batch,
+    trees: dict[Oid, bytes],
+    objects: dict[Oid, tuple[int, str, bytes]],
+) -> tuple[int, int]:
+    """Hand everything to the batch; what is here under the same name must be the same."""
+    count = size = 0
+    for oid, (length, _, sha) in objects.items():
+        _check_same(store.objects, oid, length, sha)
+    for oid, (length, temporary, _) in objects.items():
+        if not store.objects.has(oid, length):
+            count, size = count + 1, size + length
+        batch.adopt(store.objects, oid, length, temporary)
+    for oid, data in trees.items():
+        batch.add_bytes(store.trees, oid, data)
+    return count, size
+
+
+def _check_same(pool: Pool, oid: Oid, size: int, sha: bytes) -> None:
+    """A second content for a name that is taken is no accident.
+
+    Raises:
+        Damaged
+    """
+    if not pool.has(oid, size):
+        return
+    own = hashlib.sha256()
+    try:
+        with pool.opened(oid, size) as fd:
+            while chunk := os.read(fd, CHUNK):
+                own.update(chunk)
+    except StoreError:
+        return
+    if own.digest() != sha:
+        text = "the pack holds other content under this name: it was made to deceive, or is damaged"
+        raise Damaged(pool.path(oid), text)

@@ -1,0 +1,256 @@
+"""Restore: bring nodes back into a folder, and take them out of it.
+
+Every path is walked from the root through directory descriptors that follow no link, so whatever
+is swapped for a link meanwhile, nothing outside is touched. Each thing is built in the scratch
+folder, where a kill leaves nothing in anybody's way, and then changes places with what it replaces
+in one step: a reader sees the old or the new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from dodo_store import durable
+from dodo_store.errors import Damaged, NotStorable
+from dodo_store.store import Store
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
+from dodo_store.walk import is_within
+
+
+class Change(NamedTuple):
+    """What is at a path and what shall be there; None for nothing."""
+
+    path: str
+    old: Node | None
+    new: Node | None
+
+
+def changes(store: Store, old: Node | None, new: Node | None, path: str = "") -> Iterator[Change]:
+    """How one folder differs from another, a line for each path; what is equal is not looked at.
+
+    Where a file is in place of a folder or the other way round, the whole is one change.
+
+    Raises:
+        Missing, Damaged
+    """
+    if old is not None and new is not None and (old.kind, old.oid) == (new.kind, new.oid):
+        return
+    if old is None or new is None or old.kind != FOLDER or new.kind != FOLDER:
+        yield Change(path, old, new)
+        return
+    before, after = dict(store.tree(old.oid)), dict(store.tree(new.oid))
+    for name in sorted(before.keys() | after.keys()):
+        inner = f"{path}/{name}" if path else name
+        yield from changes(store, before.get(name), after.get(name), inner)
+
+
+def within(store: Store, made: Iterable[Change], paths: set[str]) -> Iterator[Change]:
+    """Of some changes, the parts that lie at or below *paths*."""
+    above = {path[:i] for path in paths for i, char in enumerate(path) if char == "/"}
+    for change in made:
+        parts = change.path.split("/")
+        if any("/".join(parts[:i]) in paths for i in range(1, len(parts) + 1)):
+            yield change
+        elif change.path in above:
+            old, new = (
+                dict(store.tree(node.oid)) if node is not None and node.kind == FOLDER else {}
+                for node in (change.old, change.new)
+            )
+            inner = [
+                Change(f"{change.path}/{name}", old.get(name), new.get(name))
+                for name in sorted(old.keys() | new.keys())
+            ]
+            yield from within(store, inner, paths)
+
+
+def restore(store: Store, node: Node, root: str, path: str, scratch: str) -> None:
+    """Make *path* under *root* be what *node* says, replacing all that is there.
+
+    Raises:
+        NotStorable: a folder on the way is a link that leads outside *root*.
+        Missing, Damaged: the store cannot give it; the target is then untouched.
+    """
+    _Place(store, root, scratch).put(path, node)
+
+
+def apply(store: Store, wanted: Iterable[Change], root: str, scratch: str) -> list[str]:
+    """Carry out changes one by one; return the paths of folders that could not go.
+
+    Such a folder holds what no node knows: ignored files, or ones that came later.
+
+    Raises:
+        NotStorable, Missing, Damaged
+    """
+    place = _Place(store, root, scratch)
+    left: list[str] = []
+    ordered = sorted(wanted, key=lambda change: change.path)
+    # Removals first, the deepest first: what comes may need the place of what goes.
+    for change in reversed(ordered):
+        if change.new is None and change.old is not None:
+            place.take_out(change.path, change.old, left)
+    for change in ordered:
+        if change.new is not None:
+            if change.old is not None and change.old.kind == FOLDER != change.new.kind:
+                place.take_out(change.path, change.old, left)
+            if change.path not in left:
+                place.put(change.path, change.new)
+    return left
+
+
+class _Place:
+    """A root to put things into, its last folder kept open."""
+
+    def __init__(self, store: Store, root: str, scratch: str) -> None:
+        self._store = store
+        self._root = root
+        self._scratch = scratch
+
+    @contextlib.contextmanager
+    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str, str]]:
+        """The folder that *path* lies in as a descriptor, the last name, the folder's full path.
+
+        Raises:
+            NotStorable: the way leads outside.
+            FileNotFoundError: there is no such folder, and none is made.
+        """
+        top = os.path.realpath(self._root)
+        folder, _, name = path.rpartition("/")
+        full = os.path.realpath(os.path.join(top, folder))
+        if name in ("", ".", "..") or not is_within(full, top):
+            raise NotStorable(path, "a folder on its way is a link that leads outside the project")
+        fd = os.open(top, _FOLDER)
+        try:
+            # From here on no link is followed: one that appears now is somebody's trick.
+            for part in os.path.relpath(full, top).split("/") if full != top else ():
+                try:
+                    if make:
+                        with contextlib.suppress(FileExistsError):
+                            os.mkdir(part, dir_fd=fd)
+                    inner = os.open(part, _FOLDER, dir_fd=fd)
+                except OSError as error:
+                    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                        text = "a file is where a folder on its way should be"
+                        raise NotStorable(path, text) from None
+                    raise
+                os.close(fd)
+                fd = inner
+            yield fd, name, full
+        finally:
+            os.close(fd)
+
+    def put(self, path: str, node: Node) -> None:
+        """Build it aside, then let it change places with what is there."""
+        stem = os.path.join(self._scratch, durable.temporary_name())
+        with self._parent(path, make=True) as (fd, name, folder):
+            if os.fstat(fd).st_dev != os.stat(self._scratch).st_dev:
+                stem = os.path.join(folder, durable.temporary_name())
+            new, old = f"{stem}.new", f"{stem}.old"
+            try:
+                self._build(node, new)
+                _swap(new, name, fd, old)
+            finally:
+                remove(new)
+                remove(old)
+
+    def _build(self, node: Node, to: str) -> None:
+        store = self._store
+        if node.kind == LINK:
+            target = store.objects.read(node.oid)
+            if len(target) != node.size or b"\0" in target:
+                raise Damaged(store.objects.path(node.oid), "not the target of the recorded link")
+            os.symlink(target, os.fsencode(to))
+        elif node.kind == FOLDER:
+            os.mkdir(to)
+            for name, inner in store.tree(node.oid):
+                self._build(inner, os.path.join(to, name))
+        elif node.kind != FILE or not store.links or not self._link(node, to):
+            mode = 0o777 if node.kind == EXEC else 0o666
+            store.objects.copy_out(node.oid, node.size, to, mode)
+
+    def _link(self, node: Node, to: str) -> bool:
+        return self._store.objects.link_out(node.oid, node.size, to)
+
+    def take_out(self, path: str, node: Node, left: list[str]) -> None:
+        """Remove what *node* knows; a folder goes only if nothing else is in it."""
+        try:
+            with self._parent(path) as (fd, name, _):
+                self._take_out(path, name, fd, node, left)
+        except FileNotFoundError:
+            return
+
+    def _take_out(self, path: str, name: str, fd: int, node: Node, left: list[str]) -> None:
+        if node.kind != FOLDER:
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=fd)
+            return
+        try:
+            inner = os.open(name, _FOLDER, dir_fd=fd)
+        except OSError:
+            return  # not the folder that the node means
+        try:
+            for member, below in self._store.tree(node.oid):
+                self._take_out(f"{path}/{member}", member, inner, below, left)
+        finally:
+            os.close(inner)
+        try:
+            os.rmdir(name, dir_fd=fd)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            left.append(path)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _swap(new: str, name: str, fd: int, old: str) -> None:
+    """Put *new* in the place of *name* in the folder *fd*; what was there may end up at *old*."""
+    try:
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(new, name, dst_dir_fd=fd)
+        return
+    if not stat.S_ISDIR(found.st_mode) and not os.path.isdir(new):
+        os.rename(new, name, dst_dir_fd=fd)
+    elif not _exchange(new, name, fd):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(name, old, src_dir_fd=fd)
+        try:
+            os.rename(new, name, dst_dir_fd=fd)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(old, name, dst_dir_fd=fd)
+            raise
+
+
+def _exchange(new: str, name: str, fd: int) -> bool:
+    """Let two paths change places in one step; False where the system cannot (not Linux)."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call(here, os.fsencode(new), fd, os.fsencode(name), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOENT):
+        return False
+    raise OSError(code, os.strerror(code), new)
+
+
+def remove(path: str) -> None:
+    """Remove a file, link or folder; nothing where nothing is."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        import shutil
+
+        shutil.rmtree(path)
