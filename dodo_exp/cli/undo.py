@@ -61,8 +61,8 @@ def _list(project: Any, form: str) -> Report:
 
     rows, data = [], []
     for step in history.steps(project.store):
-        what = [f"{len(step.changes)} paths"] if step.changes else []
-        what += [f"{len(step.refs)} names"] if step.refs else []
+        what = [_count(len(step.changes), "path")] if step.changes else []
+        what += [_count(len(step.refs), "name")] if step.refs else []
         if step.undoes is not None:
             what.append(f"undoes {step.undoes}")
         if step.undone:
@@ -82,3 +82,7 @@ def _list(project: Any, form: str) -> Report:
     if not rows:
         return Report(data, "There is nothing to undo.\n", form=form)
     return Report(data, grid=Grid(["Step", "When", "Command", "Changed"], rows, 3), form=form)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -216,7 +216,10 @@ def _step(project: Project, number: int | None) -> history.Step:
         if step is None:
             raise UsageError(f"there is no step {number}", "`dodo undo --list` shows them")
         if step.undone:
-            raise UsageError(f"step {number} is undone already", "undo that undo instead")
+            by = next(s.number for s in history.steps(project.store) if s.undoes == number)
+            raise UsageError(
+                f"step {number} is undone already", f"`dodo undo {by}` brings it about again"
+            )
         return step
     for step in history.steps(project.store):
         if not step.undone and step.undoes is None:

@@ -19,6 +19,9 @@ from dodo_store.tree import Node
 
 Told = Callable[[int], None]
 
+KINDS = {"experiment": pack.ROOT, "snapshot": pack.SECOND}
+NAMES = {number: kind for kind, number in KINDS.items()}
+
 
 class Sent(NamedTuple):
     """What was written."""
@@ -51,7 +54,7 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
         raise UsageError(f"{path} is there already", "choose another name, or --force")
     loaded = [load(store, each.oid) for each in found]
     nodes = [node for each in loaded for node in (each.base, each.result)]
-    oids = list(dict.fromkeys(each.oid for each in found))
+    oids = list(dict.fromkeys((KINDS[each.kind], each.oid) for each in found))
     try:
         if path == "-":
             import sys
@@ -81,7 +84,7 @@ class _Counting:
 
 
 def _to_file(
-    project: Project, oids: list[Oid], nodes: list[Node], path: str, told: Told
+    project: Project, oids: list[tuple[int, Oid]], nodes: list[Node], path: str, told: Told
 ) -> tuple[_Counting, str]:
     """Under a temporary name beside it first."""
     folder = os.path.dirname(os.path.abspath(path))
@@ -123,7 +126,8 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
 
         try:
             got = pack.read(store, source, path, batch, scratch, nodes_of, told)
-            new, known = _names(project, read, force)
+            kinds = {oid: NAMES[kind] for oid, kind in got.kinds.items()}
+            new, known = _names(project, read, kinds, force)
             batch.commit()
             for oid, data in got.records.items():
                 batch.add_bytes(store.records, oid, data)
@@ -189,18 +193,19 @@ def _check_fields(experiment: Experiment) -> None:
 
 
 def _names(
-    project: Project, read: dict[Oid, Experiment], force: bool
+    project: Project, read: dict[Oid, Experiment], kinds: dict[Oid, str], force: bool
 ) -> tuple[list[history.Renamed], list[str]]:
     """Names to set, and those that mean the same here already.
 
     Raises:
         UsageError
     """
-    refs = project.store.experiments
     new: list[history.Renamed] = []
     known: list[str] = []
     taken: list[str] = []
     for oid, experiment in read.items():
+        kind = kinds[oid]
+        refs = history.refs_of(project.store, kind)
         try:
             here = refs.get(experiment.name)
         except StoreError:
@@ -210,12 +215,12 @@ def _names(
             continue
         if here is not None:
             taken.append(experiment.name)
-        new.append(history.Renamed("experiment", experiment.name, here, oid))
+        new.append(history.Renamed(kind, experiment.name, here, oid))
     if taken and not force:
         raise UsageError(
             f"there are other experiments of these names: {', '.join(taken[:5])}",
             "--force replaces them (`dodo undo` brings them back); nothing was kept",
         )
-    if len({ref.name for ref in new}) < len(new):
+    if len({(ref.kind, ref.name) for ref in new}) < len(new):
         raise UsageError("the file has two experiments of one name", "nothing was kept")
     return new, known

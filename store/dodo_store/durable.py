@@ -75,11 +75,11 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
         sync_folder(folder)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write every byte of *data*; a single os.write may stop early."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    done = os.write(fd, data)
+    while done < len(data):
+        done += os.write(fd, memoryview(data)[done:])
 
 
 def sync_fd(fd: int) -> None:
@@ -103,7 +103,7 @@ def sync_folders(paths: set[str]) -> None:
     """Make the names in these folders durable; they lie on one file system."""
     if len(paths) > MANY and _level == BATCH and _syncfs(next(iter(paths))):
         return
-    for path in paths:
+    for path in sorted(paths):
         sync_folder(path)
 
 

@@ -30,7 +30,9 @@ END = 0
 ROOT = 1
 TREE = 2
 OBJECT = 3
-"""Kinds of entries, in the order in which they come: records, trees, objects, the end."""
+SECOND = 4
+"""Kinds of entries: records (ROOT of experiments, SECOND of snapshots) come first, then trees, then
+objects, and the end."""
 
 DEEPEST = 500
 """Folders in folders that are read at most."""
@@ -39,7 +41,11 @@ Told = Callable[[int], None]
 
 
 def write(
-    store: Store, records: Iterable[Oid], nodes: Iterable[Node], to: IO[bytes], told: Told
+    store: Store,
+    records: Iterable[tuple[int, Oid]],
+    nodes: Iterable[Node],
+    to: IO[bytes],
+    told: Told,
 ) -> str:
     """Write records and all that *nodes* lead to; return the sha256 of the pack.
 
@@ -54,8 +60,8 @@ def write(
         _gather(store, node, trees, objects)
     out = _Out(to)
     out.write(START.pack(MAGIC, FORMAT))
-    for oid in records:
-        out.entry(ROOT, oid, store.records.read(oid))
+    for kind, oid in records:
+        out.entry(kind, oid, store.records.read(oid))
     for oid, data in trees.items():
         out.entry(TREE, oid, data)
     for oid, size in objects.items():
@@ -112,9 +118,10 @@ def _write_object(pool: Pool, oid: Oid, size: int, out: _Out) -> None:
 
 
 class Unpacked(NamedTuple):
-    """What a pack carried: its records by name, with how many objects and bytes were new."""
+    """What a pack carried: its records by name, their kinds, and how much content was new."""
 
     records: dict[Oid, bytes]
+    kinds: dict[Oid, int]
     objects: int
     bytes: int
 
@@ -143,9 +150,9 @@ def read(
     if fmt > FORMAT:
         raise NewerFormat(path, f"pack format {fmt} is newer than this version reads")
     records: dict[Oid, bytes] = {}
+    kinds: dict[Oid, int] = {}
     trees: dict[Oid, bytes] = {}
     objects: dict[Oid, tuple[int, str, bytes]] = {}
-    count = 0
     for kind, oid, size in reader.entries():
         if kind == OBJECT:
             if oid in objects:
@@ -154,14 +161,14 @@ def read(
             objects[oid] = (size, temporary, reader.to_file(oid, size, temporary))
             told(size)
             continue
-        into = records if kind == ROOT else trees
-        if objects or (kind == ROOT and trees) or oid in into:
+        into = trees if kind == TREE else records
+        if objects or (into is records and trees) or oid in into:
             raise Damaged(path, "its parts are not in order")
         into[oid] = reader.whole_entry(oid, size)
-        count += 1
+        kinds[oid] = kind
     _check_whole(records, trees, objects, nodes_of, path)
     new = _add(store, batch, trees, objects)
-    return Unpacked(records, *new)
+    return Unpacked(records, {oid: kinds[oid] for oid in records}, *new)
 
 
 class _In:
@@ -191,9 +198,9 @@ class _In:
             kind, oid, size = ENTRY.unpack(self.exactly(ENTRY.size))
             if kind == END:
                 break
-            if kind not in (ROOT, TREE, OBJECT):
+            if kind not in (ROOT, TREE, OBJECT, SECOND):
                 raise Damaged(self._path, f"an entry of unknown kind {kind}")
-            count += kind != ROOT
+            count += kind in (TREE, OBJECT)
             yield kind, Oid(oid), size
         wanted = self._all.digest()
         if oid != bytes(16) or size != count or self._source.read(32) != wanted:

@@ -33,11 +33,12 @@ Graft = Mapping[str, Union[Node, "Graft", None]]
 _Read = tuple[Oid, os.stat_result, int]
 """A file's name, what it was when it was read, and when reading began."""
 
-MANY = 24
-"""Files that must be read, in one folder, before it is worth it to start threads."""
+LARGE = 4 << 20
+"""Bytes to be read, in one folder, from which on threads are worth it: below, in files of a few
+kilobytes, they only wait for each other."""
 
-LARGE = 8 << 20
-"""The same in bytes."""
+AVERAGE = 256 << 10
+"""The same for the average file."""
 
 
 class Source(NamedTuple):
@@ -243,7 +244,8 @@ class Walk:
         def one(leaf: tuple[str, os.stat_result]) -> _Read:
             return self._file(_join(path, leaf[0]), leaf[1])
 
-        if len(leaves) < MANY and sum(found.st_size for _, found in leaves) < LARGE:
+        size = sum(found.st_size for _, found in leaves)
+        if len(leaves) < 2 or size < max(LARGE, AVERAGE * len(leaves)):
             return [one(leaf) for leaf in leaves]
         from dodo_store import threads
 

@@ -280,8 +280,8 @@ def writing_while_copying(monkeypatch: pytest.MonkeyPatch, path: Path, times: in
     """Have somebody append to *path* the first *times* it is copied; the list grows with each."""
     copy, reads = pool._copy, list[int]()
 
-    def copy_late(source: int, target: int, hasher: Hasher, size: int) -> None:
-        copy(source, target, hasher, size)
+    def copy_late(source: int, target: int, hasher: Hasher) -> None:
+        copy(source, target, hasher)
         reads.append(source)
         if len(reads) <= times:
             path.write_bytes(path.read_bytes() + b"+")
