@@ -7,7 +7,9 @@ ignored, and stored outputs by what their record names rather than by what lies 
 from __future__ import annotations
 
 import os
+import threading
 import time
+from contextlib import suppress
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
@@ -39,7 +41,8 @@ def capture(
     ignore = Ignore(workspace.root, IGNORE_FILES)
     source = Source(workspace.root, workspace.stamps, ignore, strict=False)
     with store.scratch() as scratch:
-        batch = Batch(scratch, _Progress(listener))
+        counting = Ignore(workspace.root, IGNORE_FILES)
+        batch = Batch(scratch, _Progress(listener, workspace.root, counting))
         try:
             grafts = _outputs(workspace, batch, source, after_run)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
@@ -51,21 +54,59 @@ def capture(
 
 
 class _Progress:
-    """A word a few seconds apart while much is copied."""
+    """A word a few seconds apart while much is copied: how much, how fast, how long yet."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, root: str, ignore: Ignore) -> None:
         self._listener = listener
-        self._next = time.monotonic() + 1.0
-        self._files = self._bytes = 0
+        self._root = root
+        self._ignore = ignore
+        self._started = time.monotonic()
+        self._next = self._started + 1.0
+        self._files = self._bytes = self._passed = 0
+        self._total: int | None = None
+        self._counter: threading.Thread | None = None
 
-    def __call__(self, size: int) -> None:
+    def __call__(self, size: int, was_read: bool) -> None:
+        self._passed += size
+        if not was_read:
+            return
         self._files += 1
         self._bytes += size
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + 5.0
-            done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB"
-            self._listener(Note("info", f"keeping a snapshot of the workspace: {done} so far"))
+        if now < self._next:
+            return
+        self._next = now + 3.0
+        if self._counter is None:
+            self._counter = threading.Thread(target=self._count, daemon=True)
+            self._counter.start()
+        text = "keeping a snapshot of the workspace"
+        self._listener(Note("info", f"{text}: {self._words(now - self._started)}"))
+
+    def _words(self, seconds: float) -> str:
+        done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB read"
+        speed = f"{self._bytes / 1e6 / seconds:,.0f} MB/s"
+        if self._total is None or self._total <= self._passed:
+            return f"{done}, {speed}"
+        left = (self._total - self._passed) * seconds / max(self._passed, 1)
+        return f"{done}, {speed}, {self._passed / self._total:.0%} done, {left:,.0f} s left"
+
+    def _count(self) -> None:
+        """All that there is to keep, in bytes; beside the copying, which it hardly slows."""
+        total, waiting = 0, [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                entries = list(os.scandir(os.path.join(self._root, folder)))
+            except OSError:
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                with suppress(OSError):
+                    if not entry.is_dir(follow_symlinks=False):
+                        total += entry.stat(follow_symlinks=False).st_size
+                    elif not self._ignore.skips(path, True):
+                        waiting.append(path)
+        self._total = total
 
 
 def _outputs(

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 from dodo_store import durable, record, tree
 from dodo_store.errors import Damaged, NewerFormat, StoreError
 from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
-from dodo_store.pool import Batch, Pool
+from dodo_store.pool import READ_ONLY, Batch, Pool
 from dodo_store.store import Store
 from dodo_store.tree import FOLDER, LINK, Node
 
@@ -222,7 +222,7 @@ class _In:
         """An object, on its way to the store; returns its sha256."""
         sha, hasher, left = hashlib.sha256(), Hasher(), size
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600)
+        fd = os.open(temporary, flags, READ_ONLY)
         try:
             while left:
                 chunk = self.exactly(min(left, CHUNK))

@@ -193,8 +193,8 @@ class Batch:
     `commit`, so nobody can tell.
     """
 
-    def __init__(self, scratch: str, progress: Callable[[int], None] | None = None) -> None:
-        """*progress* is told the size of each file that was copied in."""
+    def __init__(self, scratch: str, progress: Callable[[int, bool], None] | None = None) -> None:
+        """*progress* is told sizes: of each file that was read, and of what needed no reading."""
         self._scratch = scratch
         self._progress = progress
         self._files: list[tuple[str, str]] = []
@@ -215,13 +215,17 @@ class Batch:
             made = _link_in(pool, path, temporary) if link else None
             oid, before, after, is_new = made or _take(pool, path, temporary)
             if mark(before) == mark(after):
-                if self._progress is not None:
-                    self._progress(before.st_size)
+                self.passed(before.st_size, was_read=True)
                 if is_new:
                     self._keep(pool, oid, temporary)
                 return oid, (os.lstat(path) if made else before)
             _unlink(temporary)
         raise Changing(path, "it is still being written to")
+
+    def passed(self, size: int, *, was_read: bool = False) -> None:
+        """So many bytes are dealt with."""
+        if self._progress is not None:
+            self._progress(size, was_read)
 
     def add_bytes(self, pool: Pool, oid: Oid, data: bytes) -> None:
         """Add content that is in memory and already named."""
@@ -236,8 +240,7 @@ class Batch:
         if pool.has(oid, size) and pool.verify(oid):
             os.unlink(temporary)
             return
-        with open(temporary, "rb") as file:
-            _seal(file.fileno(), oid)
+        os.utime(temporary, (time_of(oid), time_of(oid)))
         self._keep(pool, oid, temporary)
 
     def _keep(self, pool: Pool, oid: Oid, temporary: str) -> None:
@@ -320,17 +323,19 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+READ_ONLY = 0o444
+"""Mode of what is kept, less what the umask takes. Who opens a file anew may still write it."""
+
+
 def _seal(fd: int, oid: Oid) -> None:
-    """Read-only, and with the time that says so."""
-    os.fchmod(fd, 0o444)
+    """Give a file the time that says that nobody has written to it."""
     os.utime(fd, (time_of(oid), time_of(oid)))
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
 def _write(temporary: str, oid: Oid, data: bytes) -> None:
-    fd = os.open(temporary, _NEW, 0o600)
+    fd = os.open(temporary, _NEW, READ_ONLY)
     try:
         durable.write_all(fd, data)
         _seal(fd, oid)
@@ -359,7 +364,7 @@ def _take(pool: Pool, path: str, temporary: str) -> _Taken:
                 _write(temporary, oid, data)
             return oid, before, after, is_new
         hasher = Hasher()
-        target = os.open(temporary, _NEW, 0o600)
+        target = os.open(temporary, _NEW, READ_ONLY)
         try:
             _copy(source, target, hasher)
             oid = Oid(hasher.digest())

@@ -101,6 +101,8 @@ class Walk:
             inner = {name: self.folder(_join(path, name), None, (*above, path)) for name in subs}
             if whole == _whole(seen.key, inner) and (node := self._known(plain)) is not None:
                 self.is_same = outer and self.is_same and is_same
+                if self._batch is not None:
+                    self._batch.passed(node.size - sum(each.size for each in inner.values()))
                 return node
         node = self._slowly(path, seen, inner, (*above, path))
         self.is_same = outer and self.is_same
@@ -225,17 +227,21 @@ class Walk:
         """The nodes of a folder's files and links; several threads read what has to be read."""
         members: dict[str, Node] = {}
         unread: list[tuple[str, os.stat_result]] = []
+        passed = 0
         for name, found in leaves:
             if stat.S_ISREG(found.st_mode):
                 oid = self._stamps.seen(path, name, mark(found))
                 if oid is not None and self._has(oid, found.st_size):
                     members[name] = _file(oid, found)
+                    passed += found.st_size
                 else:
                     unread.append((name, found))
                 continue
             node = self._special(_join(path, name), found, above)
             if node is not None:
                 members[name] = node
+        if self._batch is not None:
+            self._batch.passed(passed)
         for (name, _), read in zip(unread, self._read(path, unread), strict=True):
             members[name] = self._stamped(_join(path, name), read)
         return members
