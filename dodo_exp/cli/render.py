@@ -117,7 +117,7 @@ def to_text(grid: Grid, precision: int | None) -> str:
         text = "  ".join(columns).rstrip()
         lines.append(styled(text, BOLD, sys.stdout) if number == 0 else text)
     left_out = [grid.headers[i] for i in range(len(grid.headers)) if i not in shown]
-    note = f"\nnot shown: {', '.join(left_out)} (a wider terminal, --csv or --json has them)\n"
+    note = f"\nnot shown: {', '.join(left_out)} (a wider terminal or --json has them)\n"
     return "\n".join(lines) + "\n" + (note if left_out else "")
 
 

@@ -78,10 +78,10 @@ def _list(project: Any, form: str) -> Report:
             }
         )
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(step.at))
-        rows.append([step.number, at, step.command, ", ".join(what)])
+        rows.append([step.number, ", ".join(what), at, step.command])
     if not rows:
         return Report(data, "There is nothing to undo.\n", form=form)
-    return Report(data, grid=Grid(["Step", "When", "Command", "Changed"], rows, 3), form=form)
+    return Report(data, grid=Grid(["Step", "Changed", "When", "Command"], rows, 2), form=form)
 
 
 def _count(number: int, word: str) -> str:

@@ -117,11 +117,7 @@ def _differences(
             yield from _going(workspace, change, may_go, kept)
         elif change.old is None and os.path.lexists(workspace.path(change.path)):
             # An ignored file lies there. It is in the way, and not to be lost.
-            for each in to_nodes(workspace, batch, [(change.path, change.new)]):
-                if each.new is None:
-                    kept.append(each.path)
-                else:
-                    yield each
+            yield from to_nodes(workspace, batch, [(change.path, change.new, ())])
         else:
             yield change
 
@@ -196,7 +192,7 @@ def undo(
         _check_refs(project, back)
 
         def plan(batch: Batch) -> list[Change]:
-            wanted = [(change.path, change.old) for change in step.changes]
+            wanted = [(change.path, change.old, (change.new,)) for change in step.changes]
             return to_nodes(workspace, batch, wanted)
 
         done = bring(workspace, plan, command, listener, refs=back, undoes=step.number)

@@ -18,9 +18,12 @@ from dodo_exp.events import Listener, Note
 from dodo_exp.exps import history, state
 from dodo_store import snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
+from dodo_store.ignore import Ignore
+from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.restore import Change, changes
-from dodo_store.tree import Node
+from dodo_store.store import Store
+from dodo_store.tree import FOLDER, Node
 from dodo_store.walk import Source
 
 
@@ -59,6 +62,7 @@ def bring(
                 return Done(None, ())
             for change in made:
                 _check_whole(workspace, change)
+                _check_room(workspace, change)
             held = state.current(workspace)
             left = journal.change(list(made), scratch) if made else []
             step = history.add(store, command, made, refs, held=held, undoes=undoes)
@@ -71,21 +75,61 @@ def bring(
         finally:
             batch.drop()
     for path in left:
-        listener(Note("warning", f"{path}: not replaced, there is more in it"))
+        listener(Note("warning", f"{path}: the folder stays, there is more in it"))
     workspace.forget()
     return Done(step, made)
 
 
 def to_nodes(
-    workspace: Workspace, batch: Batch, wanted: Iterable[tuple[str, Node | None]]
+    workspace: Workspace,
+    batch: Batch,
+    wanted: Iterable[tuple[str, Node | None, tuple[Node | None, ...]]],
 ) -> list[Change]:
-    """From whatever lies at each path now, which is taken in, to the node beside it."""
+    """From what lies at each path now, which is taken in, to the node beside it.
+
+    Below a folder only that counts which the node has, or one of the others beside it: whatever
+    else is there is nobody's business.
+    """
     made = []
-    for path, new in wanted:
-        now = take_in(workspace, batch, path)
+    for path, new, others in wanted:
+        only = Only(workspace.store, path, (new, *others))
+        now = take_in(workspace, batch, path, only)
         batch.commit()  # trees that are compared must be readable
         made += list(changes(workspace.store, now, new, path))
     return made
+
+
+class Only(Ignore):
+    """Passes over all but the paths that some nodes have."""
+
+    def __init__(self, store: Store, path: str, nodes: tuple[Node | None, ...]) -> None:
+        super().__init__("", (), defaults=False)
+        self._inside: dict[str, list[str]] = {}
+        self._paths = {path}
+        for node in nodes:
+            if node is not None:
+                self._add(store, path, node)
+        self.tag = "only"
+
+    def _add(self, store: Store, path: str, node: Node) -> None:
+        self._paths.add(path)
+        if node.kind == FOLDER:
+            for name, inner in store.tree(node.oid):
+                self._inside.setdefault(path, []).append(name)
+                self._add(store, f"{path}/{name}" if path else name, inner)
+
+    def skips(self, path: str, is_folder: bool) -> bool:
+        """Whether nobody has it."""
+        return path not in self._paths
+
+    def is_default(self, path: str, is_folder: bool) -> bool:
+        """There are no defaults."""
+        return False
+
+    def mark(self, folder: str, folders: list[str]) -> bytes:
+        """Moves with what is passed over in the folder."""
+        names = sorted(self._inside.get(folder, ()))
+        return of_bytes("/".join(names).encode(errors="surrogateescape"))
 
 
 def _check_whole(workspace: Workspace, change: Change) -> None:
@@ -104,16 +148,39 @@ def _check_whole(workspace: Workspace, change: Change) -> None:
         raise Damaged(lack.path, f"{lack.what}, needed for {change.path!r}")
 
 
-def take_in(workspace: Workspace, batch: Batch, path: str) -> Node | None:
+def _check_room(workspace: Workspace, change: Change) -> None:
+    """A file that is to be in a folder's place must not push out what nobody has kept.
+
+    Raises:
+        Failure
+    """
+    if change.old is None or change.new is None or change.old.kind != FOLDER:
+        return
+    if change.new.kind == FOLDER:
+        return
+    only = Only(workspace.store, change.path, (change.old,))
+    for folder, names, files in os.walk(workspace.path(change.path)):
+        for name in (*names, *files):
+            path = os.path.relpath(os.path.join(folder, name), workspace.root)
+            if only.skips(path, False):
+                raise Failure(
+                    f"{change.path}: a file is to be put there, and {path!r} is in the folder",
+                    "nothing was changed; move it out of the way first",
+                )
+
+
+def take_in(
+    workspace: Workspace, batch: Batch, path: str, ignore: Ignore | None = None
+) -> Node | None:
     """Whatever lies at a path, into the store; None for nothing."""
-    ignore = workspace.output_ignore
-    source = Source(workspace.root, workspace.stamps, ignore, strict=False)
+    source = Source(
+        workspace.root, workspace.stamps, ignore or workspace.output_ignore, strict=False
+    )
     try:
         found = os.lstat(workspace.path(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not (
-        stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)
-    ):
+    kept = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
+    if not any(is_kind(found.st_mode) for is_kind in kept):
         raise NotStorable(path, "neither a file, a folder nor a link; it is in the way")
     return snapshot.take(workspace.store, batch, source, path)

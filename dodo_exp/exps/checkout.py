@@ -10,14 +10,14 @@ from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Failure, UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps.change import bring, to_nodes
+from dodo_exp.exps.change import bring, take_in
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Stage
 from dodo_exp.project import Project
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
-from dodo_store.restore import Change
+from dodo_store.restore import Change, changes
 from dodo_store.tree import Node
 from dodo_store.walk import Source
 
@@ -67,11 +67,23 @@ def checkout(
         def plan(batch: Batch) -> list[Change]:
             if relink:
                 return [Change(path, node, node) for path, node in wanted]
-            return to_nodes(workspace, batch, wanted)
+            return _exactly(workspace, batch, wanted)
 
         done = bring(workspace, plan, command, listener)
         workspace.save_caches()
     return Restored(done.step, done.changes, tuple(missing))
+
+
+def _exactly(
+    workspace: Workspace, batch: Batch, wanted: list[tuple[str, Node | None]]
+) -> list[Change]:
+    """From outputs as they lie, all that is in them taken in, to what they shall be."""
+    made = []
+    for path, new in wanted:
+        now = take_in(workspace, batch, path)
+        batch.commit()
+        made += list(changes(workspace.store, now, new, path))
+    return made
 
 
 def _wanted(

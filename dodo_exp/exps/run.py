@@ -85,10 +85,11 @@ def _run(
     from dodo_exp.engine import run, session
     from dodo_exp.exps import names
     from dodo_exp.exps.capture import capture
+    from dodo_exp.exps.save import is_taken
 
     started = time.time()
     _check_name_free(project.store, order)
-    name = order.name or names.fresh(project.store.experiments.has)
+    name = order.name or names.fresh(lambda each: is_taken(project, each))
     if edits is None or not edits.still_holds(workspace):
         edits = _edits(workspace, order, project.folder)
     with repro.journaled(workspace) as journal:
@@ -145,7 +146,11 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
 
 
 def _check_name_free(store: Store, order: Order) -> None:
-    if order.name is None or order.replace:
+    if order.name is None:
+        return
+    if store.snapshots.has(order.name):
+        raise UsageError(f"there is a snapshot {order.name!r} already", "choose another name")
+    if order.replace:
         return
     if store.experiments.has(order.name):
         raise UsageError(

@@ -36,11 +36,8 @@ def save(
     with session.begin(project, listener, wait=wait) as workspace:
         store = project.store
         refs = history.refs_of(store, kind)
-        if name is not None and not replace and is_taken(project, name):
-            raise UsageError(
-                f"there is an experiment or a snapshot {name!r} already",
-                "choose another name, or --force to replace it",
-            )
+        if name is not None:
+            _check_free(project, kind, name, replace)
         name = name or names.fresh(lambda each: is_taken(project, each))
         extra = tuple(project.inside(path) for path in include)
         with store.writing():
@@ -73,6 +70,24 @@ def save(
             state.remember(store, name, experiment.state)
         workspace.save_caches()
     return experiment
+
+
+def _check_free(project: Project, kind: str, name: str, replace: bool) -> None:
+    """Experiments and snapshots have their names from one set.
+
+    Raises:
+        UsageError
+    """
+    other = "snapshot" if kind == "experiment" else "experiment"
+    if history.refs_of(project.store, other).has(name):
+        raise UsageError(f"there is {_a(other)} {name!r} already", "choose another name")
+    if not replace and history.refs_of(project.store, kind).has(name):
+        hint = "choose another name, or --force to replace it"
+        raise UsageError(f"there is {_a(kind)} {name!r} already", hint)
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind == 'experiment' else 'a'} {kind}"
 
 
 def is_taken(project: Project, name: str) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import IO, NamedTuple
 
-from dodo_exp.errors import Damage, Failure, UsageError
+from dodo_exp.errors import BadInput, Damage, Failure, UsageError
 from dodo_exp.exps import find, history, names
 from dodo_exp.exps.apply import set_refs
 from dodo_exp.exps.record import Experiment, load, of_plain
@@ -111,7 +111,7 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
 
     Raises:
         UsageError: a name is taken by another experiment.
-        Damage: the file is damaged, or made to harm.
+        BadInput: the file is damaged, or made to harm.
         Failure
     """
     store = project.write()
@@ -133,6 +133,8 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
                 batch.add_bytes(store.records, oid, data)
             batch.commit()
         except (Damaged, NewerFormat) as error:
+            if error.path == path:
+                raise BadInput(path, str(error), "nothing of it was kept") from None
             raise Damage(f"{error.path}: {error}", "nothing of it was kept") from None
         finally:
             batch.drop()
@@ -213,6 +215,12 @@ def _names(
         if here == oid:
             known.append(experiment.name)
             continue
+        other = "snapshot" if kind == "experiment" else "experiment"
+        if history.refs_of(project.store, other).has(experiment.name):
+            raise UsageError(
+                f"there is {'a' if other == 'snapshot' else 'an'} {other} {experiment.name!r} here",
+                "remove it first (`dodo undo` brings it back); nothing was kept",
+            )
         if here is not None:
             taken.append(experiment.name)
         new.append(history.Renamed(kind, experiment.name, here, oid))
