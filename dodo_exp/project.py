@@ -63,6 +63,7 @@ class Project:
         durable.set_level(given.durability)
         self.store.links = given.link == "hardlink"
         self.store.create()
+        self.store.sweep()
         return self.store
 
     def inside(self, path: str) -> str:

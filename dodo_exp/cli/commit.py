@@ -31,6 +31,7 @@ def command(**given: Any) -> Report:
     made = checkout.commit(
         Project.find(),
         given["targets"],
+        options.command_line(),
         tell.Progress(),
         recursive=given["recursive"],
         with_deps=given["with_deps"],

@@ -27,6 +27,8 @@ def command(file: str, names: tuple[str, ...], force: bool, as_json: bool) -> Re
     if file == "-":
         tell.line(f"sha256 {sent.sha256}")
         return Report()
+    if sent.is_inside:
+        tell.warning(f"{file} lies in the project: what is kept from here on holds it, too")
     what = f"{len(sent.names)} experiments" if len(sent.names) != 1 else f"{sent.names[0]!r}"
     text = f"Exported {what} to {file}: {options.size(sent.bytes)}\nsha256 {sent.sha256}\n"
     data = {"experiments": sent.names, "bytes": sent.bytes, "sha256": sent.sha256}

@@ -18,10 +18,11 @@ from dodo_exp.cli.render import Grid, Report
 def command(step: int | None, listed: bool, no_wait: bool, as_json: bool) -> Report:
     """Take back what the last command changed.
 
-    That is: `exp apply`, `checkout`, `exp remove`, `snapshot`, `exp save`, `exp import`, the
-    experiments that `gc` removed, and what `exp run` did to the params, outputs and locks of the
-    workspace (the experiment it kept stays). Without STEP the last one that is not undone; undo
-    again for the one before. An undo can itself be undone, by its number.
+    That is: `exp apply`, `checkout`, `commit`, `exp remove`, `snapshot`, `exp save`, `exp import`,
+    the experiments that `gc` removed, and what `exp run` did to the params, outputs and locks of
+    the workspace (the experiment it kept stays; `repro` is not in the list, it overwrites nothing
+    that a run does not make again). Without STEP the last one that is not undone; undo again for
+    the one before. An undo can itself be undone, by its number.
 
     Whatever lies in the way is kept first.
     """
@@ -39,7 +40,7 @@ def command(step: int | None, listed: bool, no_wait: bool, as_json: bool) -> Rep
         "undone": done.step.number,
         "command": done.step.command,
         "changed": [change.path for change in done.changes],
-        "refs": [[r.kind, r.name, "back" if r.new is None else "gone"] for r in done.step.refs],
+        "refs": [[r.kind, r.name, "gone" if r.old is None else "back"] for r in done.step.refs],
     }
     lines = [f"Undone: `{done.step.command}`"]
     for ref in done.step.refs:
@@ -57,7 +58,7 @@ def _now(ref: Any) -> str:
 def _list(project: Any, form: str) -> Report:
     import time
 
-    from dodo_exp.exps import history
+    from dodo_exp.engine import history
 
     rows, data = [], []
     for step in history.steps(project.store):

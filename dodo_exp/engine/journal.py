@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+from dodo_exp.engine import history
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
@@ -202,18 +203,19 @@ class Journal:
         """Keep a node's content from being collected as long as the run lasts."""
         self._write(["hold", node], sync=True)
 
-    def change(self, wanted: list[Change], scratch: str) -> list[str]:
+    def change(self, wanted: list[Change], scratch: str, token: str, shared: set[str]) -> list[str]:
         """Carry out changes, all of them or none; both sides of each are in the store.
 
-        Returns the folders that could not go, because more is in them.
+        They stay once a step with *token* is in the history; what is at or below *shared* may share
+        its content with the store. Returns the folders that could not go, because more is in them.
 
         Raises:
             NotStorable, Missing, Damaged: everything is as it was.
         """
-        self._write(["change", [list(each) for each in wanted]], sync=True)
+        self._write(["change", [list(each) for each in wanted], token], sync=True)
         durable.sync_folder(_folder(self._store))
         try:
-            return restore.apply(self._store, wanted, self._root, scratch)
+            return restore.apply(self._store, wanted, self._root, scratch, shared)
         except BaseException:
             _change_back(self._store, self._root, wanted, scratch)
             self._write(["changed"], sync=True)
@@ -399,8 +401,10 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
             elif entry[0] == "back":
                 open_asides.pop(entry[1], None)
-            elif entry[0] in ("change", "changed"):
-                open_changes = _changes(entry) if entry[0] == "change" else []
+            elif entry[0] == "change":
+                open_changes = [] if history.is_done(store, entry[2]) else _changes(entry)
+            elif entry[0] == "changed":
+                open_changes = []
             elif entry[0] in ("stage", "gone"):
                 pipelines.add(entry[1])
                 stage = address(entry[1], entry[2])

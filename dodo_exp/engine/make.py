@@ -118,7 +118,14 @@ class Maker:
                 places = {out.path: self._workspace.path(out.path)}
                 self._tell_replaced(stage, keep_replaced(self._store, stage.address, places))
             try:
-                restore.restore(self._store, node, self._workspace.root, out.path, self._scratch)
+                restore.restore(
+                    self._store,
+                    node,
+                    self._workspace.root,
+                    out.path,
+                    self._scratch,
+                    share=self._shares(out),
+                )
             except Damaged as error:
                 self._set_aside(*self._store.named(error.path))
                 return False
@@ -266,8 +273,7 @@ class Maker:
             for out in sorted(stage.outs, key=lambda out: out.path):
                 self._check_made(stage, out)
                 if out.is_stored:
-                    shares = self._store.links and not out.persist and not out.checkpoint
-                    shared = source._replace(links=shares)
+                    shared = source._replace(links=self._shares(out))
                     node = snapshot.take(self._store, batch, shared, out.path)
                 else:
                     node = workspace.out_node(out.path)
@@ -278,6 +284,10 @@ class Maker:
         finally:
             batch.drop()
         return tuple(nodes)
+
+    def _shares(self, out: Out) -> bool:
+        """Whether an output shares its content with the store; one that is written on does not."""
+        return self._store.links and not out.persist and not out.checkpoint
 
     def _check_made(self, stage: Stage, out: Out) -> None:
         try:

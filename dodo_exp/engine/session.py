@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dodo_exp.engine import journal, signals
+from dodo_exp.engine import history, journal, signals
 from dodo_exp.engine.reaper import TAG
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
@@ -31,8 +31,12 @@ def is_inside(project: Project) -> bool:
 
 
 @contextmanager
-def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterator[Workspace]:
+def begin(
+    project: Project, listener: Listener, *, wait: bool = True, tolerant: bool = False
+) -> Iterator[Workspace]:
     """Hold the workspace for a block, with what a killed run left put in order first.
+
+    A *tolerant* one passes over a dvc.yaml or dodo.lock that cannot be read.
 
     Raises:
         Busy: somebody else has it, and *wait* is false or waiting would be for ourselves.
@@ -41,20 +45,19 @@ def begin(project: Project, listener: Listener, *, wait: bool = True) -> Iterato
     """
     if is_inside(project):
         raise Busy(
-            "a stage cannot run its own project's stages: the command that runs it holds the"
-            " workspace",
+            "a stage cannot change its own project: the command that runs it holds the workspace",
             "reading works: dodo status, dodo exp show",
         )
     try:
         with signals.caught():
-            with _held(project, listener, wait) as workspace:
+            with _held(project, listener, wait, tolerant) as workspace:
                 yield workspace
     except Signalled as stop:
         raise Stopped(stop.number, "stopped; finished stages are kept") from None
 
 
 @contextmanager
-def _held(project: Project, listener: Listener, wait: bool) -> Iterator[Workspace]:
+def _held(project: Project, listener: Listener, wait: bool, tolerant: bool) -> Iterator[Workspace]:
     try:
         project.write()
         path = f"{project.state}/locks/workspace"
@@ -64,22 +67,22 @@ def _held(project: Project, listener: Listener, wait: bool) -> Iterator[Workspac
             timeout=-1 if wait else 0,
             waiting=lambda owner: listener(Waiting("the workspace", owner)),
         ):
-            yield _open(project, listener)
+            yield _open(project, listener, tolerant)
     except Held as error:
         raise Busy(f"the workspace is held by {error.owner}") from None
     except PermissionError as error:
         raise Failure(f"cannot write to {error.filename or project.state}: no permission") from None
 
 
-def _open(project: Project, listener: Listener) -> Workspace:
-    workspace = Workspace(project.root, project.store)
+def _open(project: Project, listener: Listener, tolerant: bool) -> Workspace:
+    workspace = Workspace(project.root, project.store, tolerant=tolerant)
     for note in workspace.notes:
         listener(Note("warning", note))
     if journal.has_leftovers(project.store):
         for text in put_in_order(workspace):
             listener(Note("warning", text))
+    history.finish(project.store)
     journal.sweep(project.store)
-    project.store.sweep()
     return workspace
 
 
@@ -94,7 +97,8 @@ def put_in_order(workspace: Workspace) -> list[str]:
 
 def tidy(project: Project, listener: Listener) -> None:
     """For commands that only read: put leftovers in order if nobody runs and we may write."""
-    if is_inside(project) or not journal.has_leftovers(project.store):
+    left = journal.has_leftovers(project.store) or history.has_open(project.store)
+    if is_inside(project) or not left:
         return
     try:
         with begin(project, listener, wait=False):

@@ -29,7 +29,9 @@ from dodo_store.walk import Digest, digest, look
 class Workspace:
     """A folder with stages, seen through the caches of *store*."""
 
-    def __init__(self, root: str, store: Store) -> None:
+    def __init__(self, root: str, store: Store, *, tolerant: bool = False) -> None:
+        """A *tolerant* one takes a pipeline or lock file that cannot be read for an empty one."""
+        self._tolerant = tolerant
         self.root = root
         self.store = store
         self.stamps = Stamps(f"{store.folder}/stamps", store.generation)
@@ -98,7 +100,8 @@ class Workspace:
                 return PipelineFile(path)
 
             found = discover.pipeline_files(self.root, self.memo, read)
-            faults.tell()
+            if not self._tolerant:
+                faults.tell()
             self._files = found
         return self._files
 
@@ -111,7 +114,12 @@ class Workspace:
     def graph(self) -> Graph:
         """All stages and what they wait for."""
         if self._graph is None:
-            self._graph = Graph(stage for file in self.files.values() for stage in file.stages)
+            try:
+                self._graph = Graph(stage for file in self.files.values() for stage in file.stages)
+            except BadInput:
+                if not self._tolerant:
+                    raise
+                self._graph = Graph(())
         return self._graph
 
     def _pipeline_file(self, path: str) -> PipelineFile:
@@ -226,6 +234,10 @@ class Workspace:
             rows = self.memo.get("lock", path, self.path(path), read)
         except FileNotFoundError:
             return {}
+        except BadInput:
+            if self._tolerant:
+                return {}
+            raise
         return {name: lockfile.of_plain(row) for name, row in rows.items()}
 
     # -- what is on disk -------------------------------------------------------------------
@@ -258,8 +270,8 @@ class Workspace:
         """
         try:
             node, _ = look(self.root, path, self.stamps, self.output_ignore, follow=False)
-        except (NotStorable, OSError) as error:
-            raise Failure(f"{path}: {error}") from None
+        except NotStorable as error:
+            raise Failure(f"{error.path}: {error}") from None
         if node is None:
             raise Failure(f"{path}: it vanished")
         return node._replace(oid=node.digest)
@@ -273,5 +285,5 @@ class Workspace:
             except PermissionError:
                 raise Failure(f"{path}: no permission to read it") from None
             except NotStorable as error:
-                raise Failure(f"{path}: {error}") from None
+                raise Failure(f"{error.path}: {error}") from None
         return self._seen[key].digest

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from dodo_exp.engine import session
+from dodo_exp.engine import history, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError, UsageError
 from dodo_exp.events import Listener
-from dodo_exp.exps import find, history, state
+from dodo_exp.exps import find, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import Done, bring, to_nodes
 from dodo_exp.exps.record import Experiment, load
@@ -19,7 +19,6 @@ from dodo_exp.project import Project
 from dodo_store.errors import Missing
 from dodo_store.pool import Batch
 from dodo_store.restore import Change, changes
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
 
 
@@ -70,7 +69,7 @@ def apply(
         UsageError, Busy, Failure, Damage, Stopped
     """
     find.find(project.store, name)
-    with session.begin(project, listener, wait=wait) as workspace:
+    with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
         found = find.find(project.store, name)
         experiment = load(project.store, found.oid)
         _check_there(workspace, experiment, name)
@@ -186,7 +185,7 @@ def undo(
         Busy, Failure, Damage, Stopped
     """
     _step(project, number)
-    with session.begin(project, listener, wait=wait) as workspace:
+    with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
         step = _step(project, number)
         back = tuple(history.Renamed(r.kind, r.name, r.new, r.old) for r in step.refs)
         _check_refs(project, back)
@@ -198,7 +197,6 @@ def undo(
         done = bring(workspace, plan, command, listener, refs=back, undoes=step.number)
         if done.step is None:
             history.add(project.store, command, undoes=step.number)
-        set_refs(project.store, back)
         if step.held is not None and project.store.experiments.has(step.held):
             experiment = find.experiment(project.store, step.held, ("experiment",))
             state.remember(project.store, step.held, experiment.state)
@@ -231,13 +229,3 @@ def _check_refs(project: Project, back: tuple[history.Renamed, ...]) -> None:
                 f"there is another {ref.kind} {ref.name!r} by now",
                 f"rename or remove it first: `dodo exp remove {ref.name}`",
             )
-
-
-def set_refs(store: Store, wanted: tuple[history.Renamed, ...]) -> None:
-    """Let each name point to what it shall, or be gone."""
-    for ref in wanted:
-        refs = history.refs_of(store, ref.kind)
-        if ref.new is not None:
-            refs.set(ref.name, ref.new)
-        elif refs.has(ref.name):
-            refs.delete(ref.name)

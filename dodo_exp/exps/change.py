@@ -11,11 +11,11 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from dodo_exp.engine import repro
+from dodo_exp.engine import history, repro
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, Failure
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import history, state
+from dodo_exp.exps import state
 from dodo_store import snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
@@ -64,8 +64,10 @@ def bring(
                 _check_whole(workspace, change)
                 _check_room(workspace, change)
             held = state.current(workspace)
-            left = journal.change(list(made), scratch) if made else []
-            step = history.add(store, command, made, refs, held=held, undoes=undoes)
+            token = os.urandom(8).hex()
+            shared = _shared(workspace)
+            left = journal.change(list(made), scratch, token, shared) if made else []
+            step = history.add(store, command, made, refs, held=held, undoes=undoes, token=token)
             journal.changed()
         except NotStorable as error:
             raise Failure(f"{error.path}: {error}") from None
@@ -78,6 +80,14 @@ def bring(
         listener(Note("warning", f"{path}: the folder stays, there is more in it"))
     workspace.forget()
     return Done(step, made)
+
+
+def _shared(workspace: Workspace) -> set[str]:
+    """Outputs that may share their content with the store, where the settings want it."""
+    if not workspace.store.links:
+        return set()
+    outs = (out for stage in workspace.graph.stages.values() for out in stage.outs)
+    return {out.path for out in outs if out.is_stored and not out.persist and not out.checkpoint}
 
 
 def to_nodes(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from dodo_exp.engine import fingerprint, repro, session
+from dodo_exp.engine import fingerprint, history, repro, session
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Failure, UsageError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps.change import bring, take_in
+from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
-from dodo_exp.pipeline.model import Stage
+from dodo_exp.pipeline.model import Out, Stage
 from dodo_exp.project import Project
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
@@ -47,22 +49,14 @@ def checkout(
         BadInput, UsageError, Busy, Failure, Damage, Stopped
     """
     with session.begin(project, listener, wait=wait) as workspace:
-        outs, stages = _wanted(workspace, project, targets, recursive, with_deps)
+        parts, stages = _wanted(workspace, project, targets, recursive, with_deps)
         missing = []
         wanted: list[tuple[str, Node | None]] = []
-        for stage in stages:
-            record = workspace.record(stage)
-            recorded = dict(record.outs) if record is not None else {}
-            for out in stage.outs:
-                node = recorded.get(out.path)
-                if node is None or not out.is_stored or (outs and out.path not in outs):
-                    continue
-                if not relink and workspace.out_digest(out.path) == node.digest:
-                    continue
-                if workspace.store.is_whole(node):
-                    wanted.append((out.path, node))
-                else:
-                    missing.append(out.path)
+        for path, node in _recorded(workspace, parts, stages):
+            if not workspace.store.is_whole(node):
+                missing.append(path)
+            elif relink or workspace.out_digest(path) != node.digest:
+                wanted.append((path, node))
 
         def plan(batch: Batch) -> list[Change]:
             if relink:
@@ -86,43 +80,73 @@ def _exactly(
     return made
 
 
+def _recorded(
+    workspace: Workspace, parts: dict[str, Out], stages: tuple[Stage, ...]
+) -> Iterator[tuple[str, Node]]:
+    """What the lock files say of the outputs of *stages*, and of *parts* of outputs.
+
+    Raises:
+        UsageError: a part that its output does not have.
+    """
+    recorded: dict[str, Node] = {}
+    for record in workspace.records.values():
+        recorded.update(record.outs)
+    for path, out in parts.items():
+        whole = recorded.get(out.path)
+        inner = path[len(out.path) :].strip("/")
+        node = workspace.store.find(whole, inner) if whole is not None else None
+        if node is None:
+            raise UsageError(f"{path!r} is not in what is recorded of output {out.path!r}")
+        if out.is_stored:
+            yield path, node
+    for stage in stages:
+        for out in stage.outs:
+            if out.is_stored and out.path in recorded:
+                yield out.path, recorded[out.path]
+
+
 def _wanted(
     workspace: Workspace,
     project: Project,
     targets: tuple[str, ...],
     recursive: bool,
     with_deps: bool,
-) -> tuple[set[str], tuple[Stage, ...]]:
-    """The outputs that were named (none: all) and the stages to look at.
+) -> tuple[dict[str, Out], tuple[Stage, ...]]:
+    """Outputs, or parts of them, that were named as paths, and the stages that were named.
 
     Raises:
         UsageError
     """
-    outs: set[str] = set()
+    graph = workspace.graph
+    parts: dict[str, Out] = {}
+    makers: list[str] = []
     names: list[str] = []
     for target in targets:
         path = workspace.inside(project.folder, target)
-        maker = workspace.graph.maker(path)
-        stage = workspace.graph.stages.get(maker) if maker is not None else None
-        if stage is not None and not recursive and any(out.path == path for out in stage.outs):
-            outs.add(path)
-            names.append(stage.address if stage.file == "dvc.yaml" else _full(project, stage))
-        else:
+        maker = None if recursive else graph.maker(path)
+        outs = graph.stages[maker].outs if maker is not None else ()
+        out = next((o for o in outs if path == o.path or path.startswith(f"{o.path}/")), None)
+        if maker is None or out is None:
             names.append(target)
+        else:
+            parts[path] = out
+            makers.append(maker)
+    if parts and not names and not with_deps:
+        return parts, ()
     request = Request(
-        tuple(names), single_item=bool(targets) and not with_deps and not recursive,
+        tuple(names), single_item=bool(names) and not with_deps and not recursive,
         recursive=recursive, all_pipelines=not targets,
     )  # fmt: skip
-    return outs, select(workspace, request, project.folder).stages
-
-
-def _full(project: Project, stage: Stage) -> str:
-    return os.path.relpath(stage.file, project.folder or ".") + f":{stage.name}"
+    stages = select(workspace, request, project.folder).stages if names or not parts else ()
+    before = graph.select(makers).stages if with_deps else ()
+    also = tuple(each for each in before if each.address not in makers and each not in stages)
+    return parts, (*stages, *also)
 
 
 def commit(
     project: Project,
     targets: tuple[str, ...],
+    command: str,
     listener: Listener,
     *,
     recursive: bool = False,
@@ -137,8 +161,13 @@ def commit(
         BadInput, UsageError, Busy, Failure, Stopped
     """
     with session.begin(project, listener, wait=wait) as workspace:
-        _, stages = _wanted(workspace, project, targets, recursive, with_deps)
+        parts, stages = _wanted(workspace, project, targets, recursive, with_deps)
+        makers = {workspace.graph.maker(path) or "" for path in parts}
+        makers -= {stage.address for stage in stages}
+        stages = (*stages, *(workspace.graph.stages[name] for name in sorted(makers)))
         made = []
+        locks = {lockfile.beside(stage.file): None for stage in stages}
+        before = _texts(workspace, locks)
         with repro.journaled(workspace) as journal, workspace.store.writing():
             for stage in stages:
                 record = _as_it_lies(workspace, stage)
@@ -146,9 +175,28 @@ def commit(
                     continue
                 journal.finish_stage(stage.file, stage.name, record, [])
                 made.append(stage.address)
+        if made:
+            history.add(workspace.store, command, _edited(workspace, locks, before))
         workspace.forget()
         workspace.save_caches()
     return made
+
+
+def _texts(workspace: Workspace, paths: Iterable[str]) -> dict[str, Node | None]:
+    """Files as they are, in the store."""
+    with workspace.store.scratch() as scratch:
+        batch = Batch(scratch)
+        found = {path: take_in(workspace, batch, path) for path in paths}
+        batch.commit()
+    return found
+
+
+def _edited(
+    workspace: Workspace, paths: Iterable[str], before: dict[str, Node | None]
+) -> tuple[Change, ...]:
+    after = _texts(workspace, paths)
+    made = (Change(path, before[path], after[path]) for path in paths)
+    return tuple(change for change in made if change.old != change.new)
 
 
 def _as_it_lies(workspace: Workspace, stage: Stage) -> StageRecord:

@@ -7,9 +7,9 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from dodo_exp.engine import history
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, history, index, roots
-from dodo_exp.exps.apply import set_refs
+from dodo_exp.exps import find, index, roots
 from dodo_exp.project import Project
 from dodo_store import gc, locks
 from dodo_store.errors import StoreError
@@ -49,13 +49,15 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     """
     store = project.store
     now = time.time()
+    if not policy.dry:
+        project.write()
+        history.finish(store)
     gone = _experiments(store, policy, now)
     steps = history.drop(store, now - policy.grace)
     names = {(roots.EXPERIMENT, each.name) for each in gone}
     names |= {(roots.UNDO, str(number)) for number in steps}
     runs = _runs(project, policy, now, names)
     if not policy.dry:
-        project.write()
         _let_go(store, gone, steps, runs, command, policy)
     # In a dry run what would be undone keeps nothing, as after the real one without a grace.
     without = names | {(roots.RUN, os.path.basename(path)) for path in runs}
@@ -146,9 +148,10 @@ def _let_go(
     policy: Policy,
 ) -> None:
     refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in gone)
-    if refs and policy.grace > 0:
-        history.add(store, command, refs=refs)
-    set_refs(store, refs)
+    if refs:
+        number = history.add(store, command, refs=refs)
+        if policy.grace == 0:
+            steps = [*steps, number]
     history.forget(store, steps)
     for path in runs:
         with suppress(FileNotFoundError):
@@ -161,7 +164,6 @@ def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
     if not store.exists:
         return (0, 0)
     if not dry:
-        store.sweep()
         _sweep_locks(store, before)
         _sweep_states(store)
     total = (0, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dodo_exp.engine import history
 from dodo_exp.errors import UsageError, did_you_mean
-from dodo_exp.exps import history
 from dodo_exp.exps.record import Experiment, load
 from dodo_store.oid import Oid
 from dodo_store.store import Store

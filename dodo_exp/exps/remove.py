@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dodo_exp.engine import session
+from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
-from dodo_exp.exps import find, history
-from dodo_exp.exps.apply import set_refs
+from dodo_exp.exps import find
 from dodo_exp.project import Project
 
 
@@ -17,20 +16,21 @@ def remove(
     Raises:
         UsageError: one of them is not there.
     """
+    if session.is_inside(project):
+        raise UsageError("a stage cannot remove its own project's experiments")
     store = project.store
+    if store.exists:
+        project.write()
+        history.finish(store)
     if everything:
         found = find.everything(store, (kind,))
         unreadable = set(history.refs_of(store, kind).names()) - {each.name for each in found}
     else:
         found = [find.find(store, name, (kind,)) for name in given]
         unreadable = set()
-    if session.is_inside(project):
-        raise UsageError("a stage cannot remove its own project's experiments")
     gone = tuple(history.Renamed(kind, f.name, f.oid, None) for f in dict.fromkeys(found))
     if gone:
-        project.write()
         history.add(store, command, refs=gone)
-        set_refs(store, gone)
     for name in unreadable:
         history.refs_of(store, kind).delete(name)
     return sorted({each.name for each in found} | unreadable)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from dodo_exp.engine import session
+from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError
 from dodo_exp.events import Listener
-from dodo_exp.exps import history, roots
+from dodo_exp.exps import roots
 from dodo_exp.exps.capture import capture
 from dodo_exp.project import Project
 from dodo_store import check as checking
@@ -82,7 +82,7 @@ def _let_go(project: Project, command: str) -> dict[str, list[str]]:
         if root.records:
             gone.append(history.Renamed(root.kind, root.name, root.records[0], None))
     if gone:
-        history.add(store, command, refs=tuple(gone))
+        history.add(store, command, refs=tuple(gone))  # which lets the names go
     for name in lost:
         for kind in (roots.EXPERIMENT, roots.SNAPSHOT):
             refs = history.refs_of(store, kind)

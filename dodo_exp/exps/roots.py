@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dodo_exp.engine import journal
+from dodo_exp.engine import history, journal
 from dodo_exp.errors import BadInput, DodoError
-from dodo_exp.exps import history
 from dodo_exp.exps.record import of_plain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.project import STATE, Project

@@ -247,7 +247,7 @@ def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tupl
 
 def _remember(workspace: Workspace, order: Order, changes: list[Changed]) -> None:
     """What `dodo undo` needs to take the run back."""
-    from dodo_exp.exps import history
+    from dodo_exp.engine import history
 
     if changes:
         held = state.current(workspace) if order.changes else None

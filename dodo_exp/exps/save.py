@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from dodo_exp.engine import decide, session
+from dodo_exp.engine import decide, history, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import history, names, state
+from dodo_exp.exps import names, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.project import Project
@@ -33,7 +33,7 @@ def save(
     """
     if name is not None:
         names.check(name)
-    with session.begin(project, listener, wait=wait) as workspace:
+    with session.begin(project, listener, wait=wait, tolerant=kind == "snapshot") as workspace:
         store = project.store
         refs = history.refs_of(store, kind)
         if name is not None:
@@ -62,7 +62,6 @@ def save(
             oid = keep(store, experiment)
             old = refs.get(name) if refs.has(name) else None
             history.add(store, command, refs=(history.Renamed(kind, name, old, oid),))
-            refs.set(name, oid)
         for path, contents in {**params, **metrics}.items():
             if "error" in contents:
                 listener(Note("warning", f"{contents['error']}: {path} is left out"))

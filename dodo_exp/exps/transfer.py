@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from typing import IO, NamedTuple
 
+from dodo_exp.engine import history
 from dodo_exp.errors import BadInput, Damage, Failure, UsageError
-from dodo_exp.exps import find, history, names
-from dodo_exp.exps.apply import set_refs
+from dodo_exp.exps import find, names
 from dodo_exp.exps.record import Experiment, load, of_plain
 from dodo_exp.project import Project
 from dodo_store import durable, pack, record
@@ -29,6 +29,8 @@ class Sent(NamedTuple):
     names: tuple[str, ...]
     bytes: int
     sha256: str
+    is_inside: bool
+    """Whether the file lies where snapshots of the project will find it."""
 
 
 class Got(NamedTuple):
@@ -67,7 +69,22 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
     except (Missing, Damaged) as error:
         hint = "nothing was written; `dodo store check --repair` mends what it can"
         raise Damage(f"{error.path}: {error}", hint) from None
-    return Sent(tuple(each.name for each in found), out.size, sha)
+    names_ = tuple(each.name for each in found)
+    return Sent(names_, out.size, sha, path != "-" and _is_kept(project, path))
+
+
+def _is_kept(project: Project, path: str) -> bool:
+    """Whether a snapshot takes what is at *path*."""
+    from dodo_exp.engine.discover import IGNORE_FILES
+    from dodo_store.ignore import Ignore
+
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(project.root))
+    if inside.split("/")[0] == "..":
+        return False
+    ignore = Ignore(project.root, IGNORE_FILES)
+    parts = inside.split("/")
+    steps = ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    return not any(ignore.skips(step, step != inside) for step in steps)
 
 
 class _Counting:
@@ -88,6 +105,7 @@ def _to_file(
 ) -> tuple[_Counting, str]:
     """Under a temporary name beside it first."""
     folder = os.path.dirname(os.path.abspath(path))
+    durable.sweep(folder)
     temporary = os.path.join(folder, durable.temporary_name())
     try:
         with open(temporary, "xb") as file:
@@ -115,6 +133,7 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
         Failure
     """
     store = project.write()
+    history.finish(store)
     with _opened(path) as source, store.scratch() as scratch, store.writing():
         batch = Batch(scratch)
         read: dict[Oid, Experiment] = {}
@@ -140,7 +159,6 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
             batch.drop()
         if new:
             history.add(store, command, refs=tuple(new))
-            set_refs(store, tuple(new))
     return Got(tuple(ref.name for ref in new), tuple(known), got.objects, got.bytes)
 
 

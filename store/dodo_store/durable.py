@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from itertools import count
 
 _serial = count()
@@ -73,6 +74,32 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
         raise
     if sync:
         sync_folder(folder)
+
+
+def sweep(folder: str) -> None:
+    """Remove temporary files in *folder* whose writer is dead, as a kill leaves them."""
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(TEMPORARY)]
+    except OSError:
+        return
+    for name in names:
+        pid = name.removeprefix(TEMPORARY).partition("-")[0]
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            # A moment's grace: on a shared disk the writer may live on another machine.
+            is_old = time.time() - os.lstat(path).st_mtime > 2
+            if is_old and pid.isdecimal() and not _is_alive(int(pid)):
+                os.unlink(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

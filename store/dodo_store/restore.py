@@ -68,25 +68,36 @@ def within(store: Store, made: Iterable[Change], paths: set[str]) -> Iterator[Ch
             yield from within(store, inner, paths)
 
 
-def restore(store: Store, node: Node, root: str, path: str, scratch: str) -> None:
+def restore(
+    store: Store, node: Node, root: str, path: str, scratch: str, *, share: bool = False
+) -> None:
     """Make *path* under *root* be what *node* says, replacing all that is there.
+
+    With *share* its plain files share their content with the store, where they can.
 
     Raises:
         NotStorable: a folder on the way is a link that leads outside *root*.
         Missing, Damaged: the store cannot give it; the target is then untouched.
     """
-    _Place(store, root, scratch).put(path, node)
+    _Place(store, root, scratch, {path} if share else frozenset()).put(path, node)
 
 
-def apply(store: Store, wanted: Iterable[Change], root: str, scratch: str) -> list[str]:
+def apply(
+    store: Store,
+    wanted: Iterable[Change],
+    root: str,
+    scratch: str,
+    shared: set[str] | frozenset[str] = frozenset(),
+) -> list[str]:
     """Carry out changes one by one; return the paths of folders that could not go.
 
-    Such a folder holds what no node knows: ignored files, or ones that came later.
+    Such a folder holds what no node knows: ignored files, or ones that came later. What is at or
+    below *shared* paths shares its content with the store, where it can.
 
     Raises:
         NotStorable, Missing, Damaged
     """
-    place = _Place(store, root, scratch)
+    place = _Place(store, root, scratch, shared)
     left: list[str] = []
     ordered = sorted(wanted, key=lambda change: change.path)
     # Removals first, the deepest first: what comes may need the place of what goes.
@@ -105,7 +116,10 @@ def apply(store: Store, wanted: Iterable[Change], root: str, scratch: str) -> li
 class _Place:
     """A root to put things into, its last folder kept open."""
 
-    def __init__(self, store: Store, root: str, scratch: str) -> None:
+    def __init__(
+        self, store: Store, root: str, scratch: str, shared: set[str] | frozenset[str]
+    ) -> None:
+        self._shared = shared
         self._store = store
         self._root = root
         self._scratch = scratch
@@ -151,13 +165,13 @@ class _Place:
                 stem = os.path.join(folder, durable.temporary_name())
             new, old = f"{stem}.new", f"{stem}.old"
             try:
-                self._build(node, new)
+                self._build(node, new, path)
                 _swap(new, name, fd, old)
             finally:
                 remove(new)
                 remove(old)
 
-    def _build(self, node: Node, to: str) -> None:
+    def _build(self, node: Node, to: str, path: str) -> None:
         store = self._store
         if node.kind == LINK:
             target = store.objects.read(node.oid)
@@ -167,10 +181,14 @@ class _Place:
         elif node.kind == FOLDER:
             os.mkdir(to)
             for name, inner in store.tree(node.oid):
-                self._build(inner, os.path.join(to, name))
-        elif node.kind != FILE or not store.links or not self._link(node, to):
+                self._build(inner, f"{to}/{name}", f"{path}/{name}")
+        elif node.kind != FILE or not self._is_shared(path) or not self._link(node, to):
             mode = 0o777 if node.kind == EXEC else 0o666
             store.objects.copy_out(node.oid, node.size, to, mode)
+
+    def _is_shared(self, path: str) -> bool:
+        parts = path.split("/") if self._shared else ()
+        return any("/".join(parts[:i]) in self._shared for i in range(1, len(parts) + 1))
 
     def _link(self, node: Node, to: str) -> bool:
         return self._store.objects.link_out(node.oid, node.size, to)

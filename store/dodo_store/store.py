@@ -190,8 +190,11 @@ class Store:
                 os.unlink(f"{folder}.lock")
 
     def sweep(self) -> None:
-        """Remove the scratch folders of processes that died."""
+        """Remove what processes that died have left of scratch folders and temporary files."""
         import shutil
+
+        for name in ("", "exps", "snapshots", "undo", "states"):
+            durable.sweep(f"{self.folder}/{name}")
 
         for name in os.listdir(f"{self.folder}/tmp"):
             path = f"{self.folder}/tmp/{name}".removesuffix(".lock")

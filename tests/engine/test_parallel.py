@@ -107,7 +107,7 @@ def test_a_stage_that_runs_dodo_itself_may_read_but_not_run(space: Space) -> Non
     space.write("in", "x")
     space.repro()
     told = space.read("told.txt").splitlines()
-    assert told[0].startswith("error: a stage cannot run its own project's stages")
+    assert told[0].startswith("error: a stage cannot change its own project")
     assert told[-1] == "4"
     assert space.read("quiet.txt") == ""
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from dodo_exp.errors import Damage
-from dodo_store import durable, record
+from dodo_store import durable, locks, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.refs import Refs
@@ -45,6 +44,7 @@ class Step(NamedTuple):
     held: str | None
     """The experiment that the workspace held before, as far as known."""
     undoes: int | None = None
+    token: str = ""
     undone: bool = False
 
 
@@ -61,21 +61,80 @@ def add(
     *,
     held: str | None = None,
     undoes: int | None = None,
+    token: str = "",
 ) -> int:
-    """Keep a step, durably; return its number. What it names must be durable already."""
+    """Keep a step, durably, and set the names it speaks of; return its number.
+
+    What it names must be durable already. The names are set all or none: a step whose names are
+    not all set is `open`, and whoever comes next finishes it.
+    """
     os.makedirs(_folder(store), exist_ok=True)
-    numbers = _numbers(store)
-    for old in numbers[: -(KEPT - 1)]:
-        with suppress(FileNotFoundError):
-            os.unlink(_path(store, old))
-    row = [time.time(), command, changes, refs, held, undoes]
+    row = [time.time(), command, changes, refs, held, undoes, token]
     data = record.encode(record.STEP, row)
-    number = numbers[-1] + 1 if numbers else 1
-    while True:  # another command may have taken the number
-        if not os.path.lexists(_path(store, number)):
-            durable.replace(_path(store, number), data, mode=0o644)
-            return number
-        number += 1
+    with locks.share(f"{store.folder}/locks/names", exclusive=True):
+        _finish(store)
+        numbers = _numbers(store)
+        for old in numbers[: -(KEPT - 1)]:
+            with suppress(FileNotFoundError):
+                os.unlink(_path(store, old))
+        number = numbers[-1] + 1 if numbers else 1
+        path = _path(store, number)
+        durable.replace(path + OPEN if refs else path, data, mode=0o644)
+        if refs:
+            _close(store, path, refs)
+    return number
+
+
+OPEN = ".open"
+
+
+def _close(store: Store, path: str, refs: tuple[Renamed, ...]) -> None:
+    """Set names, then let the step be one that is over."""
+    for ref in refs:
+        there = refs_of(store, ref.kind)
+        if ref.new is not None:
+            there.set(ref.name, ref.new)
+        elif there.has(ref.name):
+            there.delete(ref.name)
+    os.rename(path + OPEN, path)
+    durable.sync_folder(_folder(store))
+
+
+def has_open(store: Store) -> bool:
+    """Whether a command is setting names, or was cut short at it."""
+    return bool(_open_steps(store))
+
+
+def finish(store: Store) -> None:
+    """Set the names that a killed command was about to set."""
+    if has_open(store):
+        with locks.share(f"{store.folder}/locks/names", exclusive=True):
+            _finish(store)
+
+
+def _finish(store: Store) -> None:
+    for path in _open_steps(store):
+        step = _read(store, path, 0)
+        if step is None:
+            os.unlink(path)
+        else:
+            _close(store, path.removesuffix(OPEN), step.refs)
+
+
+def _open_steps(store: Store) -> list[str]:
+    try:
+        names = sorted(os.listdir(_folder(store)))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [f"{_folder(store)}/{name}" for name in names if name.endswith(OPEN)]
+
+
+def is_done(store: Store, token: str) -> bool:
+    """Whether the step with this token was kept: then its changes are to stay."""
+    return any(
+        step is not None and step.token == token
+        for step in (load(store, number) for number in _numbers(store)[-50:])
+    )
 
 
 def steps(store: Store) -> Iterator[Step]:
@@ -92,9 +151,12 @@ def steps(store: Store) -> Iterator[Step]:
 
 def load(store: Store, number: int) -> Step | None:
     """One step; None where there is none, or none that can be read."""
+    return _read(store, _path(store, number), number)
+
+
+def _read(store: Store, path: str, number: int) -> Step | None:
     try:
-        row = record.read(record.STEP, _path(store, number))
-        at, command, changes, refs, held, undoes = row
+        at, command, changes, refs, held, undoes, token = record.read(record.STEP, path)
         return Step(
             number,
             at,
@@ -103,6 +165,7 @@ def load(store: Store, number: int) -> Step | None:
             tuple(Renamed(kind, name, old, new) for kind, name, old, new in refs),
             held,
             undoes,
+            token,
         )
     except (OSError, StoreError, TypeError, ValueError):
         return None
@@ -130,17 +193,6 @@ def forget(store: Store, numbers: list[int]) -> None:
 def path_of(store: Store, step: Step) -> str:
     """Where a step is kept."""
     return _path(store, step.number)
-
-
-def check_readable(step: Step | None) -> Step:
-    """Hold on to a step that is there.
-
-    Raises:
-        Damage
-    """
-    if step is None:
-        raise Damage("what is to be undone cannot be read any more")
-    return step
 
 
 def _node(row: Any) -> Node | None:
