@@ -102,12 +102,15 @@ def to_markdown(grid: Grid, precision: int | None) -> str:
 
     body = [[cell(value, precision) for value in each] for each in grid.rows]
     rule = row(["---:" if _is_number_column(grid, i) else "---" for i in range(len(grid.headers))])
-    return row(grid.headers) + rule + "".join(map(row, body))
+    return row([cell(head, None) for head in grid.headers]) + rule + "".join(map(row, body))
 
 
 def to_text(grid: Grid, precision: int | None) -> str:
     """Columns under headers, numbers to the right; on a terminal, as many as fit."""
-    cells = [grid.headers, *([cell(v, precision) for v in row] for row in grid.rows)]
+    cells = [
+        [cell(head, None) for head in grid.headers],
+        *([cell(v, precision) for v in row] for row in grid.rows),
+    ]
     widths = [max(width(row[i]) for row in cells) for i in range(len(grid.headers))]
     shown = _fitting(grid, widths)
     right = [_is_number_column(grid, i) for i in shown]

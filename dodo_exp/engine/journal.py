@@ -126,6 +126,7 @@ class Journal:
             self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self._edited: list[Edit] = []
+        self._open: tuple[list[Change], str] | None = None
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
@@ -214,16 +215,26 @@ class Journal:
         """
         self._write(["change", [list(each) for each in wanted], token], sync=True)
         durable.sync_folder(_folder(self._store))
-        try:
-            return restore.apply(self._store, wanted, self._root, scratch, shared)
-        except BaseException:
-            _change_back(self._store, self._root, wanted, scratch)
-            self._write(["changed"], sync=True)
-            raise
+        self._open = (wanted, token)
+        return restore.apply(self._store, wanted, self._root, scratch, shared)
 
     def changed(self) -> None:
         """What `change` did is to stay."""
+        self._open = None
         self._write(["changed"], sync=True)
+
+    def _settle(self) -> None:
+        """Take back a change that did not come to its end.
+
+        Where that fails too, the journal stays for the next command.
+        """
+        if self._open is None:
+            return
+        wanted, token = self._open
+        if not history.is_done(self._store, token):
+            with self._store.scratch() as scratch:
+                _change_back(self._store, self._root, wanted, scratch)
+        self.changed()
 
     def fold(self, locks: Locks) -> None:
         """Write the records of finished stages into the lock files, whose contents are *locks*."""
@@ -235,6 +246,11 @@ class Journal:
 
     def close(self, locks: Locks, *, keep_edits: bool) -> None:
         """Fold everything in: lock files first, then the journal goes."""
+        try:
+            self._settle()
+        except (OSError, StoreError):
+            os.close(self._fd)
+            return
         self.fold(locks)
         if keep_edits:
             self._write(["keep"])

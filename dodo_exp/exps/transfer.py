@@ -12,10 +12,10 @@ from dodo_exp.exps import find, names
 from dodo_exp.exps.record import Experiment, load, of_plain
 from dodo_exp.project import Project
 from dodo_store import durable, pack, record
-from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError
+from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError, TooLarge
 from dodo_store.oid import Oid
 from dodo_store.pool import Batch
-from dodo_store.tree import Node
+from dodo_store.tree import FOLDER, Node
 
 Told = Callable[[int], None]
 
@@ -66,7 +66,7 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
             sys.stdout.buffer.flush()
         else:
             out, sha = _to_file(project, oids, nodes, path, told)
-    except (Missing, Damaged) as error:
+    except (Missing, Damaged, TooLarge) as error:
         hint = "nothing was written; `dodo store check --repair` mends what it can"
         raise Damage(f"{error.path}: {error}", hint) from None
     names_ = tuple(each.name for each in found)
@@ -186,7 +186,7 @@ def _experiment(data: bytes, path: str) -> Experiment:
         experiment = of_plain(value)
         names.check(experiment.name)
         _check_fields(experiment)
-    except (Damage, UsageError, TypeError, ValueError) as error:
+    except (Damage, UsageError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise Damaged(path, f"an experiment that is none: {error}") from None
     return experiment
 
@@ -195,21 +195,31 @@ def _check_fields(experiment: Experiment) -> None:
     """Raises: TypeError, ValueError"""
     for node in (experiment.base, experiment.result):
         is_id = all(isinstance(i, bytes) and len(i) == 16 for i in (node.oid, node.digest))
-        if not is_id or node.kind != 3 or type(node.size) is not int or node.size < 0:
+        if not is_id or node.kind != FOLDER or type(node.size) is not int or node.size < 0:
             raise ValueError("its snapshots are not what they should be")
-    texts = (experiment.name, experiment.message)
-    maps = (experiment.params, experiment.metrics, experiment.deps)
-    numbers = (experiment.created, experiment.seconds)
-    if (
-        not all(isinstance(text, str) for text in texts)
-        or not all(isinstance(each, dict) for each in maps)
-        or not all(type(number) in (int, float) for number in numbers)
-        or not all(isinstance(each, dict) for m in maps[:2] for each in m.values())
-        or not all(isinstance(name, str) for name in (*experiment.stale, *experiment.tainted))
-        or not isinstance(experiment.state, bytes)
-        or not (experiment.parent is None or isinstance(experiment.parent, str))
-    ):
-        raise ValueError("a field is of the wrong type")
+    numbers = (experiment.created, experiment.seconds, *(row[2] for row in experiment.stages))
+    texts = (
+        *(experiment.name, experiment.message, *experiment.stale, *experiment.tainted),
+        *(text for pair in experiment.deps.items() for text in pair),
+        *(text for row in experiment.stages for text in row[:2]),
+        *([] if experiment.parent is None else [experiment.parent]),
+    )
+    if not all(type(n) in (int, float) and 0 <= n < LATEST for n in numbers):
+        raise ValueError("a time is none")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is none")
+    if not isinstance(experiment.state, bytes) or len(experiment.state) != 16:
+        raise ValueError("its state is no id")
+    for path, contents in (*experiment.params.items(), *experiment.metrics.items()):
+        is_known = isinstance(contents, dict) and contents.keys() in ({"data"}, {"error"})
+        if not isinstance(path, str) or not is_known:
+            raise TypeError("its params or metrics are not what they should be")
+        if not isinstance(contents.get("error", ""), str):
+            raise TypeError("an error is no text")
+
+
+LATEST = 1e11
+"""Seconds since the epoch, in the year 5138."""
 
 
 def _names(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, NoReturn
 
 from dodo_store import durable, record, tree
-from dodo_store.errors import Damaged, NewerFormat, StoreError
+from dodo_store.errors import Damaged, NewerFormat, StoreError, TooLarge
 from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
 from dodo_store.pool import READ_ONLY, Batch, Pool
 from dodo_store.store import Store
@@ -34,8 +35,14 @@ SECOND = 4
 """Kinds of entries: records (ROOT of experiments, SECOND of snapshots) come first, then trees, then
 objects, and the end."""
 
-DEEPEST = 500
+DEEPEST = 250
 """Folders in folders that are read at most."""
+
+MOST = 50_000_000
+"""Files below one folder that are read at most, each counted as often as it is named."""
+
+LARGEST = 3 << 20
+"""Bytes of an experiment's record: far above any that a person's params and metrics make."""
 
 Told = Callable[[int], None]
 
@@ -61,7 +68,10 @@ def write(
     out = _Out(to)
     out.write(START.pack(MAGIC, FORMAT))
     for kind, oid in records:
-        out.entry(kind, oid, store.records.read(oid))
+        data = store.records.read(oid)
+        if len(data) > LARGEST:
+            raise TooLarge(store.records.path(oid), f"params and metrics of {len(data):,} bytes")
+        out.entry(kind, oid, data)
     for oid, data in trees.items():
         out.entry(TREE, oid, data)
     for oid, size in objects.items():
@@ -164,7 +174,7 @@ def read(
         into = trees if kind == TREE else records
         if objects or (into is records and trees) or oid in into:
             raise Damaged(path, "its parts are not in order")
-        into[oid] = reader.whole_entry(oid, size)
+        into[oid] = reader.whole_entry(kind, oid, size)
         kinds[oid] = kind
     _check_whole(records, trees, objects, nodes_of, path)
     new = _add(store, batch, trees, objects)
@@ -208,9 +218,9 @@ class _In:
         if self._source.read(1):
             raise Damaged(self._path, "bytes after its end")
 
-    def whole_entry(self, oid: Oid, size: int) -> bytes:
+    def whole_entry(self, kind: int, oid: Oid, size: int) -> bytes:
         """A record or tree."""
-        if size > record.LIMIT + 1024:
+        if size > (record.LIMIT + 1024 if kind == TREE else LARGEST):
             raise Damaged(self._path, f"a record of {size:,} bytes")
         data = self.exactly(size)
         sha = hashlib.sha256(data).digest()
@@ -246,34 +256,101 @@ def _check_whole(
 ) -> None:
     """All that is named must be in the pack, all in it must be named, and be fit to be restored."""
     tops = [node for oid, data in records.items() for node in nodes_of(oid, data)]
-    seen: set[Oid] = set()
-    sizes: dict[Oid, int] = {}
-    waiting = [(node, 0) for node in tops]
-    while waiting:
-        node, depth = waiting.pop()
-        if depth > DEEPEST:
-            raise Damaged(path, "folders nested too deep")
-        if node.kind != FOLDER:
-            if node.oid not in objects or objects[node.oid][0] != node.size:
-                raise Damaged(path, f"{node.oid.hex()} is named and not in it, or of another size")
-            if node.kind == LINK:
-                _check_target(objects[node.oid], path)
-        elif node.oid not in trees:
-            raise Damaged(path, f"folder {node.oid.hex()} is named and not in it")
-        if node.oid in seen:
-            if node.kind == FOLDER and sizes[node.oid] != node.size:
-                raise Damaged(path, f"folder {node.oid.hex()} is given two sizes")
-            continue
-        seen.add(node.oid)
-        if node.kind == FOLDER:
-            entries = tree.decode(node.oid, trees[node.oid], path)
-            _check_names(entries, path)
-            sizes[node.oid] = node.size
-            if node.size != sum(inner.size for _, inner in entries):
-                raise Damaged(path, f"folder {node.oid.hex()} is not of the size that is given")
-            waiting += [(inner, depth + 1) for _, inner in entries]
-    if seen != trees.keys() | objects.keys():
+    sizes = {oid: size for oid, (size, _, _) in objects.items()}
+    found = _Folders(trees, sizes, path)
+    for node in tops:
+        found.visit(node, 0)
+    for oid in found.links:
+        _check_target(objects[oid], path)
+    if found.folders.keys() != trees.keys() or found.files != objects.keys():
         raise Damaged(path, "something is in it that nothing names")
+
+
+class _Folders:
+    """The folders of a pack: each is looked at once, however often it is named."""
+
+    def __init__(self, trees: dict[Oid, bytes], sizes: dict[Oid, int], path: str) -> None:
+        self._trees = trees
+        self._sizes = sizes
+        self._path = path
+        self.folders: dict[Oid, tuple[int, int, int]] = {}
+        """Size in bytes, folders below one another, and files in all."""
+        self.files: set[Oid] = set()
+        self.links: set[Oid] = set()
+
+    def visit(self, node: Node, level: int) -> tuple[int, int, int]:
+        """All below a node must be there, and fit to be restored."""
+        if node.kind != FOLDER:
+            if self._sizes.get(node.oid) != node.size:
+                self._refuse(f"{node.oid.hex()} is named and not in it, or of another size")
+            self.files.add(node.oid)
+            if node.kind == LINK:
+                self.links.add(node.oid)
+            return node.size, 0, 1
+        found = self.folders.get(node.oid)
+        if found is None:
+            found = self.folders[node.oid] = self._look(node.oid, level)
+        size, depth, files = found
+        if size != node.size:
+            self._refuse(f"folder {node.oid.hex()} is not of the size that is given")
+        if level + depth > DEEPEST:
+            self._refuse("folders nested too deep")
+        if files > MOST:
+            self._refuse(f"folders of over {MOST:,} files")
+        return found
+
+    def _look(self, oid: Oid, level: int) -> tuple[int, int, int]:
+        if oid not in self._trees:
+            self._refuse(f"folder {oid.hex()} is named and not in it")
+        if level > DEEPEST:
+            self._refuse("folders nested too deep")
+        _check_rows(self._trees[oid], self._path)
+        entries = tree.decode(oid, self._trees[oid], self._path)
+        _check_names(entries, self._path)
+        inner = [self.visit(each, level + 1) for _, each in entries]
+        return (
+            sum(size for size, _, _ in inner),
+            1 + max((depth for _, depth, _ in inner), default=0),
+            1 + sum(files for _, _, files in inner),
+        )
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise Damaged(self._path, why)
+
+
+def _check_rows(data: bytes, path: str) -> None:
+    """A tree's bytes are rows as we write them, so that reading them takes no more than their size.
+
+    See `tree.encode`: each an array of name, kind, oid, size, digest or nil.
+    """
+    at = record.HEAD.size
+    width = {0xDC: 2, 0xDD: 4}.get(data[at], 0)
+    if not width and data[at] & 0xF0 != 0x90:
+        raise Damaged(path, "a folder that is none")
+    count = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else data[at] & 15
+    at += 1 + width
+    end = len(data) - 16
+    for _ in range(count):
+        row = _ROW.match(data, at, end)
+        if row is None:
+            raise Damaged(path, "a folder with an entry that is none")
+        at = row.end() + (data[row.end() - 1] if row["short"] else 0)
+        if row["long"]:
+            at += int.from_bytes(data[row.end() - 2 : row.end()], "big")
+        rest = _REST.match(data, at, end)
+        if rest is None:
+            raise Damaged(path, "a folder with an entry that is none")
+        at = rest.end()
+    if at != end:
+        raise Damaged(path, "a folder with more in it than it says")
+
+
+_ROW = re.compile(rb"\x95(?:(?P<short>\xc4.)|(?P<long>\xc5..))", re.DOTALL)
+_REST = re.compile(
+    rb"[\x00-\x03]\xc4\x10.{16}"
+    rb"(?:[\x00-\x7f]|\xcc.|\xcd.{2}|\xce.{4}|\xcf.{8})(?:\xc0|\xc4\x10.{16})",
+    re.DOTALL,
+)
 
 
 def _check_target(found: tuple[int, str, bytes], path: str) -> None:
@@ -296,6 +373,8 @@ def _check_names(entries: tree.Entries, path: str) -> None:
     met: dict[str, str] = {}
     for name, _ in entries:
         alike = unicodedata.normalize("NFC", name).casefold()
+        if len(os.fsencode(name)) > 255:
+            raise Damaged(path, f"a file name of over 255 bytes: {name[:40]!r}")
         if alike.rstrip(". ") in PROTECTED:
             raise Damaged(path, f"a file named {name!r}, which a pack may not carry")
         if alike in met:

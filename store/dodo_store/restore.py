@@ -100,16 +100,21 @@ def apply(
     place = _Place(store, root, scratch, shared)
     left: list[str] = []
     ordered = sorted(wanted, key=lambda change: change.path)
-    # Removals first, the deepest first: what comes may need the place of what goes.
-    for change in reversed(ordered):
-        if change.new is None and change.old is not None:
-            place.take_out(change.path, change.old, left)
-    for change in ordered:
-        if change.new is not None:
-            if change.old is not None and change.old.kind == FOLDER != change.new.kind:
+    # Everything is built before anything is touched: a full disk is met while all is as it was.
+    place.prepare(ordered)
+    try:
+        # Removals first, the deepest first: what comes may need the place of what goes.
+        for change in reversed(ordered):
+            if change.new is None and change.old is not None:
                 place.take_out(change.path, change.old, left)
-            if change.path not in left:
-                place.put(change.path, change.new)
+        for change in ordered:
+            if change.new is not None:
+                if change.old is not None and change.old.kind == FOLDER != change.new.kind:
+                    place.take_out(change.path, change.old, left)
+                if change.path not in left:
+                    place.put(change.path, change.new)
+    finally:
+        place.clear()
     return left
 
 
@@ -123,6 +128,8 @@ class _Place:
         self._store = store
         self._root = root
         self._scratch = scratch
+        self._device = os.stat(scratch).st_dev
+        self._built: dict[str, str] = {}
 
     @contextlib.contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str, str]]:
@@ -157,19 +164,42 @@ class _Place:
         finally:
             os.close(fd)
 
+    def prepare(self, wanted: Iterable[Change]) -> None:
+        """Build what is to come, unless it lies on another file system than the scratch folder."""
+        if os.stat(self._root).st_dev != self._device:
+            return
+        try:
+            for change in wanted:
+                if change.new is not None:
+                    stem = os.path.join(self._scratch, durable.temporary_name())
+                    self._built[change.path] = f"{stem}.new"
+                    self._build(change.new, f"{stem}.new", change.path)
+        except BaseException:
+            for built in self._built.values():
+                remove(built)
+            raise
+
     def put(self, path: str, node: Node) -> None:
         """Build it aside, then let it change places with what is there."""
         stem = os.path.join(self._scratch, durable.temporary_name())
         with self._parent(path, make=True) as (fd, name, folder):
-            if os.fstat(fd).st_dev != os.stat(self._scratch).st_dev:
+            is_near = os.fstat(fd).st_dev == self._device
+            built = self._built.pop(path, None) if is_near else None
+            if not is_near:
                 stem = os.path.join(folder, durable.temporary_name())
-            new, old = f"{stem}.new", f"{stem}.old"
+            new, old = built or f"{stem}.new", f"{stem}.old"
             try:
-                self._build(node, new, path)
+                if built is None:
+                    self._build(node, new, path)
                 _swap(new, name, fd, old)
             finally:
                 remove(new)
                 remove(old)
+
+    def clear(self) -> None:
+        """Remove what was built and not put."""
+        for built in self._built.values():
+            remove(built)
 
     def _build(self, node: Node, to: str, path: str) -> None:
         store = self._store
