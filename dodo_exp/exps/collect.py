@@ -70,6 +70,9 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
         progress=progress,
         waiting=lambda owner: listener(Note("info", "waiting for commands that are writing")),
     )
+    order = list(roots.WORDS)
+    kept = dict(sorted(collected.kept.items(), key=lambda item: order.index(item[0])))
+    collected = collected._replace(kept=kept)
     leftovers = _leftovers(project, now - policy.grace, policy.dry)
     return Result(tuple(e.name for e in gone), len(runs), len(steps), collected, leftovers)
 

@@ -208,6 +208,8 @@ def usage(project: Project, given: tuple[str, ...]) -> Usage:
                 kept[kind] = (so_far[0] + size, so_far[1] + 1)
             else:
                 idle = (idle[0] + size, idle[1] + 1)
+    order = list(roots.WORDS)
+    kept = dict(sorted(kept.items(), key=lambda item: order.index(item[0])))
     return Usage(each, kept, idle, _leftovers(store))
 
 
