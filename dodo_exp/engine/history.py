@@ -176,9 +176,14 @@ def drop(store: Store, before: float) -> list[int]:
     found = []
     for number in _numbers(store):
         step = load(store, number)
-        if step is None or step.at < before:
+        if step is not None and step.at < before:
             found.append(number)
     return found
+
+
+def unreadable(store: Store) -> list[str]:
+    """Where steps are kept that cannot be read."""
+    return [_path(store, n) for n in _numbers(store) if load(store, n) is None]
 
 
 def forget(store: Store, numbers: list[int]) -> None:

@@ -7,6 +7,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     aside   a stage is about to run; its old outputs lie elsewhere
     back    the stage failed; its old outputs are where they were
     keep    the run has ended well: its edits stay
+    name    the same, if an experiment of this name and id is there
     stage   the stage went well; its record
     gone    the stage is no more; its record goes, and its outputs
     hold    a node that the run will refer to later; gc keeps it
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -32,7 +34,7 @@ from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
 from dodo_store import durable, record, restore
 from dodo_store.errors import StoreError
-from dodo_store.oid import of_bytes
+from dodo_store.oid import Oid, of_bytes
 from dodo_store.restore import Change
 from dodo_store.store import Store
 from dodo_store.tree import Node
@@ -129,13 +131,24 @@ class Journal:
         self._open: tuple[list[Change], str] | None = None
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
+        self._lock = threading.Lock()
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
 
     def _write(self, entry: list[Any], *, sync: bool = False) -> None:
-        # One write call to an O_APPEND file: entries of several threads do not mix.
-        os.write(self._fd, record.encode(record.JOURNAL, entry))
+        data = record.encode(record.JOURNAL, entry)
+        with self._lock:
+            size = os.fstat(self._fd).st_size
+            try:
+                durable.write_all(self._fd, data)
+            except BaseException:
+                os.ftruncate(self._fd, size)  # half an entry would hide what comes after it
+                raise
         if sync:
-            os.fsync(self._fd)
+            durable.sync_fd(self._fd)
+
+    def expect(self, name: str, oid: Oid) -> None:
+        """The run ends well, and its edits stay, once this experiment has its name."""
+        self._write(["name", name, oid], sync=True)
 
     def edit(self, path: str, new: bytes) -> None:
         """Replace a params file, in a way that can be taken back."""
@@ -386,7 +399,10 @@ def _write_lock(root: str, pipeline: str, records: dict[str, StageRecord]) -> No
 
 def has_leftovers(store: Store) -> bool:
     """Whether a run is going on or was cut short."""
-    return bool(_paths(store))
+    try:
+        return bool(os.listdir(_folder(store)))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def sweep(store: Store) -> None:
@@ -411,7 +427,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         for entry in _entries(path):
             if entry[0] == "edit":
                 edits.append(entry[1:])
-            elif entry[0] == "keep":
+            elif entry[0] == "keep" or (entry[0] == "name" and _is_there(store, *entry[1:])):
                 edits.clear()
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
@@ -443,6 +459,13 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         os.unlink(path)
         restore.remove(path.removesuffix(".journal") + ".aside")
     return notes
+
+
+def _is_there(store: Store, name: str, oid: bytes) -> bool:
+    try:
+        return store.experiments.get(name) == oid
+    except StoreError:
+        return False
 
 
 def _sweep(folder: str) -> None:

@@ -169,12 +169,11 @@ def commit(
         locks = {lockfile.beside(stage.file): None for stage in stages}
         before = _texts(workspace, locks)
         with repro.journaled(workspace) as journal, workspace.store.writing():
-            for stage in stages:
-                record = _as_it_lies(workspace, stage)
-                if record == workspace.record(stage):
-                    continue
-                journal.finish_stage(stage.file, stage.name, record, [])
-                made.append(stage.address)
+            records = [(stage, _as_it_lies(workspace, stage)) for stage in stages]
+            for stage, record in records:
+                if record != workspace.record(stage):
+                    journal.finish_stage(stage.file, stage.name, record, [])
+                    made.append(stage.address)
         if made:
             history.add(workspace.store, command, _edited(workspace, locks, before))
         workspace.forget()

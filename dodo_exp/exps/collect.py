@@ -11,7 +11,7 @@ from dodo_exp.engine import history
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, index, roots
 from dodo_exp.project import Project
-from dodo_store import gc, locks
+from dodo_store import durable, gc, locks
 from dodo_store.errors import StoreError
 from dodo_store.gc import Collected
 from dodo_store.store import Store
@@ -167,6 +167,8 @@ def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
     if not store.exists:
         return (0, 0)
     if not dry:
+        for folder in os.scandir(store.runs.folder):
+            durable.sweep(folder.path)
         _sweep_locks(store, before)
         _sweep_states(store)
     total = (0, 0)
@@ -198,7 +200,7 @@ def _sweep_states(store: Store) -> None:
     folder = f"{store.folder}/states"
     for entry in os.scandir(folder) if os.path.isdir(folder) else ():
         with suppress(OSError):
-            with open(entry.path, encoding="utf-8") as file:
+            with open(entry.path, encoding="utf-8", errors="replace") as file:
                 name = file.read(500)
             if not store.experiments.has(name):
                 os.unlink(entry.path)

@@ -62,6 +62,8 @@ def repair(
         workspace.stamps.forget()
         with suppress(DodoError):  # of a project that cannot be read the rest is worth mending
             capture(workspace, listener, after_run=True)
+        for path in history.unreadable(store):
+            checking.set_aside(store, path)
         lost = _let_go(project, command)
         _forget_runs(project)
         workspace.save_caches()

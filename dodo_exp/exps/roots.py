@@ -99,7 +99,10 @@ def _locks(project: Project, known: Known) -> Iterator[Root]:
                 continue
             with open(full, encoding="utf-8", errors="replace") as file:
                 records = lockfile.parse(file.read(), path)
-        except (OSError, BadInput):
+        except FileNotFoundError:
+            continue
+        except (OSError, BadInput) as error:
+            yield Root(WORKSPACE, path, full, problem=str(error))
             continue
         nodes = tuple(node for made in records.values() for _, node in made.outs)
         yield Root(WORKSPACE, path, full, nodes=nodes, may_lack=True)
@@ -123,6 +126,8 @@ def _journals(store: Store, known: Known) -> Iterator[Root]:
 
 
 def _steps(store: Store, known: Known, without: Any) -> Iterator[Root]:
+    for path in history.unreadable(store):
+        yield Root(UNDO, os.path.basename(path), path, problem="cannot be read")
     for step in history.steps(store):
         name = str(step.number)
         if (UNDO, name) in without or not _is_new(known, UNDO, name, ""):

@@ -125,7 +125,9 @@ def _run(
         # Inside the journal's block: a run that is stopped before its experiment is kept is a
         # run that has not happened, and its edits are taken back.
         with project.store.writing():
-            ran = _record(workspace, selection, order, outcome, name, base, started, listener)
+            ran = _record(
+                workspace, journal, selection, order, outcome, name, base, started, listener
+            )
             made = _made(workspace, base, ran) if outcome.has_run else []
             _remember(workspace, order, _edited(workspace, edits) + made)
         return ran
@@ -180,6 +182,7 @@ def _apply(workspace: Workspace, journal: Journal, edits: Plan | None) -> None:
 
 def _record(
     workspace: Workspace,
+    journal: Journal,
     selection: Selection,
     order: Order,
     outcome: Outcome,
@@ -222,7 +225,9 @@ def _record(
         tainted=outcome.tainted,
         message=order.message,
     )
-    store.experiments.set(name, keep(store, experiment))
+    oid = keep(store, experiment)
+    journal.expect(name, oid)
+    store.experiments.set(name, oid)
     state.remember(store, name, held)
     workspace.save_caches()
     return Ran(name, True, outcome, metrics, params)

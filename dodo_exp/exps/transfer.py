@@ -146,6 +146,8 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
         try:
             got = pack.read(store, source, path, batch, scratch, nodes_of, told)
             kinds = {oid: NAMES[kind] for oid, kind in got.kinds.items()}
+            for oid, data in got.records.items():
+                pack.check_same_bytes(store.records, oid, data)
             new, known = _names(project, read, kinds, force)
             batch.commit()
             for oid, data in got.records.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -79,7 +80,10 @@ def _look(pool: Pool, oid: Oid, is_read: bool) -> tuple[str, int]:
     """What is wrong with a file of a pool, if anything, and its size."""
     path = pool.path(oid)
     try:
-        size = os.lstat(path).st_size
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return "not a regular file", 0
+        size = found.st_size
         is_good = of_file(path) == oid if is_read else pool.has(oid)
     except OSError as error:
         return f"cannot be read ({error.strerror})", 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from dodo_store import durable
+from dodo_store.errors import Damaged
 from dodo_store.oid import Oid
 from dodo_store.pool import Pool
 from dodo_store.reach import Reach, Root
@@ -46,10 +47,15 @@ def collect(
     progress: Callable[[int], None] = lambda count: None,
     waiting: Callable[[str], None] | None = None,
 ) -> Collected:
-    """Remove what is not reached and was last touched *grace* seconds ago or earlier."""
+    """Remove what is not reached and was last touched *grace* seconds ago or earlier.
+
+    Raises:
+        Damaged: a root, or a folder below one, cannot be read, so nobody can say what it needs.
+    """
     reach = Reach(store, progress)
     known: set[tuple[str, str, str]] = set()
     reach.follow(roots(known))
+    _check_clear(store, reach)
     before = time.time() - grace
     kept: dict[str, tuple[int, int]] = {}
     recent = (0, 0)
@@ -73,6 +79,17 @@ def collect(
         _unlink(pool, oid)
         removed = _plus(removed, sizes[oid])
     return Collected(removed, kept, recent)
+
+
+RESULT = "run"
+"""The kind of roots whose loss costs a run and nothing else."""
+
+
+def _check_clear(store: Store, reach: Reach) -> None:
+    for lack in reach.lacks:
+        is_object = lack.path.startswith(store.objects.folder + "/")
+        if lack.root.kind != RESULT and not is_object:
+            raise Damaged(lack.path, f"{lack.what}; nothing is removed while this is so")
 
 
 def _pools(store: Store, reach: Reach) -> Iterable[tuple[Pool, dict[Oid, int]]]:
@@ -102,6 +119,7 @@ def _turns(
             until = time.monotonic() + TURN
             store.lose()
             reach.follow(roots(known))
+            _check_clear(store, reach)
             while place < len(idle) and time.monotonic() < until:
                 pool, oid = idle[place]
                 place += 1

@@ -56,8 +56,7 @@ class Ledger:
         except ValueError:
             raise Damaged(path, "not the name of a run's record") from None
         try:
-            with open(path, "rb", buffering=0) as file:
-                data = file.readall()
+            data = record.read_regular(path)
         except OSError as error:
             raise Damaged(path, f"cannot be read ({error.strerror})") from None
         value = record.decode(record.RUN, data, path)

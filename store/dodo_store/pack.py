@@ -393,6 +393,8 @@ def _add(
     count = size = 0
     for oid, (length, _, sha) in objects.items():
         _check_same(store.objects, oid, length, sha)
+    for oid, data in trees.items():
+        check_same_bytes(store.trees, oid, data)
     for oid, (length, temporary, _) in objects.items():
         if not store.objects.has(oid, length):
             count, size = count + 1, size + length
@@ -400,6 +402,23 @@ def _add(
     for oid, data in trees.items():
         batch.add_bytes(store.trees, oid, data)
     return count, size
+
+
+def check_same_bytes(pool: Pool, oid: Oid, data: bytes) -> None:
+    """The same for a tree or a record.
+
+    Raises:
+        Damaged
+    """
+    try:
+        here = pool.read(oid)
+    except StoreError:
+        return
+    if here != data:
+        raise Damaged(pool.path(oid), DECEIVES)
+
+
+DECEIVES = "the pack holds other content under this name: it was made to deceive, or is damaged"
 
 
 def _check_same(pool: Pool, oid: Oid, size: int, sha: bytes) -> None:
@@ -418,5 +437,4 @@ def _check_same(pool: Pool, oid: Oid, size: int, sha: bytes) -> None:
     except StoreError:
         return
     if own.digest() != sha:
-        text = "the pack holds other content under this name: it was made to deceive, or is damaged"
-        raise Damaged(pool.path(oid), text)
+        raise Damaged(pool.path(oid), DECEIVES)

@@ -16,7 +16,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 
-from dodo_store import durable
+from dodo_store import durable, record
 from dodo_store.errors import Changing, Damaged, Missing
 from dodo_store.oid import Hasher, Oid, of_bytes, of_file, parse
 from dodo_store.stamps import mark
@@ -49,7 +49,7 @@ class Pool:
         self.folder = folder
         self._quarantine = quarantine
         self.damaged: set[Oid] = set()
-        """What `has` has found to be there, of the right size, and not what its name says."""
+        """What `has` has found to be there and not what its name says."""
 
     def path(self, oid: Oid) -> str:
         """Where the content of this name is kept."""
@@ -62,18 +62,21 @@ class Pool:
             found = os.lstat(self.path(oid))
         except OSError:
             return False
-        if not stat.S_ISREG(found.st_mode) or (size is not None and found.st_size != size):
-            return False
-        if found.st_mtime_ns == time_of(oid) * 1_000_000_000 or self.verify(oid):
-            return True
-        self.damaged.add(oid)
+        is_file = stat.S_ISREG(found.st_mode)
+        if is_file and (size is None or found.st_size == size):
+            is_untouched = found.st_mtime_ns == time_of(oid) * 1_000_000_000
+            if is_untouched or self.verify(oid):
+                return True
+            self.damaged.add(oid)
+        elif not is_file or not self.verify(oid):
+            self.damaged.add(oid)
         return False
 
     def verify(self, oid: Oid) -> bool:
         """Hash the file; one that is good though its time has moved gets its time back."""
         path = self.path(oid)
         try:
-            if of_file(path) != oid:
+            if not stat.S_ISREG(os.lstat(path).st_mode) or of_file(path) != oid:
                 return False
         except OSError:
             return False
@@ -94,12 +97,9 @@ class Pool:
         """
         path = self.path(oid)
         try:
-            with open(path, "rb", buffering=0) as file:
-                data = file.readall()
+            data = record.read_regular(path)
         except FileNotFoundError:
             raise Missing(path, "not in the store") from None
-        except IsADirectoryError:
-            raise Damaged(path, "a folder, not an object") from None
         if of_bytes(data) != oid:
             raise Damaged(path, "its content does not match its name")
         return data

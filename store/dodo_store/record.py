@@ -7,6 +7,9 @@ anything in it is interpreted. See docs/design/store.md, "Records".
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import struct
 from typing import Any, NoReturn
 
@@ -122,6 +125,28 @@ def split(
 
 def read(kind: int, path: str, *, lists: bool = False) -> Any:
     """Read the record that is the whole file at *path*; FileNotFoundError where there is none."""
-    with open(path, "rb", buffering=0) as file:
-        data = file.read(limit(kind) + HEAD.size + 17)
+    data = read_regular(path, limit(kind) + HEAD.size + 17)
     return decode(kind, data, path, lists=lists)
+
+
+def read_regular(path: str, most: int = 1 << 40) -> bytes:
+    """The bytes of a file, at most *most*; one that is no regular file is not waited for.
+
+    Raises:
+        Damaged: a folder, a FIFO or a link.
+        FileNotFoundError
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Damaged(path, "not a regular file") from None
+        raise
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise Damaged(path, "not a regular file")
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.readall() if found.st_size <= most else file.read(most)
+    finally:
+        os.close(fd)

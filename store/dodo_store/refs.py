@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dodo_store import durable
 from dodo_store.errors import Damaged
 from dodo_store.oid import Oid, of_bytes, parse
+from dodo_store.record import read_regular
 
 
 class Refs:
@@ -40,12 +41,9 @@ class Refs:
         """
         path = self.path(name)
         try:
-            with open(path, "rb") as file:
-                data = file.read(200)
+            data = read_regular(path, 200)
         except FileNotFoundError:
             return None
-        except IsADirectoryError:
-            raise Damaged(path, "a folder, not a ref") from None
         try:
             text, check = data.decode("ascii").split()
             oid = parse(text)

@@ -186,7 +186,7 @@ class _Place:
             is_near = os.fstat(fd).st_dev == self._device
             built = self._built.pop(path, None) if is_near else None
             if not is_near:
-                stem = os.path.join(folder, durable.temporary_name())
+                stem = f"{_beside(fd, folder)}/{durable.temporary_name()}"
             new, old = built or f"{stem}.new", f"{stem}.old"
             try:
                 if built is None:
@@ -254,6 +254,12 @@ class _Place:
 
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _beside(fd: int, folder: str) -> str:
+    """A path to the open folder *fd* that stays its own, whatever takes the place of *folder*."""
+    own = f"/proc/self/fd/{fd}"
+    return own if os.path.isdir(own) else folder
 
 
 def _swap(new: str, name: str, fd: int, old: str) -> None:
