@@ -56,8 +56,9 @@ format: $(VENV)/.lint  ## Format the code
 docs: $(VENV)/.test  ## Write the generated part of the reference anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.test  ## Measure, beside the shell and make
+bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git and restic
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+	$(BIN)/python tests/bench/store_bench.py
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

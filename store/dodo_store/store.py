@@ -70,12 +70,41 @@ class Store:
         for name in FOLDERS:
             os.makedirs(f"{self.folder}/{name}", exist_ok=True)
         if self.exists:
+            self._settle()
             return
         # Keeps the store out of anybody's repository without touching the user's own files.
         durable.replace(f"{self.folder}/.gitignore", b"*\n", mode=0o644)
         durable.replace(f"{self.folder}/VERSION", f"{VERSION}\n".encode(), mode=0o644)
         durable.sync_folder(os.path.dirname(self.folder) or ".")
         self.exists = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Remember that something was written without being made durable, and put that right.
+
+        After another start of the machine nothing written so is believed before it is hashed.
+        """
+        path = f"{self.folder}/unsynced"
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                then = file.read(100)
+        except FileNotFoundError:
+            then = None
+        if then is not None and then != _start_of_machine():
+            self._doubt()
+        elif then is not None and not durable.is_off():
+            os.sync()
+        if durable.is_off():
+            durable.replace(path, _start_of_machine().encode(), mode=0o644)
+        elif then is not None:
+            os.unlink(path)
+
+    def _doubt(self) -> None:
+        """Take from every object the time that says that nobody has touched it."""
+        self.lose()
+        for oid in self.objects.oids():
+            with contextlib.suppress(OSError):
+                os.utime(self.objects.path(oid))
 
     def generation(self) -> tuple[int, ...]:
         """Moves whenever the store may have lost something that it once had."""
@@ -203,6 +232,15 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{path}.lock")
+
+
+def _start_of_machine() -> str:
+    """Names this run of the operating system, where it says so (Linux)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(100)
+    except OSError:
+        return ""
 
 
 def _moves(path: str, *, times: bool) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from dodo_store import record
+from dodo_store import durable, record, store
 from dodo_store.errors import Damaged, Missing, NewerFormat, TooLarge
 from dodo_store.locks import is_free
 from dodo_store.store import Store
@@ -307,3 +307,36 @@ def test_sweeping_takes_the_scratch_folders_of_the_dead(kit: Kit) -> None:
         process.send_signal(signal.SIGKILL)
     kit.store.sweep()
     assert os.listdir(kit.base / ".dodo" / "tmp") == []
+
+
+def test_what_was_not_made_durable_is_hashed_after_another_start_of_the_machine(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "_level", durable.OFF)
+    kit.store.create()
+    good, torn = kit.put(b"whole"), kit.put(b"torn")
+    path = kit.object_path(torn)
+    found = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(b"\0\0\0\0")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    monkeypatch.setattr(durable, "_level", durable.BATCH)
+    monkeypatch.setattr(store, "_start_of_machine", lambda: "another")
+    kit.store.create()
+    assert kit.store.objects.has(good.oid, 5)
+    assert not kit.store.objects.has(torn.oid, 4)
+    assert not (kit.base / ".dodo" / "unsynced").exists()
+
+
+def test_without_another_start_everything_is_made_durable_in_one_go(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "sync", lambda: synced.append(1))
+    monkeypatch.setattr(durable, "_level", durable.OFF)
+    kit.store.create()
+    assert (kit.base / ".dodo" / "unsynced").exists()
+    monkeypatch.setattr(durable, "_level", durable.BATCH)
+    kit.store.create()
+    assert synced == [1]
+    assert not (kit.base / ".dodo" / "unsynced").exists()
