@@ -173,4 +173,7 @@ def changed(changes: Any, *, summary: bool = False) -> list[str]:
     if summary or len(words) > 20:
         counted = [f"{words.count(w):,} {w}" for w in ("added", "changed", "removed") if w in words]
         return [f"  {', '.join(counted)}"] if counted else []
-    return [f"  {word:8} {change.path}" for word, change in zip(words, changes, strict=True)]
+    from dodo_exp.cli.render import cell
+
+    paths = [cell(change.path, None) for change in changes]
+    return [f"  {word:8} {path}" for word, path in zip(words, paths, strict=True)]

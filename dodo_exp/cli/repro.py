@@ -35,7 +35,8 @@ def command(**given: Any) -> Report:
         return results.plan_report(steps, form, [])
     progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
     confirm = options.confirm if given["interactive"] else None
-    outcome = repro.repro(project, request, how, progress, confirm)
+    command_line = options.command_line()
+    outcome = repro.repro(project, request, how, progress, confirm, command_line)
     results.tell_failures(outcome)
     done = all(result.how == "unchanged" for result in outcome.results)
     text = "Data and pipelines are up to date.\n" if done else f"{results.counts(outcome)}\n"

@@ -61,7 +61,7 @@ def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Re
         lines += [f"mended: {path}" for path in done.mended]
         for name, paths in done.lost.items():
             shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if paths[5:] else "")
-            lines.append(f"removed: {name}: lost {shown or 'its record'}")
+            lines.append(f"{name}: lost {shown or 'its record'}")
     counts = ", ".join(_count(n, mend.WORDS[kind]) for kind, n in report.roots.items())
     count = len(report.problems)
     verdict = "all is well" if not count else _count(count, "problem")

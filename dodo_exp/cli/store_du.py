@@ -39,7 +39,5 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
     ]
     lines.append(f"{options.size(used.idle[0]):>8}  needed by nothing (`dodo gc`)")
     lines.append(f"{options.size(used.leftovers[0]):>8}  outputs set aside, damaged files, logs")
-    from dodo_exp.cli import render
-
-    table = render.to_text(Grid(["Name", "Size", "Own"], rows, 3), 5) + "\n" if rows else ""
-    return Report(data, table + "\n".join(lines) + "\n", form=form)
+    table = Grid(["Name", "Size", "Own"], rows, 3) if rows else None
+    return Report(data, "\n".join(lines) + ("\n\n" if rows else "\n"), table, form=form)

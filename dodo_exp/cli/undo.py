@@ -19,10 +19,9 @@ def command(step: int | None, listed: bool, no_wait: bool, as_json: bool) -> Rep
     """Take back what the last command changed.
 
     That is: `exp apply`, `checkout`, `commit`, `exp remove`, `snapshot`, `exp save`, `exp import`,
-    the experiments that `gc` removed, and what `exp run` did to the params, outputs and locks of
-    the workspace (the experiment it kept stays; `repro` is not in the list, it overwrites nothing
-    that a run does not make again). Without STEP the last one that is not undone; undo again for
-    the one before. An undo can itself be undone, by its number.
+    the experiments that `gc` removed, and what `exp run` and `repro` did to the params, outputs
+    and locks of the workspace (an experiment that was kept stays). Without STEP the last one that
+    is not undone; undo again for the one before. An undo can itself be undone, by its number.
 
     Whatever lies in the way is kept first.
     """

@@ -280,6 +280,21 @@ def _change_back(store: Store, root: str, made: list[Change], scratch: str) -> N
     restore.apply(store, back, root, scratch)
 
 
+def _change_back_each(store: Store, root: str, made: list[Change]) -> list[str]:
+    """The same, for what a killed command left: what cannot be put back does not keep the rest."""
+    notes = []
+    with store.scratch() as scratch:
+        try:
+            _change_back(store, root, made, scratch)
+        except (StoreError, PermissionError):
+            for each in reversed(made):
+                try:
+                    _change_back(store, root, [each], scratch)
+                except (StoreError, PermissionError) as error:
+                    notes.append(f"{each.path} could not be put back: {error}")
+    return notes
+
+
 def held(store: Store) -> Iterator[tuple[str, list[Node], list[Node]]]:
     """What journals keep alive: each one's path, nodes that must be whole, and stages' outputs."""
     for path in _paths(store):
@@ -442,9 +457,8 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 stage = address(entry[1], entry[2])
                 _let_go(store, stage, open_asides.pop(stage, []))
         if open_changes:
-            with store.scratch() as scratch:
-                _change_back(store, root, open_changes, scratch)
             notes.append("a command that was changing files was cut short; they are as before")
+            notes += _change_back_each(store, root, open_changes)
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
             notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")

@@ -287,7 +287,7 @@ class Maker:
 
     def _shares(self, out: Out) -> bool:
         """Whether an output shares its content with the store; one that is written on does not."""
-        return self._store.links and not out.persist and not out.checkpoint
+        return self._store.links and out.may_share
 
     def _check_made(self, stage: Stage, out: Out) -> None:
         try:

@@ -90,6 +90,7 @@ def repro(
     options: Options,
     listener: Listener,
     confirm: Confirm | None = None,
+    command: str = "repro",
 ) -> Outcome:
     """Bring stages up to date in the workspace.
 
@@ -103,9 +104,10 @@ def repro(
             listener(Note("warning", note))
         workspace.save_caches()
         return unchanged(selection)
-    from dodo_exp.engine import run, session
+    from dodo_exp.engine import history, run, session, trace
 
     with session.begin(project, listener, wait=options.wait) as workspace:
+        before = trace.Before(workspace)
         with journaled(workspace) as journal:
             selection, steps = ready(workspace, journal, request, options, project.folder, listener)
             outcome = run.run(
@@ -118,6 +120,10 @@ def repro(
                 who=session.describe(),
                 confirm=confirm,
             )
+        workspace.forget()
+        changes = before.changes(workspace)
+        if changes:
+            history.add(workspace.store, command, changes)
         workspace.save_caches()
         return outcome
 

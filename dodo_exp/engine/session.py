@@ -71,7 +71,7 @@ def _held(project: Project, listener: Listener, wait: bool, tolerant: bool) -> I
     except Held as error:
         raise Busy(f"the workspace is held by {error.owner}") from None
     except PermissionError as error:
-        raise Failure(f"cannot write to {error.filename or project.state}: no permission") from None
+        raise Failure(f"{error.filename or project.state}: no permission") from None
 
 
 def _open(project: Project, listener: Listener, tolerant: bool) -> Workspace:

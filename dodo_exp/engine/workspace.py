@@ -16,7 +16,7 @@ from dodo_exp.errors import BadInput, Failure, Faults
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import StageRecord
-from dodo_exp.pipeline.model import PipelineFile, Stage, pipeline_file_of
+from dodo_exp.pipeline.model import MAX_BYTES, PipelineFile, Stage, pipeline_file_of
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid
@@ -135,8 +135,8 @@ class Workspace:
         except FileNotFoundError:
             raise BadInput(path, "a link that leads nowhere") from None
 
-    def read(self, path: str) -> bytes:
-        """The bytes of a file the user wrote.
+    def read(self, path: str, most: int = MAX_BYTES) -> bytes:
+        """The bytes of a file the user wrote, at most so many.
 
         Raises:
             BadInput: not a regular file, or not readable.
@@ -146,6 +146,8 @@ class Workspace:
             raise BadInput(path, "not a regular file")
         try:
             with open(full, "rb") as file:
+                if os.fstat(file.fileno()).st_size > most:
+                    raise BadInput(path, f"larger than {most >> 20} MiB")
                 return file.read()
         except PermissionError:
             raise Failure(f"{path}: no permission to read it") from None
@@ -226,7 +228,7 @@ class Workspace:
         path = lockfile.beside(pipeline)
 
         def read() -> dict[str, Any]:
-            text = self.read(path).decode("utf-8", "replace")
+            text = self.read(path, 1 << 30).decode("utf-8", "replace")
             records = lockfile.parse(text, path)
             return {name: lockfile.plain(record) for name, record in records.items()}
 
@@ -262,8 +264,8 @@ class Workspace:
         """Digest of an output as the store would keep it; None where it is missing."""
         return self._digest(path, follow=False)
 
-    def out_node(self, path: str) -> Node:
-        """An output that is not stored: known by its digest, kept by the user.
+    def out_look(self, path: str) -> Node | None:
+        """An output as the store would keep it, with modes and empty folders; None: missing.
 
         Raises:
             Failure
@@ -272,6 +274,15 @@ class Workspace:
             node, _ = look(self.root, path, self.stamps, self.output_ignore, follow=False)
         except NotStorable as error:
             raise Failure(f"{error.path}: {error}") from None
+        return node
+
+    def out_node(self, path: str) -> Node:
+        """An output that is not stored: known by its digest, kept by the user.
+
+        Raises:
+            Failure
+        """
+        node = self.out_look(path)
         if node is None:
             raise Failure(f"{path}: it vanished")
         return node._replace(oid=node.digest)

@@ -121,7 +121,11 @@ def _outputs(
             if not _is_inside(out.path):
                 continue
             node = recorded.get(out.path)
-            if after_run and node is not None and workspace.out_digest(out.path) != node.digest:
+            if after_run and node is not None and out.is_stored:
+                here = workspace.out_look(out.path)
+                if here is None or (here.kind, here.oid) != (node.kind, node.oid):
+                    node = None
+            elif after_run and node is not None:
                 node = None
             if node is not None and out.is_stored and workspace.store.is_whole(node):
                 found[out.path] = node

@@ -16,7 +16,7 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, Failure
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import state
-from dodo_store import snapshot
+from dodo_store import restore, snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import of_bytes
@@ -63,6 +63,7 @@ def bring(
             for change in made:
                 _check_whole(workspace, change)
                 _check_room(workspace, change)
+            restore.check_ways(store, made, workspace.root, scratch)
             held = state.current(workspace)
             token = os.urandom(8).hex()
             shared = _shared(workspace)
@@ -87,7 +88,7 @@ def _shared(workspace: Workspace) -> set[str]:
     if not workspace.store.links:
         return set()
     outs = (out for stage in workspace.graph.stages.values() for out in stage.outs)
-    return {out.path for out in outs if out.is_stored and not out.persist and not out.checkpoint}
+    return {out.path for out in outs if out.may_share}
 
 
 def to_nodes(

@@ -55,7 +55,7 @@ def checkout(
         for path, node in _recorded(workspace, parts, stages):
             if not workspace.store.is_whole(node):
                 missing.append(path)
-            elif relink or workspace.out_digest(path) != node.digest:
+            elif relink or not _is_at(workspace, path, node):
                 wanted.append((path, node))
 
         def plan(batch: Batch) -> list[Change]:
@@ -66,6 +66,12 @@ def checkout(
         done = bring(workspace, plan, command, listener)
         workspace.save_caches()
     return Restored(done.step, done.changes, tuple(missing))
+
+
+def _is_at(workspace: Workspace, path: str, node: Node) -> bool:
+    """Whether a path is what a node says, modes and empty folders too."""
+    here = workspace.out_look(path)
+    return here is not None and (here.kind, here.oid) == (node.kind, node.oid)
 
 
 def _exactly(

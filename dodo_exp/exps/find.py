@@ -65,6 +65,17 @@ def everything(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Found]:
     return found
 
 
+def unreadable(store: Store) -> list[str]:
+    """Where refs are kept that cannot be read."""
+    known = {(each.kind, each.name) for each in everything(store)}
+    return [
+        history.refs_of(store, kind).path(name)
+        for kind in KINDS
+        for name in sorted(history.refs_of(store, kind).names())
+        if (kind, name) not in known
+    ]
+
+
 def experiment(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Experiment:
     """What a name stands for, read.
 

@@ -11,6 +11,7 @@ from dodo_exp.errors import DodoError
 from dodo_exp.events import Listener
 from dodo_exp.exps import roots
 from dodo_exp.exps.capture import capture
+from dodo_exp.exps.record import keep, load
 from dodo_exp.project import Project
 from dodo_store import check as checking
 from dodo_store import reach
@@ -74,22 +75,27 @@ def repair(
 
 
 def _let_go(project: Project, command: str) -> dict[str, list[str]]:
-    """Remove experiments and snapshots that cannot be restored whole."""
+    """Remove experiments and snapshots whose result cannot be restored whole.
+
+    One that has only lost what it began from stays, beginning from its own result.
+    """
     store = project.store
     kept = roots.of_kind(roots.everything(project), roots.EXPERIMENT, roots.SNAPSHOT)
     lost: dict[str, list[str]] = {}
-    gone: list[history.Renamed] = []
+    changed: list[history.Renamed] = []
     for root, paths in reach.broken(store, list(kept), set()):
         lost[root.name] = paths
-        if root.records:
-            gone.append(history.Renamed(root.kind, root.name, root.records[0], None))
-    if gone:
-        history.add(store, command, refs=tuple(gone))  # which lets the names go
-    for name in lost:
-        for kind in (roots.EXPERIMENT, roots.SNAPSHOT):
-            refs = history.refs_of(store, kind)
-            if refs.has(name):
-                refs.delete(name)
+        if not root.records:
+            checking.set_aside(store, history.refs_of(store, root.kind).path(root.name))
+            continue
+        old, new = root.records[0], None
+        if root.nodes and store.is_whole(root.nodes[1]):
+            experiment = load(store, old)
+            new = keep(store, experiment._replace(base=experiment.result))
+            lost[root.name] = [f"{path} (as it was before the run)" for path in paths]
+        changed.append(history.Renamed(root.kind, root.name, old, new))
+    if changed:
+        history.add(store, command, refs=tuple(changed))  # which sets the names, too
     return lost
 
 

@@ -50,6 +50,9 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
     """
     store = project.store
     found = [find.find(store, name) for name in given] if given else find.everything(store)
+    unreadable = [] if given else find.unreadable(store)
+    if unreadable:
+        raise Damage(f"{unreadable[0]}: cannot be read", "name those that are to be exported")
     if not found:
         raise UsageError("there is no experiment to export", "`dodo exp run` makes one")
     if path != "-" and os.path.exists(path) and not force:
@@ -218,6 +221,20 @@ def _check_fields(experiment: Experiment) -> None:
             raise TypeError("its params or metrics are not what they should be")
         if not isinstance(contents.get("error", ""), str):
             raise TypeError("an error is no text")
+        _check_plain(contents)
+
+
+def _check_plain(value: object) -> None:
+    """Raises: TypeError"""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str | int | float | None) for key in value):
+            raise TypeError("a key of its params is none")
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            _check_plain(inner)
+    elif isinstance(value, bytes):
+        raise TypeError("a value of its params is none")
 
 
 LATEST = 1e11

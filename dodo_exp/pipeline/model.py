@@ -13,6 +13,9 @@ from dodo_exp.errors import Location
 PIPELINE_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
 
+MAX_BYTES = 10 << 20
+"""No file that a user wrote is read if it is larger."""
+
 OUT, METRIC, PLOT = "out", "metric", "plot"
 
 
@@ -31,6 +34,11 @@ class Out(NamedTuple):
     def is_stored(self) -> bool:
         """Whether the run-cache may keep it; DVC exempts metrics and plots from `cache: false`."""
         return self.cache or self.role != OUT
+
+    @property
+    def may_share(self) -> bool:
+        """Whether it may be one file with the store's; not where the user keeps or extends it."""
+        return self.cache and not self.persist and not self.checkpoint
 
 
 class ParamDep(NamedTuple):

@@ -15,9 +15,9 @@ from dodo_exp.errors import did_you_mean
 from dodo_exp.pipeline.values import leaves
 
 MAX_TEXT = 1 << 20
-_TEMPLATE = re.compile(r"(?<!\\)\$\{(.*?)\}")
+_TEMPLATE = re.compile(r"(?<!\\)\$\{([^}\n]*+)\}")
 _OPEN = re.compile(r"(?<!\\)\$\{")
-_NAME = re.compile(r"[^.\[\]]+(?:\s*(?:\.[^.\[\]]+|\[[^.\[\]]+\]))*\s*\Z")
+_NAME = re.compile(r"[^.\[\]]++(?:\s*+(?:\.[^.\[\]]++|\[[^.\[\]]++\]))*+\s*+\Z")
 _GLOB = re.compile(r"""\s*glob\(\s*(?:"([^"]+)"|'([^']+)')\s*\)\s*\Z""")
 RESERVED = ("item", "key")
 _SHELL = re.compile(r"(?:[A-Z_][A-Z0-9_]*|\w+:?[-=?+#%/].*)\Z")
@@ -67,7 +67,7 @@ def is_template(text: str) -> bool:
 
 def has_variable(text: str) -> bool:
     """Whether there is a template in *text*, well formed or not."""
-    return _TEMPLATE.search(text) is not None
+    return _TEMPLATE.search(text, 0, text.rfind("}") + 1) is not None
 
 
 @lru_cache(maxsize=20_000)
@@ -79,7 +79,7 @@ def parse(text: str) -> Template:
     """
     pieces: list[str | Name | Glob] = []
     end = 0
-    for match in _TEMPLATE.finditer(text):
+    for match in _TEMPLATE.finditer(text, 0, text.rfind("}") + 1):
         if match.start() > end:
             pieces.append(text[end : match.start()])
         pieces.append(_variable(match[1]))

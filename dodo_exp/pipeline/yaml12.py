@@ -20,8 +20,8 @@ from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location
+from dodo_exp.pipeline.model import MAX_BYTES
 
-MAX_BYTES = 10 << 20
 MAX_DEPTH = 64
 MAX_ALIASES = 1000
 MAX_NODES = 1_000_000
@@ -48,7 +48,7 @@ _OLD_WORDS = {
 _OLD_OCTAL = re.compile(r"([-+]?)0([0-7_]+)\Z")
 _SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 _SPACES = re.compile("[\u2028\u2029]")
-_OLD_VERSION = re.compile(r"(?:\s*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
+_OLD_VERSION = re.compile(r"(?:[^\S\n]*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from functools import cache
 from itertools import count
+from zlib import crc32
 
 _serial = count()
 
@@ -44,7 +46,13 @@ TEMPORARY = ".dodo-tmp-"
 
 def temporary_name() -> str:
     """A name that no other live thread or process uses in the same folder."""
-    return f"{TEMPORARY}{os.getpid()}-{next(_serial)}"
+    return f"{TEMPORARY}{_host()}-{os.getpid()}-{next(_serial)}"
+
+
+@cache
+def _host() -> str:
+    """Tells machines that share a disk apart."""
+    return format(crc32(os.uname().nodename.encode()), "08x")
 
 
 def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
@@ -83,12 +91,15 @@ def sweep(folder: str) -> None:
     except OSError:
         return
     for name in names:
-        pid = name.removeprefix(TEMPORARY).partition("-")[0]
+        host, _, rest = name.removeprefix(TEMPORARY).partition("-")
+        pid = rest.partition("-")[0]
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError):
-            # A moment's grace: on a shared disk the writer may live on another machine.
-            is_old = time.time() - os.lstat(path).st_mtime > 2
-            if is_old and pid.isdecimal() and not _is_alive(int(pid)):
+            if host == _host() and pid.isdecimal():
+                is_dead = not _is_alive(int(pid))
+            else:
+                is_dead = time.time() - os.lstat(path).st_mtime > 86_400
+            if is_dead:
                 os.unlink(path)
 
 

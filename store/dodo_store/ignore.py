@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import NamedTuple
 
 from dodo_store.oid import of_bytes
@@ -81,28 +82,59 @@ def _translate(glob: str) -> str:
     Raises:
         ValueError: a pattern that matches nothing: a bracket not closed, a backslash at the end.
     """
-    out, i = "", 0
+    parts: list[str] = []
+    i = 0
     while i < len(glob):
         char = glob[i]
         stars = len(glob) - i - len(glob[i:].lstrip("*"))
         after = glob[i + stars : i + stars + 1]
         if stars >= 2 and after == "/" and (i == 0 or glob[i - 1] == "/"):
-            out, i = out + "(?:.*/)?", i + stars + 1
+            if parts[-1:] != [_ANY_FOLDERS]:
+                parts.append(_ANY_FOLDERS)
+            i += stars + 1
         elif stars >= 2 and after == "" and i > 0 and glob[i - 1] == "/":
-            out, i = out + ".+", i + stars
+            parts.append(".+")
+            i += stars
         elif stars:
-            out, i = out + "[^/]*", i + stars
+            parts.append(_STAR)
+            i += stars
         elif char == "?":
-            out, i = out + "[^/]", i + 1
+            parts.append("[^/]")
+            i += 1
         elif char == "[":
             text, i = _bracket(glob, i)
-            out += text
+            parts.append(text)
         elif char == "\\":
             if i + 1 == len(glob):
                 raise ValueError(glob)
-            out, i = out + re.escape(glob[i + 1]), i + 2
+            parts.append(re.escape(glob[i + 1]))
+            i += 2
         else:
-            out, i = out + re.escape(char), i + 1
+            parts.append(re.escape(char))
+            i += 1
+    return _joined(parts)
+
+
+_STAR = "[^/]*"
+_ANY_FOLDERS = "(?:.*/)?"
+
+
+def _joined(parts: list[str]) -> str:
+    """The parts as one expression that is matched without trying every way.
+
+    What stands between two stars of one name may be taken where it first fits: whatever comes
+    later, a later place would not do better.
+    """
+    out, i = "", 0
+    while i < len(parts):
+        end = i + 1
+        while end < len(parts) and parts[end] not in (_STAR, _ANY_FOLDERS, ".+", "/"):
+            end += 1
+        if parts[i] == _STAR and parts[end : end + 1] == [_STAR]:
+            out += f"(?>[^/]*?{''.join(parts[i + 1 : end])})"
+        else:
+            out += "".join(parts[i:end])
+        i = end
     return out
 
 
@@ -220,7 +252,10 @@ class Ignore:
         for name in self._names:
             try:
                 path = os.path.join(self._root, folder, name)
-                with open(path, "rb") as file:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                with open(fd, "rb") as file:
+                    if not stat.S_ISREG(os.fstat(fd).st_mode):
+                        continue
                     lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
             except OSError:
                 continue

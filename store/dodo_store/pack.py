@@ -324,6 +324,8 @@ def _check_rows(data: bytes, path: str) -> None:
     See `tree.encode`: each an array of name, kind, oid, size, digest or nil.
     """
     at = record.HEAD.size
+    if len(data) < at + 17:
+        raise Damaged(path, "a folder that is none")
     width = {0xDC: 2, 0xDD: 4}.get(data[at], 0)
     if not width and data[at] & 0xF0 != 0x90:
         raise Damaged(path, "a folder that is none")

@@ -30,6 +30,9 @@ SMALL = 1 << 20
 BUFFER = 1 << 18
 """Bytes of a larger file that are copied at a time."""
 
+PLENTY = 64 << 20
+"""Bytes from which on it is asked whether there is space for a file before it is copied."""
+
 PUBLISH = 32_768
 """Files that are collected before they are made durable and named: bounds a batch's memory."""
 
@@ -296,9 +299,20 @@ def _name(files: list[tuple[str, str]]) -> set[str]:
         if folder not in folders and not os.path.isdir(folder):
             os.makedirs(folder, exist_ok=True)
             folders.add(os.path.dirname(folder))
-        os.rename(temporary, final)
+        try:
+            os.rename(temporary, final)
+        except IsADirectoryError:
+            _clear(final)
+            os.rename(temporary, final)
         folders.add(folder)
     return folders
+
+
+def _clear(final: str) -> None:
+    """Put a folder that is in an object's place into the quarantine."""
+    store = os.path.dirname(os.path.dirname(os.path.dirname(final)))
+    os.makedirs(f"{store}/quarantine", exist_ok=True)
+    os.rename(final, f"{store}/quarantine/{durable.temporary_name()}")
 
 
 def _holds(pool: Pool, oid: Oid, data: bytes) -> bool:
@@ -409,8 +423,18 @@ def _link_in(pool: Pool, path: str, temporary: str) -> _Taken | None:
 
 
 def _copy(source: int, target: int, hasher: Hasher) -> None:
-    """Copy all bytes, hashing them; share blocks instead of copying where the system can."""
-    shared = _clone(source, target)
+    """Copy all bytes, hashing them; share blocks instead of copying where the system can.
+
+    Raises:
+        OSError: there is not enough space, which is known before the disk is full.
+    """
+    found = os.fstat(source)
+    shared = _clone(source, target, found.st_dev)
+    if not shared:
+        _check_space(target, found.st_size)
+    if not shared and found.st_blocks * 512 < found.st_size:
+        _copy_parts(source, target, hasher, found.st_size)
+        return
     # One buffer that stays in the processor's cache from reading over hashing to writing.
     buffer = memoryview(bytearray(BUFFER))
     while count := os.readv(source, [buffer]):
@@ -420,20 +444,50 @@ def _copy(source: int, target: int, hasher: Hasher) -> None:
             durable.write_all(target, part)
 
 
-_can_clone = True
+def _check_space(target: int, size: int) -> None:
+    if size < PLENTY:
+        return
+    found = os.fstatvfs(target)
+    free = found.f_bavail * found.f_frsize
+    if size > free:
+        text = f"no space left: {size:,} bytes are needed, {free:,} are free"
+        raise OSError(errno.ENOSPC, text)
 
 
-def _clone(source: int, target: int) -> bool:
+def _copy_parts(source: int, target: int, hasher: Hasher, size: int) -> None:
+    """Copy a file with holes, leaving them holes."""
+    zeros, at = bytes(BUFFER), 0
+    while at < size:
+        try:
+            start = os.lseek(source, at, os.SEEK_DATA)
+            end = os.lseek(source, start, os.SEEK_HOLE)
+        except OSError:  # no more data
+            start = end = size
+        for place in range(at, start, BUFFER):
+            hasher.update(zeros[: min(BUFFER, start - place)])
+        for place in range(start, end, BUFFER):
+            data = os.pread(source, min(BUFFER, end - place), place)
+            hasher.update(data)
+            os.lseek(target, place, os.SEEK_SET)
+            durable.write_all(target, data)
+        at = max(end, at + 1)
+    os.ftruncate(target, size)
+
+
+_cannot_clone: set[int] = set()
+"""Devices whose file systems have said so: they are asked once."""
+
+
+def _clone(source: int, target: int, device: int) -> bool:
     """Share the blocks of two files on one file system."""
-    global _can_clone
-    if not _can_clone:
+    if device in _cannot_clone:
         return False
     import fcntl
 
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError as error:
-        # A file system that cannot is asked once; between two file systems the answer is EXDEV.
-        _can_clone = error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS)
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS):
+            _cannot_clone.add(device)
         return False
     return True

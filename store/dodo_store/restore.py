@@ -118,6 +118,22 @@ def apply(
     return left
 
 
+def check_ways(store: Store, wanted: Iterable[Change], root: str, scratch: str) -> None:
+    """Before anything is touched: may every path be written to?
+
+    Raises:
+        NotStorable: a way leads outside, or through a file.
+        PermissionError
+    """
+    place = _Place(store, root, scratch, frozenset())
+    met: set[str] = set()
+    for change in wanted:
+        folder = change.path.rpartition("/")[0]
+        if folder not in met:
+            met.add(folder)
+            place.check_way(change.path)
+
+
 class _Place:
     """A root to put things into, its last folder kept open."""
 
@@ -164,6 +180,18 @@ class _Place:
         finally:
             os.close(fd)
 
+    def check_way(self, path: str) -> None:
+        """Whether what is at *path* may be replaced."""
+        try:
+            with self._parent(path) as (fd, _, folder):
+                if not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK) and not os.access(
+                    folder, os.W_OK | os.X_OK
+                ):
+                    raise PermissionError(errno.EACCES, "no permission to change it", folder)
+        except FileNotFoundError:
+            if "/" in path:  # it will be made; may it be, where it would be?
+                self.check_way(path.rpartition("/")[0])
+
     def prepare(self, wanted: Iterable[Change]) -> None:
         """Build what is to come, unless it lies on another file system than the scratch folder."""
         if os.stat(self._root).st_dev != self._device:
@@ -191,6 +219,8 @@ class _Place:
             try:
                 if built is None:
                     self._build(node, new, path)
+                if node.kind in (FILE, EXEC) and not self._is_shared(path):
+                    _keep_mode(name, fd, new)
                 _swap(new, name, fd, old)
             finally:
                 remove(new)
@@ -260,6 +290,16 @@ def _beside(fd: int, folder: str) -> str:
     """A path to the open folder *fd* that stays its own, whatever takes the place of *folder*."""
     own = f"/proc/self/fd/{fd}"
     return own if os.path.isdir(own) else folder
+
+
+def _keep_mode(name: str, fd: int, new: str) -> None:
+    """What nobody else could read before nobody else can read after."""
+    with contextlib.suppress(OSError):
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            mode = os.stat(new).st_mode & 0o777
+            others = found.st_mode & 0o066
+            os.chmod(new, mode & (0o700 | others | (others & 0o044) >> 2))
 
 
 def _swap(new: str, name: str, fd: int, old: str) -> None:
