@@ -11,7 +11,7 @@ from dodo_exp.cli.render import Report
 
 
 @click.command("apply")
-@click.argument("name", shell_complete=options._complete_kept)
+@click.argument("name", shell_complete=options.complete_kept)
 @click.argument("paths", nargs=-1)
 @click.option("--exact", is_flag=True, help="Also remove files that the experiment does not have.")
 @click.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")

@@ -10,7 +10,7 @@ from dodo_exp.cli.render import Report
 
 @click.command("export")
 @click.argument("file")
-@click.argument("names", nargs=-1, shell_complete=options._complete_kept)
+@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
 @click.option("-f", "--force", is_flag=True, help="Replace FILE if it is there.")
 @options.as_json
 def command(file: str, names: tuple[str, ...], force: bool, as_json: bool) -> Report:

@@ -9,7 +9,7 @@ from dodo_exp.cli.render import Report
 
 
 @click.command("remove")
-@click.argument("names", nargs=-1, shell_complete=options._complete_kept)
+@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
 @click.option("-A", "--all", "everything", is_flag=True, help="Remove every experiment.")
 @options.as_json
 def command(names: tuple[str, ...], everything: bool, as_json: bool) -> Report:

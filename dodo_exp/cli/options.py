@@ -130,7 +130,7 @@ def command_line() -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _complete_kept(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_kept(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of experiments and snapshots for the shell."""
     from dodo_exp.errors import DodoError
     from dodo_exp.project import Project

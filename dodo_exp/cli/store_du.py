@@ -9,7 +9,7 @@ from dodo_exp.cli.render import Grid, Report
 
 
 @click.command("du")
-@click.argument("names", nargs=-1, shell_complete=options._complete_kept)
+@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
 @options.as_json
 def command(names: tuple[str, ...], as_json: bool) -> Report:
     """Say what the store's space is used for.
