@@ -216,7 +216,12 @@ class Batch:
         temporary = f"{self._scratch}/{durable.temporary_name()}"
         for _ in range(3):
             made = _link_in(pool, path, temporary) if link else None
-            oid, before, after, is_new = made or _take(pool, path, temporary)
+            try:
+                oid, before, after, is_new = made or _take(pool, path, temporary)
+            except OSError as error:
+                if error.filename is None:  # a full disk does not say what it has no room for
+                    error.filename = path
+                raise
             if mark(before) == mark(after):
                 self.passed(before.st_size, was_read=True)
                 if is_new:

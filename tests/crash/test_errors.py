@@ -6,12 +6,15 @@ is well again the same command goes well.
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.crash.test_kill_verbs import VERBS, Known, Lab, Place, go_on, look, spread
+from tests.space import Space
 
 FAULTS = ["EIO", "ENOSPC+", "EROFS+"]
 """One call fails; the disk is full from that call on; it cannot be written to from that call on."""
@@ -110,3 +113,26 @@ def test_a_removal_that_fails_half_way_is_all_or_none(lab: Lab, fault: str) -> N
     assert place.dodo(*known.verb.args, fault=fault, when=2, where="unlink .*/exps/").code in ENDS
     place.well("snapshot", "-n", "next")
     assert place.names() - {("snapshot", "next")} in (known.before[1], known.after[1])
+
+
+def test_a_full_disk_is_named_with_what_it_had_no_room_for(space: Space) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root may mount")
+    folder = space.base / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder])
+    if mounted.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        space.root = folder
+        space.write("dvc.yaml", "stages: {a: {cmd: head -c 2000000 /dev/zero > o, outs: [o]}}\n")
+        space.dodo("exp", "run", "-q", "-n", "a")
+        (folder / "mine").write_bytes(os.urandom(1_500_000))
+        ran = space.dodo("snapshot", code=1)
+        assert ran.err.startswith(f"error: {folder}/mine: No space left on device\nhint: ")
+        assert os.listdir(folder / ".dodo" / "tmp") == []
+        space.check()
+        (folder / "mine").unlink()
+        space.dodo("snapshot")
+    finally:
+        subprocess.run(["umount", folder], check=True)
