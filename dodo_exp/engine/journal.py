@@ -129,6 +129,8 @@ class Journal:
         )
         self._edited: list[Edit] = []
         self._open: tuple[list[Change], str] | None = None
+        self._asides: dict[str, list[Move]] = {}
+        self._going = 0
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._lock = threading.Lock()
@@ -168,6 +170,7 @@ class Journal:
             Move(path, self._spot(os.path.join(self._root, path)), path in known) for path in paths
         ]
         self._write(["aside", stage, moves])
+        self._asides[stage] = moves
         for move in moves:
             if move.spot:
                 os.makedirs(os.path.dirname(move.spot), exist_ok=True)
@@ -186,12 +189,23 @@ class Journal:
     def put_back(self, stage: str, moves: list[Move]) -> None:
         """Undo `aside`; what the stage left meanwhile is kept for a look, as `partial`."""
         _put_back(self._store, self._root, stage, moves)
+        self._asides.pop(stage, None)
         self._write(["back", stage])
 
     def leave(self, stage: str, moves: list[Move]) -> str | None:
         """The stage's new outputs stay though they have no record; see `finish_stage`."""
+        self._asides.pop(stage, None)
+        kept = self._let_go(stage, moves)
         self._write(["back", stage])
-        return _let_go(self._store, stage, moves)
+        return kept
+
+    def _let_go(self, stage: str, moves: list[Move]) -> str | None:
+        with self._lock:
+            self._going += 1
+        kept = _let_go(self._store, stage, moves)
+        with self._lock:
+            self._going -= 1
+        return kept
 
     def finish_stage(
         self, pipeline: str, name: str, made: StageRecord, moves: list[Move]
@@ -201,8 +215,9 @@ class Journal:
         Returns where those are kept that the store does not know.
         """
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
+        self._asides.pop(address(pipeline, name), None)
         self._made.setdefault(pipeline, {})[name] = made
-        return _let_go(self._store, address(pipeline, name), moves)
+        return self._let_go(address(pipeline, name), moves)
 
     def drop_stage(self, pipeline: str, name: str, moves: list[Move]) -> str | None:
         """The stage is no more: forget its record, let its outputs go.
@@ -210,8 +225,9 @@ class Journal:
         Returns where those are kept that the store does not know.
         """
         self._write(["gone", pipeline, name], sync=True)
+        self._asides.pop(address(pipeline, name), None)
         self._made.setdefault(pipeline, {})[name] = None
-        return _let_go(self._store, address(pipeline, name), moves)
+        return self._let_go(address(pipeline, name), moves)
 
     def hold(self, node: Node) -> None:
         """Keep a node's content from being collected as long as the run lasts."""
@@ -237,10 +253,12 @@ class Journal:
         self._write(["changed"], sync=True)
 
     def _settle(self) -> None:
-        """Take back a change that did not come to its end.
+        """Put back outputs, and take back a change, that an error has left half-way.
 
         Where that fails too, the journal stays for the next command.
         """
+        for stage, moves in list(self._asides.items()):
+            self.put_back(stage, moves)
         if self._open is None:
             return
         wanted, token = self._open
@@ -265,6 +283,10 @@ class Journal:
             os.close(self._fd)
             return
         self.fold(locks)
+        if self._going:
+            # Old outputs that nobody knows lie aside still: the next command keeps them.
+            os.close(self._fd)
+            return
         if keep_edits:
             self._write(["keep"])
         else:
