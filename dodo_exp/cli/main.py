@@ -189,7 +189,7 @@ def run(args: list[str]) -> int:
         return _all_failed(error)
     except KeyboardInterrupt:
         return _fail("stopped", None, 130)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the one into the other
         return _reader_gone()
     except Exception as error:
         told = _outside_fault(error)

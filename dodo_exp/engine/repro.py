@@ -106,7 +106,7 @@ def repro(
         return unchanged(selection)
     from dodo_exp.engine import history, run, session, trace
 
-    with session.begin(project, listener, wait=options.wait) as workspace:
+    with session.begin(project, listener, wait=options.wait, stopped=session.OF_A_RUN) as workspace:
         before = trace.Before(workspace)
         with journaled(workspace) as journal:
             selection, steps = ready(workspace, journal, request, options, project.folder, listener)

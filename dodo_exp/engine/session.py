@@ -18,6 +18,8 @@ from dodo_exp.project import Project
 from dodo_store import locks
 from dodo_store.errors import Held
 
+OF_A_RUN = "stopped; finished stages are kept"
+
 
 def describe() -> str:
     """Us, in the words that others are told while they wait for us."""
@@ -32,11 +34,17 @@ def is_inside(project: Project) -> bool:
 
 @contextmanager
 def begin(
-    project: Project, listener: Listener, *, wait: bool = True, tolerant: bool = False
+    project: Project,
+    listener: Listener,
+    *,
+    wait: bool = True,
+    tolerant: bool = False,
+    stopped: str = "stopped; nothing has changed",
 ) -> Iterator[Workspace]:
     """Hold the workspace for a block, with what a killed run left put in order first.
 
-    A *tolerant* one passes over a dvc.yaml or dodo.lock that cannot be read.
+    A *tolerant* one passes over a dvc.yaml or dodo.lock that cannot be read. *stopped* is what the
+    user is told if a signal ends it.
 
     Raises:
         Busy: somebody else has it, and *wait* is false or waiting would be for ourselves.
@@ -53,7 +61,7 @@ def begin(
             with _held(project, listener, wait, tolerant) as workspace:
                 yield workspace
     except Signalled as stop:
-        raise Stopped(stop.number, "stopped; finished stages are kept") from None
+        raise Stopped(stop.number, stopped) from None
 
 
 @contextmanager

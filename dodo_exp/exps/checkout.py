@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, history, repro, session
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import Failure, UsageError
+from dodo_exp.errors import Failure, UsageError, did_you_mean
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps.change import bring, take_in
 from dodo_exp.pipeline import lockfile
@@ -143,10 +143,27 @@ def _wanted(
         tuple(names), single_item=bool(names) and not with_deps and not recursive,
         recursive=recursive, all_pipelines=not targets,
     )  # fmt: skip
-    stages = select(workspace, request, project.folder).stages if names or not parts else ()
+    try:
+        stages = select(workspace, request, project.folder).stages if names or not parts else ()
+    except UsageError:
+        _suggest(workspace, names)
+        raise
     before = graph.select(makers).stages if with_deps else ()
     also = tuple(each for each in before if each.address not in makers and each not in stages)
     return parts, (*stages, *also)
+
+
+def _suggest(workspace: Workspace, names: list[str]) -> None:
+    """Of names that mean nothing, one may be meant for an output.
+
+    Raises:
+        UsageError
+    """
+    outs = [out.path for stage in workspace.graph.stages.values() for out in stage.outs]
+    for name in names:
+        hint = did_you_mean(name, outs)
+        if hint and hint.startswith("did you mean") and name not in workspace.graph.stages:
+            raise UsageError(f"no stage or output {name!r}", hint)
 
 
 def commit(

@@ -69,7 +69,9 @@ def run_experiment(
     _check_name_free(project.store, order)
     from dodo_exp.engine import session
 
-    with session.begin(project, listener, wait=order.options.wait) as workspace:
+    with session.begin(
+        project, listener, wait=order.options.wait, stopped=session.OF_A_RUN
+    ) as workspace:
         return _run(workspace, project, order, edits, listener, confirm)
 
 

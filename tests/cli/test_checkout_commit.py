@@ -360,3 +360,9 @@ def test_this_folders_settings_come_before_the_projects_and_the_environment_befo
     assert is_shared(project, "model.txt")
     project.dodo("checkout", "--relink", env={"DODO_LINK": ""})
     assert not is_shared(project, "model.txt")
+
+
+def test_an_output_that_is_misspelt_is_meant(project: Space) -> None:
+    project.exp()
+    ran = project.dodo("checkout", "modle.txt", code=2)
+    assert ran.err == "error: no stage or output 'modle.txt'\nhint: did you mean 'model.txt'?\n"

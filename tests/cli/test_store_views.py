@@ -376,3 +376,17 @@ def test_errors_are_words_on_standard_error_with_json_too(looked_at: Space) -> N
         ran = looked_at.dodo(*args, "--json", code=2)
         assert ran.out == "" and "error: " in ran.err
     assert json.loads(looked_at.dodo("exp", "show", "--json").out)
+
+
+def test_a_reader_that_goes_away_ends_the_command_as_a_pipe_does(looked_at: Space) -> None:
+    looked_at.write("big", "x" * 3_000_000)
+    looked_at.dodo("snapshot", "-n", "large")
+    for command in ("exp export - large", "store cat large:big"):
+        done = subprocess.run(
+            ["bash", "-c", f"dodo {command} | head -c 1; echo ${{PIPESTATUS[0]}}"],
+            cwd=looked_at.root,
+            env=looked_at.env,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.stdout[1:], done.stderr) == ("141\n", "")
