@@ -150,8 +150,14 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def example(space: Space, name: str) -> None:
+    """An example as it is before its first run, though somebody has run it where it lies."""
+    runs = shutil.ignore_patterns(".dodo", "dodo.lock")
+    shutil.copytree(ROOT / "examples" / name, space.root, dirs_exist_ok=True, ignore=runs)
+
+
 def test_the_demo_runs_real_experiments(space: Space) -> None:
-    shutil.copytree(ROOT / "examples" / "digits", space.root, dirs_exist_ok=True)
+    example(space, "digits")
     text = shell(space, "sh demo.sh")
     assert "Ran experiment" in text
     assert ": the same result as experiment" in text
@@ -163,13 +169,13 @@ def test_the_demo_runs_real_experiments(space: Space) -> None:
 
 @pytest.mark.parametrize("name", ["digits", "matrix"])
 def test_the_example_says_what_runs(space: Space, name: str) -> None:
-    shutil.copytree(ROOT / "examples" / name, space.root, dirs_exist_ok=True)
+    example(space, name)
     for command, _ in console(ROOT / "examples" / name / "README.md"):
         shell(space, command)
 
 
 def test_the_example_of_many_stages_runs_only_what_is_new(space: Space) -> None:
-    shutil.copytree(ROOT / "examples" / "matrix", space.root, dirs_exist_ok=True)
+    example(space, "matrix")
     assert set(space.exp().stages.values()) == {"ran"}
     stages = space.exp("-S", "config.toml:fit.degrees=[2, 3, 4, 6]").stages
     assert {name for name, how in stages.items() if how == "ran"} == {
