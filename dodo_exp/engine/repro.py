@@ -104,7 +104,7 @@ def repro(
             listener(Note("warning", note))
         workspace.save_caches()
         return unchanged(selection)
-    from dodo_exp.engine import history, run, session, trace
+    from dodo_exp.engine import run, session, trace
 
     with session.begin(project, listener, wait=options.wait, stopped=session.OF_A_RUN) as workspace:
         before = trace.Before(workspace)
@@ -121,9 +121,7 @@ def repro(
                 confirm=confirm,
             )
         workspace.forget()
-        changes = before.changes(workspace)
-        if changes:
-            history.add(workspace.store, command, changes)
+        before.remember(workspace, command)
         workspace.save_caches()
         return outcome
 

@@ -1,51 +1,79 @@
-"""Trace: what a run has changed among outputs and lock files, for taking it back."""
+"""Trace: what a run has changed among outputs, lock files and params, for taking it back."""
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Iterable
+
+from dodo_exp.engine import history
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline import lockfile
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.restore import Change
-from dodo_store.tree import FILE, Node
+from dodo_store.tree import EXEC, FILE, Node
+
+Text = tuple[int, bytes]
+"""A small file: its kind as a node has it, and its bytes."""
 
 
 class Before:
-    """A workspace's records and lock files as they are when a run begins."""
+    """A workspace's records, lock files and *files* as they are before a run."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, files: Iterable[str] = ()) -> None:
+        self._files = tuple(files)
         self._outs = _outs(workspace)
-        self._locks = _locks(workspace)
+        self._texts = self._read(workspace)
 
-    def changes(self, workspace: Workspace) -> tuple[Change, ...]:
-        """From then to now, by what the records say; both sides are in the store afterwards."""
-        now, locks = _outs(workspace), _locks(workspace)
+    def remember(self, workspace: Workspace, command: str, *, held: str | None = None) -> None:
+        """Keep the difference from then to now, if any, as a step that can be undone."""
+        with workspace.store.writing():
+            changes = self._changes(workspace)
+            if changes:
+                history.add(workspace.store, command, changes, held=held)
+
+    def _changes(self, workspace: Workspace) -> tuple[Change, ...]:
+        """By what the records say; both sides are in the store afterwards."""
+        outs, texts, store = _outs(workspace), self._read(workspace), workspace.store
         made = [
-            Change(path, self._outs.get(path), now.get(path))
-            for path in sorted(self._outs.keys() | now.keys())
-            if self._outs.get(path) != now.get(path)
+            Change(path, self._outs.get(path), outs.get(path))
+            for path in sorted(self._outs.keys() | outs.keys())
+            if self._outs.get(path) != outs.get(path)
         ]
-        store = workspace.store
         with store.scratch() as scratch:
             batch = Batch(scratch)
 
-            def kept(text: bytes | None) -> Node | None:
+            def kept(text: Text | None) -> Node | None:
                 if text is None:
                     return None
-                oid = of_bytes(text)
-                batch.add_bytes(store.objects, oid, text)
-                return Node(FILE, oid, len(text), oid)
+                kind, data = text
+                oid = of_bytes(data)
+                batch.add_bytes(store.objects, oid, data)
+                return Node(kind, oid, len(data), oid)
 
-            for path in sorted(self._locks.keys() | locks.keys()):
-                old, new = self._locks.get(path), locks.get(path)
+            for path in sorted(self._texts.keys() | texts.keys()):
+                old, new = self._texts.get(path), texts.get(path)
                 if old != new:
                     made.append(Change(path, kept(old), kept(new)))
             batch.commit()
-        return tuple(each for each in made if all(map(store.is_whole, _sides(each))))
+        return tuple(
+            each
+            for each in made
+            if all(node is None or store.is_whole(node) for node in (each.old, each.new))
+        )
 
-
-def _sides(change: Change) -> list[Node]:
-    return [node for node in (change.old, change.new) if node is not None]
+    def _read(self, workspace: Workspace) -> dict[str, Text]:
+        """Those of the small files that are there."""
+        found: dict[str, Text] = {}
+        for path in {*self._files, *map(lockfile.beside, workspace.files)}:
+            try:
+                with open(workspace.path(path), "rb") as file:
+                    is_exec = os.fstat(file.fileno()).st_mode & stat.S_IXUSR
+                    found[path] = (EXEC if is_exec else FILE, file.read())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return found
 
 
 def _outs(workspace: Workspace) -> dict[str, Node]:
@@ -56,16 +84,4 @@ def _outs(workspace: Workspace) -> dict[str, Node]:
     found: dict[str, Node] = {}
     for record in workspace.records.values():
         found.update((path, node) for path, node in record.outs if path in stored)
-    return found
-
-
-def _locks(workspace: Workspace) -> dict[str, bytes | None]:
-    found: dict[str, bytes | None] = {}
-    for pipeline in workspace.files:
-        path = lockfile.beside(pipeline)
-        try:
-            with open(workspace.path(path), "rb") as file:
-                found[path] = file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            found[path] = None
     return found

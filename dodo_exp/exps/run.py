@@ -11,7 +11,7 @@ from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, UsageError
+from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import state
 from dodo_exp.pipeline.graph import Selection
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.exps.edits import Plan
     from dodo_exp.pipeline.overrides import Change
-    from dodo_store.restore import Change as Changed
 
 
 class Order(NamedTuple):
@@ -84,7 +83,7 @@ def _run(
     confirm: Confirm | None,
 ) -> Ran:
     """Everything from here on is under the workspace lock."""
-    from dodo_exp.engine import run, session
+    from dodo_exp.engine import run, session, trace
     from dodo_exp.exps import names
     from dodo_exp.exps.capture import capture
     from dodo_exp.exps.save import is_taken
@@ -94,6 +93,8 @@ def _run(
     name = order.name or names.fresh(lambda each: is_taken(project, each))
     if edits is None or not edits.still_holds(workspace):
         edits = _edits(workspace, order, project.folder)
+    held = state.current(workspace) if order.changes else None
+    before = trace.Before(workspace, edits.texts if edits else ())
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         selection, steps = repro.ready(
@@ -121,7 +122,7 @@ def _run(
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
         if declined or (outcome.failures and not order.options.ignore_errors):
-            _remember(workspace, order, _edited(workspace, edits))
+            before.remember(workspace, order.command, held=held)
             workspace.save_caches()
             return Ran(None, False, outcome, {}, {})
         # Inside the journal's block: a run that is stopped before its experiment is kept is a
@@ -130,8 +131,7 @@ def _run(
             ran = _record(
                 workspace, journal, selection, order, outcome, name, base, started, listener
             )
-            made = _made(workspace, base, ran) if outcome.has_run else []
-            _remember(workspace, order, _edited(workspace, edits) + made)
+            before.remember(workspace, order.command, held=held)
         return ran
 
 
@@ -247,60 +247,3 @@ def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tupl
         if is_open or (not stage.frozen and any(n in stale for n in whole.after[name])):
             stale.add(name)
     return tuple(stage.address for stage in whole.stages if stage.address in stale)
-
-
-# -- the way back --------------------------------------------------------------------------
-
-
-def _remember(workspace: Workspace, order: Order, changes: list[Changed]) -> None:
-    """What `dodo undo` needs to take the run back."""
-    from dodo_exp.engine import history
-
-    if changes:
-        held = state.current(workspace) if order.changes else None
-        history.add(workspace.store, order.command, tuple(changes), held=held)
-
-
-def _edited(workspace: Workspace, edits: Plan | None) -> list[Changed]:
-    """Params files as they were, and as they are."""
-    if edits is None or not edits.texts:
-        return []
-    from dodo_store.oid import of_bytes
-    from dodo_store.pool import Batch
-    from dodo_store.restore import Change as Changed
-    from dodo_store.tree import FILE
-
-    store = workspace.store
-    made = []
-    with store.scratch() as scratch:
-        batch = Batch(scratch)
-        for path, text in edits.texts.items():
-            old, new = edits.read.get(path), text.encode()
-            nodes: list[Node | None] = []
-            for data in (old, new):
-                if data is None:
-                    nodes.append(None)
-                    continue
-                oid = of_bytes(data)
-                batch.add_bytes(store.objects, oid, data)
-                nodes.append(Node(FILE, oid, len(data), oid))
-            made.append(Changed(path, *nodes))
-        batch.commit()
-    return made
-
-
-def _made(workspace: Workspace, base: Node, ran: Ran) -> list[Changed]:
-    """Outputs and lock files that the run has changed."""
-    from dodo_exp.exps import find
-    from dodo_exp.pipeline import lockfile
-    from dodo_store.errors import StoreError
-    from dodo_store.restore import changes, within
-
-    store = workspace.store
-    paths = {out.path for stage in workspace.graph.stages.values() for out in stage.outs}
-    paths |= {lockfile.beside(path) for path in workspace.files}
-    try:
-        result = find.experiment(store, ran.experiment or "", ("experiment",)).result
-        return list(within(store, changes(store, base, result), paths))
-    except (DodoError, StoreError):
-        return []

@@ -49,25 +49,6 @@ def changes(store: Store, old: Node | None, new: Node | None, path: str = "") ->
         yield from changes(store, before.get(name), after.get(name), inner)
 
 
-def within(store: Store, made: Iterable[Change], paths: set[str]) -> Iterator[Change]:
-    """Of some changes, the parts that lie at or below *paths*."""
-    above = {path[:i] for path in paths for i, char in enumerate(path) if char == "/"}
-    for change in made:
-        parts = change.path.split("/")
-        if any("/".join(parts[:i]) in paths for i in range(1, len(parts) + 1)):
-            yield change
-        elif change.path in above:
-            old, new = (
-                dict(store.tree(node.oid)) if node is not None and node.kind == FOLDER else {}
-                for node in (change.old, change.new)
-            )
-            inner = [
-                Change(f"{change.path}/{name}", old.get(name), new.get(name))
-                for name in sorted(old.keys() | new.keys())
-            ]
-            yield from within(store, inner, paths)
-
-
 def restore(
     store: Store, node: Node, root: str, path: str, scratch: str, *, share: bool = False
 ) -> None:
