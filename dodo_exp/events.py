@@ -43,11 +43,21 @@ class Note(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """The command waits for another one, described in `owner`."""
+    """The command waits for another one, described in `owner`.
+
+    `is_idle`: it needs nothing meanwhile that somebody else could use.
+    """
 
     what: str
     owner: str
+    is_idle: bool = False
 
 
-Event = StageStarted | CommandStarted | Output | StageEnded | Note | Waiting
+class Resumed(NamedTuple):
+    """What was waited for is there."""
+
+    what: str
+
+
+Event = StageStarted | CommandStarted | Output | StageEnded | Note | Waiting | Resumed
 Listener = Callable[[Event], None]

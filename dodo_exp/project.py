@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Failure, NoProject
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_exp.settings import Settings
 
 STATE = ".dodo"
 
@@ -17,13 +21,17 @@ class Project:
     Attributes:
         root: absolute path of the top folder.
         folder: where the user stands, relative to the root; "" at the root.
+        home: the root of the project that has the store; another than `root` for a workspace that
+            was made from a snapshot.
         store: the store in `.dodo/`, which may not exist yet.
     """
 
-    def __init__(self, root: str, folder: str) -> None:
+    def __init__(self, root: str, folder: str, home: str | None = None, local: str = "") -> None:
         self.root = root
         self.folder = folder
-        self.store = Store(os.path.join(root, STATE))
+        self.home = home or root
+        self.store = Store(os.path.join(self.home, STATE), local)
+        self._settings: Settings | None = None
 
     @classmethod
     def find(cls) -> Project:
@@ -50,16 +58,28 @@ class Project:
         """The folder of our own files."""
         return self.store.folder
 
+    @property
+    def settings(self) -> Settings:
+        """What the project's settings say.
+
+        Raises:
+            BadInput, UsageError
+        """
+        if self._settings is None:
+            from dodo_exp import settings
+
+            self._settings = settings.read(self.home)
+        return self._settings
+
     def write(self) -> Store:
         """The store, made ready for writing in the way that the settings say.
 
         Raises:
             BadInput, UsageError: from the settings.
         """
-        from dodo_exp import settings
         from dodo_store import durable
 
-        given = settings.read(self.root)
+        given = self.settings
         durable.set_level(given.durability)
         self.store.links = given.link == "hardlink"
         self.store.create()

@@ -5,11 +5,24 @@ the root's dvc.yaml (goes with the project). A table `[store]`:
 
     durability = "batch"     # or "full", "off"
     link = "copy"            # or "hardlink"
+
+a table `[resources]` of what stages share on one machine:
+
+    gpu = 2                  # or the devices' names: ["0", "3"]
+    mem = "64G"
+    licence = 1
+
+and a table `[run]`:
+
+    on_finish = "notify-send $DODO_EXP_NAME $DODO_STATUS"
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
@@ -19,14 +32,21 @@ FILES = (".dodo/config", "dodo.toml")
 LINKS = ("copy", "hardlink")
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "store": {"durability": durable.LEVELS, "link": LINKS},
+    "run": {"on_finish": ()},
 }
+"""The values that each setting may have; none: any text."""
+TABLES = (*KNOWN, "resources")
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
 class Settings(NamedTuple):
-    """How the store is written and read."""
+    """How the store is written and read, what there is to share, and what is run at the end."""
 
     durability: str = durable.BATCH
     link: str = "copy"
+    on_finish: str = ""
+    resources: Mapping[str, float | tuple[str, ...]] = MappingProxyType({})
 
 
 def read(root: str) -> Settings:
@@ -35,11 +55,13 @@ def read(root: str) -> Settings:
     Raises:
         BadInput, UsageError
     """
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for name in reversed(FILES):
         path = os.path.join(root, name)
         if os.path.exists(path):
+            resources = found.get("resources", {})
             found |= _file(path, name)
+            found["resources"] = {**resources, **found.get("resources", {})}
     for key, known in KNOWN["store"].items():
         value = os.environ.get(f"DODO_{key.upper()}")
         if value:
@@ -50,7 +72,7 @@ def read(root: str) -> Settings:
     return Settings(**found)
 
 
-def _file(path: str, name: str) -> dict[str, str]:
+def _file(path: str, name: str) -> dict[str, Any]:
     import tomllib
 
     try:
@@ -61,11 +83,35 @@ def _file(path: str, name: str) -> dict[str, str]:
     except UnicodeDecodeError:
         raise BadInput(name, "not UTF-8") from None
     for table, entries in tables.items():
-        if table not in KNOWN or not isinstance(entries, dict):
-            raise BadInput(name, f"unknown table {table!r}", did_you_mean(table, KNOWN, "tables"))
+        if table not in TABLES or not isinstance(entries, dict):
+            raise BadInput(name, f"unknown table {table!r}", did_you_mean(table, TABLES, "tables"))
         for key, value in entries.items():
-            _check(name, table, key, value)
-    return dict(tables.get("store", {}))
+            if table != "resources":
+                _check(name, table, key, value)
+    found = {**tables.get("store", {}), **tables.get("run", {})}
+    if "resources" in tables:
+        found["resources"] = {k: _resource(name, k, v) for k, v in tables["resources"].items()}
+    return found
+
+
+def _resource(name: str, key: str, value: Any) -> float | tuple[str, ...]:
+    if isinstance(value, list) and value and all(isinstance(each, str | int) for each in value):
+        return tuple(map(str, value))
+    size = amount(value)
+    if size is None or size <= 0 or not key.replace("-", "_").isidentifier():
+        text = f"[resources] {key}: neither an amount nor a list of names"
+        raise BadInput(name, text, 'for example gpu = 2, mem = "64G" or gpu = ["0", "3"]')
+    return size
+
+
+def amount(value: Any) -> float | None:
+    """A number, or bytes in powers of ten (`8G`) or two (`8Gi`); None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if value == value and abs(value) != float("inf") else None
+    match = _AMOUNT.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    return float(match[1]) * int((1024 if match[3] else 1000) ** _POWERS[match[2]])
 
 
 def _check(name: str, table: str, key: str, value: Any) -> None:
@@ -73,6 +119,8 @@ def _check(name: str, table: str, key: str, value: Any) -> None:
     if key not in keys:
         hint = did_you_mean(key, keys, "settings")
         raise BadInput(name, f"[{table}] has no setting {key!r}", hint)
+    if not keys[key] and isinstance(value, str):
+        return
     if value not in keys[key]:
         hint = did_you_mean(str(value), keys[key], "known")
         raise BadInput(name, f"[{table}] {key}: {value!r} is none of its values", hint)

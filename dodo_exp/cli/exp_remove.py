@@ -9,23 +9,33 @@ from dodo_exp.cli.render import Report
 
 
 @click.command("remove")
-@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
+@click.argument("names", nargs=-1, shell_complete=options.complete_known)
 @click.option("-A", "--all", "everything", is_flag=True, help="Remove every experiment.")
+@click.option("--queue", is_flag=True, help="Remove every experiment that waits in the queue.")
 @options.as_json
-def command(names: tuple[str, ...], everything: bool, as_json: bool) -> Report:
-    """Remove experiments by name.
+def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool) -> Report:
+    """Remove experiments by name, also such as wait in the queue or have failed.
 
-    All of NAMES or, if one is not there, none. `dodo undo` brings them back; their space is given
-    back by `dodo gc`.
+    All of NAMES or, if one is not there, none. `dodo undo` brings back those that have run; their
+    space is given back by `dodo gc`.
     """
     from dodo_exp.errors import UsageError
+    from dodo_exp.exps import dequeue
     from dodo_exp.exps.remove import remove
     from dodo_exp.project import Project
 
-    if bool(names) == everything:
-        raise UsageError("name the experiments to remove, or --all of them")
-    gone = remove(
-        Project.find(), "experiment", names, options.command_line(), everything=everything
-    )
+    if [bool(names), everything, queue].count(True) != 1:
+        raise UsageError(
+            "name the experiments to remove, or --all of them, or those in the --queue"
+        )
+    project, words = Project.find(), options.command_line()
+    if queue:
+        gone = dequeue.dequeue(project, (), {"queued": True}, words)
+        text = f"Removed {', '.join(gone)}\n" if gone else "No experiments wait in the queue.\n"
+        return Report({"removed": gone}, text, form="json" if as_json else "text")
+    if everything:
+        gone = remove(project, "experiment", (), words, everything=True)
+    else:
+        gone = dequeue.remove_named(project, names, words)
     text = f"Removed {', '.join(gone)}\n" if gone else "There are no experiments.\n"
     return Report({"removed": gone}, text, form="json" if as_json else "text")

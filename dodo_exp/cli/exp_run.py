@@ -26,12 +26,32 @@ from dodo_exp.cli.render import Report
 @click.option(
     "--replace", is_flag=True, help="Replace an experiment of the same name; -f does too."
 )
+@click.option("--queue", is_flag=True, help="Do not run it now: put it into the queue.")
+@click.option(
+    "--temp", is_flag=True, help="Run it in a folder of its own; the workspace stays as it is."
+)
+@click.option(
+    "--run-all",
+    is_flag=True,
+    help="Run what waits in the queue; --jobs N experiments at the same time.",
+)
+@click.option(
+    "-C",
+    "--copy-paths",
+    multiple=True,
+    metavar="PATH",
+    help="With --queue or --temp: take along a path that is ignored; again for several.",
+)
 @options.running
 def command(**given: Any) -> Report:
     """Run the pipeline and keep the result as an experiment.
 
     Runs the stages that are out of date, restores those that have run with the same inputs
     before, and keeps params, metrics and the whole workspace under a name.
+
+    With --queue or --temp it starts from the workspace as it is now, ignored dependencies and
+    files that nobody has added anywhere included; later changes do not reach it. Several values
+    for a param (KEY=1,2,3, choice(...), range(...)) are as many experiments in the queue.
 
     TARGETS are stages (`train`), pipeline files (`sub/dvc.yaml`) or stages of one
     (`sub/dvc.yaml:train`); without any, the dvc.yaml of this folder.
@@ -40,11 +60,39 @@ def command(**given: Any) -> Report:
 
     project = Project.find()
     changes = _changes(given["changes"], given["targets"])
-    if _is_sweep(changes):
-        return _sweep(project, changes, given)
+    _check(given)
+    if given["run_all"]:
+        from dodo_exp.cli import drain
+
+        form = "json" if given["as_json"] else "text"
+        words = options.command_line()
+        return drain.drain(project, given["jobs"], quiet=given["quiet"], command=words, form=form)
+    if _is_sweep(changes) or given["queue"]:
+        return _several(project, changes, given)
     if given["dry"]:
         return _plan(project, changes, given)
     return _run(project, changes, given)
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Raises: UsageError"""
+    from dodo_exp.errors import UsageError
+
+    modes = [name for name in ("queue", "temp", "run_all") if given[name]]
+    if len(modes) > 1:
+        one, other = (f"--{name.replace('_', '-')}" for name in modes[:2])
+        raise UsageError(f"{one} and {other} contradict each other")
+    if given["run_all"]:
+        names = ("targets", "changes", "name", "message", "replace", "force", "copy_paths", "dry")
+        for name in (*names, "interactive"):
+            if given[name]:
+                what = {"targets": "TARGETS", "changes": "--set-param"}.get(name, f"--{name}")
+                text = f"--run-all runs what was queued, as it was queued: {what} has no meaning"
+                raise UsageError(text.replace("_", "-"), "give it with --queue")
+    if modes and given["interactive"]:
+        raise UsageError(f"--interactive and --{modes[0]} contradict each other")
+    if given["copy_paths"] and not modes:
+        raise UsageError("--copy-paths needs --queue or --temp", "in place every file is there")
 
 
 def _changes(texts: tuple[str, ...], targets: tuple[str, ...]) -> tuple[Any, ...]:
@@ -69,34 +117,72 @@ def _is_sweep(changes: tuple[Any, ...]) -> bool:
     return overrides.is_sweep(changes)
 
 
-def _sweep(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
-    """List a sweep's experiments.
+def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
+    """Queue an experiment, or all of a sweep, or list them.
 
     Raises:
-        UsageError: they are to be run, of which there is one at a time.
+        UsageError: they are to be run now, of which there is one at a time.
     """
     from dodo_exp.engine.compile import Surroundings
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.errors import UsageError
     from dodo_exp.pipeline import overrides
-    from dodo_exp.pipeline.values import canonical
 
     around = Surroundings(Workspace(project.root, project.store), lambda path: None)
     made = overrides.expand(changes, lambda pattern: around.glob(project.folder or ".", pattern))
-    if not given["dry"]:
+    if given["dry"] and len(made) == 1:
+        return _plan(project, made[0], given)
+    if given["dry"]:
+        return _listed(made, given)
+    if not given["queue"]:
         raise UsageError(
             f"-S: several values for a param are a sweep: {len(made)} experiments, and one is run",
-            "--dry lists them; a list is written with brackets: -S 'layers=[64, 32]'",
+            "--queue queues them, --dry lists them; a list has brackets: -S 'layers=[64, 32]'",
         )
+    from dodo_exp.cli import tell
+    from dodo_exp.exps.submit import submit
+
+    progress = tell.Progress(quiet=given["quiet"])
+    include = given["copy_paths"]
+    queued = submit(project, _order(given, changes), made, progress, include=include)
+    lines, data = [], []
+    for (name, _), variant in zip(queued, made, strict=True):
+        if variant and len(made) > 1 and not given["quiet"]:
+            tell.line(f"{name}: {_words(variant)}")
+        lines.append(f"Queued experiment {name!r} for future execution.\n")
+        data.append({"experiment": name, "params": {each.name: each.value for each in variant}})
+    return Report(data, "".join(lines), form="json" if given["as_json"] else "text")
+
+
+def _words(variant: tuple[Any, ...]) -> str:
+    from dodo_exp.pipeline.values import canonical
+
+    return " ".join(f"{each.name}={canonical(each.value)}" for each in variant)
+
+
+def _listed(made: list[Any], given: dict[str, Any]) -> Report:
     rows = [{change.name: change.value for change in each} for each in made]
     names = [f"{given['name']}-{i}" if given["name"] else None for i in range(1, len(rows) + 1)]
     data = [{"name": name, "params": row} for name, row in zip(names, rows, strict=True)]
     lines = [
-        f"{name or f'experiment {i}'}: "
-        + " ".join(f"{key}={canonical(value)}" for key, value in row.items())
-        for i, (name, row) in enumerate(zip(names, rows, strict=True), 1)
+        f"{name or f'experiment {i}'}: {_words(each)}"
+        for i, (name, each) in enumerate(zip(names, made, strict=True), 1)
     ]
     return Report(data, "\n".join(lines) + "\n", form="json" if given["as_json"] else "text")
+
+
+def _order(given: dict[str, Any], changes: tuple[Any, ...]) -> Any:
+    from dodo_exp.exps.run import Order
+
+    return Order(
+        options.request_of(given),
+        options.options_of(given),
+        changes,
+        given["name"],
+        given["message"],
+        given["replace"] or given["force"],
+        options.command_line(),
+    )
 
 
 def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
@@ -106,6 +192,7 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
 
     workspace = Workspace(project.root, project.store)
     planned: dict[str, str] = {}
+    values: dict[str, Any] = {}
     if changes:
         from dodo_exp.exps import edits
         from dodo_exp.pipeline import params
@@ -114,32 +201,33 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
         for note in made.notes:
             tell.Progress(quiet=given["quiet"])(note)
         planned = made.texts
-        for path, text in planned.items():
-            workspace.suppose(path, params.parse(text.encode(), path))
+        values = {path: params.parse(text.encode(), path) for path, text in planned.items()}
     request, how = options.request_of(given), options.options_of(given)
-    steps = repro.dry(workspace, request, how, project.folder)
+    with workspace.supposing(values):
+        limits = repro.limits_of(project)
+        _, steps = repro.check(workspace, request, how, project.folder, limits)
     lines = [f"{path} would be edited" for path in planned]
     return results.plan_report(steps, "json" if given["as_json"] else "text", lines)
 
 
 def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Report:
     from dodo_exp.cli import results, tell
-    from dodo_exp.exps.run import Order, run_experiment
+    from dodo_exp.exps.run import run_experiment
 
-    how = options.options_of(given)
-    order = Order(
-        options.request_of(given),
-        how,
-        changes,
-        given["name"],
-        given["message"],
-        given["replace"] or given["force"],
-        options.command_line(),
-    )
+    order = _order(given, changes)
+    how = order.options
     progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
-    confirm = options.confirm if given["interactive"] else None
-    ran = run_experiment(project, order, progress, confirm)
+    if given["temp"]:
+        from dodo_exp.exps.job import run_temp
+
+        ran = run_temp(project, order, changes, progress, given["copy_paths"])
+    else:
+        confirm = options.confirm if given["interactive"] else None
+        ran = run_experiment(project, order, progress, confirm)
     results.tell_failures(ran.outcome)
+    if ran.kept_as and not given["quiet"]:
+        text = f"what it has made is kept as {ran.kept_as!r}: `dodo exp apply {ran.kept_as}`"
+        tell.line(text)
     data = {
         "experiment": ran.experiment,
         "new": ran.is_new,
@@ -168,5 +256,11 @@ def _text(ran: Any) -> str:
             return f"Kept experiment {ran.experiment!r}: nothing had to run\n"
         return f"Up to date: experiment {ran.experiment!r} holds this result\n"
     if ran.is_new:
-        return f"Ran experiment {ran.experiment!r}: {counts}\n"
+        return f"Ran experiment {ran.experiment!r}: {counts}\n{_how_to_apply(ran)}"
     return f"{counts}: the same result as experiment {ran.experiment!r}\n"
+
+
+def _how_to_apply(ran: Any) -> str:
+    if not ran.is_apart:
+        return ""
+    return f"To bring its files into the workspace: dodo exp apply {ran.experiment}\n"

@@ -29,10 +29,12 @@ def command(as_json: bool, as_csv: bool, as_md: bool, precision: int) -> Report:
     from dodo_exp.cli import tell
     from dodo_exp.engine import session
     from dodo_exp.exps import table
+    from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
     project = Project.find()
     session.tidy(project, tell.Progress())
+    recover(project)
     shown = table.show(project)
     for line in shown.lines:
         for flag in line.flags:
@@ -82,15 +84,30 @@ def _json(shown: Any) -> list[Any]:
             "data": None,
             "error": None,
             "experiments": [
-                {"revs": [_revision(line, line.id, line.name)], "executor": None, "name": line.name}
+                {
+                    "revs": [_revision(line, line.id, line.name)],
+                    "executor": _executor(line),
+                    "name": line.name,
+                }
                 for line in experiments
             ],
         },
     ]
 
 
+def _executor(line: Any) -> dict[str, Any] | None:
+    """Who runs it, in DVC's words."""
+    if not line.status:
+        return None
+    names = {"workspace": "workspace", "temp": "tempdir", "queue": "dvc-task"}
+    who = line.runner
+    local = {"root": who.root, "pid": who.pid, "log": None, "returncode": None} if who else None
+    return {"state": line.status, "name": names.get(line.where), "local": local}
+
+
 def _revision(line: Any, rev: str, name: str | None) -> dict[str, Any]:
     problems = [flag for flag in line.flags if flag.startswith("unreadable")]
+    problems += [line.error] if line.error else []
     return {
         "rev": rev,
         "name": name,

@@ -143,6 +143,38 @@ def complete_kept(ctx: click.Context, param: click.Parameter, incomplete: str) -
         return []
 
 
+def complete_queued(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of experiments of the queue for the shell."""
+    from dodo_exp.errors import DodoError
+    from dodo_exp.exps import queue
+    from dodo_exp.project import Project
+
+    try:
+        found = {job.name for job in queue.jobs(Project.find().store)}
+        return sorted(name for name in found if name.startswith(incomplete))
+    except (DodoError, OSError):
+        return []
+
+
+def complete_known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of experiments that are kept or in the queue for the shell."""
+    kept = complete_kept(ctx, param, incomplete)
+    return sorted({*kept, *complete_queued(ctx, param, incomplete)})
+
+
+def complete_logged(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of runs that have a log for the shell."""
+    from dodo_exp.errors import DodoError
+    from dodo_exp.exps import logs
+    from dodo_exp.project import Project
+
+    try:
+        found = {name for _, name, _ in logs.logs(Project.find().store)}
+        return sorted(name for name in found if name.startswith(incomplete))
+    except (DodoError, OSError):
+        return []
+
+
 no_wait = click.option(
     "--no-wait", is_flag=True, help="End with 4 rather than wait for another command."
 )

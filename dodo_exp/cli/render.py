@@ -8,8 +8,9 @@ import sys
 from typing import Any, NamedTuple
 from unicodedata import combining, east_asian_width
 
-from dodo_exp.cli.tell import BOLD, printable, styled
+from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
+from dodo_exp.wording import printable
 
 
 class Grid(NamedTuple):

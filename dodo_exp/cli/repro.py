@@ -31,7 +31,7 @@ def command(**given: Any) -> Report:
         from dodo_exp.engine.workspace import Workspace
 
         workspace = Workspace(project.root, project.store)
-        steps = repro.dry(workspace, request, how, project.folder)
+        _, steps = repro.check(workspace, request, how, project.folder, repro.limits_of(project))
         return results.plan_report(steps, form, [])
     progress = tell.Progress(jobs=how.jobs, quiet=given["quiet"])
     confirm = options.confirm if given["interactive"] else None

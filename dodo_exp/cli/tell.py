@@ -8,19 +8,10 @@ import sys
 import time
 from typing import IO, Any
 
-from dodo_exp.events import (
-    CommandStarted,
-    Event,
-    Note,
-    Output,
-    StageEnded,
-    StageStarted,
-    Waiting,
-)
+from dodo_exp.events import Event, Note, Waiting
+from dodo_exp.wording import Wording, printable
 
 RED, YELLOW, BOLD, DIM = "31", "33", "1", "2"
-FEW = 20
-"""Above this many stages the unchanged ones are counted rather than listed."""
 
 
 def styled(text: str, style: str, stream: IO[str] | None = None) -> str:
@@ -28,11 +19,6 @@ def styled(text: str, style: str, stream: IO[str] | None = None) -> str:
     stream = stream if stream is not None else sys.stderr
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain or not stream.isatty() else f"\x1b[{style}m{text}\x1b[0m"
-
-
-def printable(text: str) -> str:
-    """Text whose control characters cannot move a terminal's cursor or colours."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def line(text: str) -> None:
@@ -71,69 +57,19 @@ def _labelled(label: str, style: str, text: str) -> None:
 
 
 class Progress:
-    """Prints what a run does as it does it. With several stages at once, each line is named."""
+    """Prints what a run does as it does it; *label* names its lines among those of others."""
 
-    def __init__(self, *, jobs: int = 1, quiet: bool = False) -> None:
-        self._jobs = jobs
+    def __init__(self, *, jobs: int = 1, quiet: bool = False, label: str = "") -> None:
+        self._wording = Wording(jobs=jobs, label=label)
         self._quiet = quiet
-        self._open: dict[str, bytes] = {}
-        self._unchanged = 0
+        self._label = f"{label} | " if label else ""
 
     def __call__(self, event: Event) -> None:
         """Listen to a run; called from the threads that run stages."""
-        if isinstance(event, Note):
-            warning(event.text) if event.level == "warning" else self._say(event.text)
-        elif isinstance(event, Waiting):
-            line(f"waiting for {event.what}, held by {event.owner}")
-        elif self._quiet:
-            return
-        elif isinstance(event, Output):
-            self._output(event)
-        elif isinstance(event, StageStarted):
-            self._say(f"Running stage {event.stage!r}: {_first(event.why)}")
-        elif isinstance(event, CommandStarted):
-            self._say(f"{self._prefix(event.stage)}> {event.command}")
-        elif isinstance(event, StageEnded):
-            self._ended(event)
-
-    def _say(self, text: str) -> None:
-        if not self._quiet:
-            line(text)
-
-    def _prefix(self, stage: str) -> str:
-        return f"{stage} | " if self._jobs > 1 else ""
-
-    def _output(self, event: Output) -> None:
-        """Alone, a stage's bytes pass as they come; together, in whole lines under its name."""
-        if self._jobs == 1:
-            _write(event.data)
-            return
-        *lines, rest = (self._open.pop(event.stage, b"") + event.data).split(b"\n")
-        prefix = self._prefix(event.stage).encode(errors="surrogateescape")
-        if lines:
-            _write(b"".join(prefix + each + b"\n" for each in lines))
-        self._open[event.stage] = rest
-
-    def _ended(self, event: StageEnded) -> None:
-        rest = self._open.pop(event.stage, b"")
-        if rest:
-            _write(self._prefix(event.stage).encode(errors="surrogateescape") + rest + b"\n")
-        if event.how == "restored":
-            line(f"Stage {event.stage!r} is cached - skipping run, checking out outputs")
-        elif event.how == "adopted":
-            line(f"Stage {event.stage!r} is as dvc.lock says, skipping")
-        elif event.how == "unchanged":
-            self._unchanged += 1
-            if self._unchanged <= FEW:
-                line(f"Stage {event.stage!r} didn't change, skipping")
-            elif self._unchanged == FEW + 1:
-                line("... and others that didn't change")
-
-
-def _first(why: tuple[str, ...]) -> str:
-    if not why:
-        return "out of date"
-    return why[0] if len(why) == 1 else f"{why[0]} (and {len(why) - 1} more)"
+        if isinstance(event, Note) and event.level == "warning":
+            warning(f"{self._label}{event.text}")
+        elif not self._quiet or isinstance(event, Waiting):
+            _write(self._wording(event))
 
 
 def _write(data: bytes) -> None:

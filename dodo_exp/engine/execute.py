@@ -11,12 +11,17 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
-from typing import IO
+import time
+from typing import NamedTuple
 
-from dodo_exp.engine.reaper import TAG, Reaper
+from dodo_exp.engine.log import Log
+from dodo_exp.engine.reaper import GRACE, TAG, Reaper
+from dodo_exp.engine.slots import Limits, Pool, Taken
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import CommandStarted, Listener, Output
+from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
+from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.model import Stage
 
 
@@ -24,11 +29,29 @@ class Stopping(Exception):
     """The run is being ended; this stage with it."""
 
 
+class Used(NamedTuple):
+    """What commands took: seconds of processor time, bytes of the largest process."""
+
+    cpu: float = 0.0
+    memory: int = 0
+
+    def plus(self, other: Used) -> Used:
+        """Of commands that ran one after the other."""
+        return Used(self.cpu + other.cpu, max(self.memory, other.memory))
+
+
 class Executor:
     """Runs commands for one run; `stop` keeps it from starting more."""
 
     def __init__(
-        self, root: str, reaper: Reaper, listener: Listener, experiment: str | None, stdin: bool
+        self,
+        root: str,
+        reaper: Reaper,
+        listener: Listener,
+        experiment: str | None,
+        stdin: bool,
+        limits: Limits,
+        who: str,
     ) -> None:
         self._root = root
         self._reaper = reaper
@@ -36,6 +59,9 @@ class Executor:
         self._stdin = None if stdin and not _is_terminal(0) else subprocess.DEVNULL
         self._stopping = threading.Event()
         self._environment = _environment(root, reaper.tag, experiment)
+        self._experiment = experiment
+        self._limits = limits
+        self._who = who
 
     def stop(self) -> None:
         """Start nothing more; what ends from here on ends because of us."""
@@ -46,8 +72,8 @@ class Executor:
         """Whether the run is being ended."""
         return self._stopping.is_set()
 
-    def run(self, stage: Stage, log: str) -> None:
-        """Run the stage's commands in turn.
+    def run(self, stage: Stage, log: str) -> Used:
+        """Run the stage's commands in turn, when what the stage needs is free.
 
         Raises:
             StageFailed: a command could not start, or did not exit with 0.
@@ -59,16 +85,55 @@ class Executor:
                 f"{stage.at}: stage {stage.address!r}: its working folder {stage.wdir!r}"
                 " is not there"
             )
-        os.makedirs(os.path.dirname(log), exist_ok=True)
-        with open(log, "wb", buffering=0) as file:
-            for command in stage.cmds:
-                self._command(stage, command, wdir, file)
+        wants = needs.of(stage.meta, stage.at)
+        told: list[str] = []
 
-    def _command(self, stage: Stage, command: str, wdir: str, log: IO[bytes]) -> None:
+        def waiting(pool: str, owner: str) -> None:
+            what = f"{pool!r} for stage {stage.address!r}"
+            told.append(what)
+            self._listener(Waiting(what, owner))
+
+        who = f"stage {stage.address!r} of {self._who}"
+        slots, budget = self._limits
+        with slots.take(wants, budget, who, waiting, self._stopping.is_set) as taken:
+            for what in told:
+                self._listener(Resumed(what))
+            if taken is None:
+                raise Stopping
+            environment = {**self._environment, **self._taken(taken, budget)}
+            environment |= {"DVC_STAGE": stage.address, "DODO_STAGE": stage.address}
+            until = time.monotonic() + wants.timeout if wants.timeout is not None else None
+            used = Used()
+            with Log(log) as file:
+                for command in stage.cmds:
+                    one = self._command(stage, command, wdir, environment, file, until)
+                    used = used.plus(one)
+        return used
+
+    def _taken(self, taken: Taken, budget: Pool | None) -> dict[str, str]:
+        """What a command is told of what it may use."""
+        found = {"DODO_SLOT": str(taken[budget.name][0])} if budget is not None else {}
+        for name, units in taken.items():
+            if name.startswith("mutex-") or (budget is not None and name == budget.name):
+                continue
+            ids = self._limits.slots.ids(name, units)
+            found[f"DODO_RESOURCE_{name.upper().replace('-', '_')}"] = ids
+            if name == "gpu":
+                found["CUDA_VISIBLE_DEVICES"] = ids
+                found.setdefault("DODO_SLOT", str(units[0]))
+        return found
+
+    def _command(
+        self,
+        stage: Stage,
+        command: str,
+        wdir: str,
+        environment: dict[str, str],
+        log: Log,
+        until: float | None,
+    ) -> Used:
         self._listener(CommandStarted(stage.address, command))
         log.write(f"> {command}\n".encode(errors="surrogateescape"))
-        environment = {**self._environment, "DVC_STAGE": stage.address}
-        environment["DODO_STAGE"] = stage.address
         read, write = os.pipe()
         try:
             if self.is_stopping:
@@ -88,42 +153,96 @@ class Executor:
             finally:
                 os.close(write)
             self._reaper.add(process.pid)
+            child = _Child(process)
             try:
-                self._forward(stage, process, read, log)
-                code = process.wait()
+                is_late = self._forward(stage, child, read, log, until)
+                code, used = child.wait()
             finally:
                 self._reaper.done(process.pid)
         finally:
             os.close(read)
         if self.is_stopping:
             raise Stopping
+        if is_late:
+            seconds = needs.of(stage.meta, stage.at).timeout
+            text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
+            raise StageFailed(text, self._hint(log))
         if code != 0:
             raise StageFailed(
-                f"stage {stage.address!r} failed: {command!r} {_ending(code)}",
-                f"its output is in {os.path.relpath(log.name, self._root)}",
+                f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self._hint(log)
             )
+        return used
+
+    def _hint(self, log: Log) -> str:
+        """Where to look for what a command wrote."""
+        path = os.path.relpath(log.path, self._root)
+        if path.startswith("../"):  # a folder that will be somebody else's
+            return f"`dodo queue logs {self._experiment}` shows its output"
+        return f"its output is in {path}"
 
     def _forward(
-        self, stage: Stage, process: subprocess.Popen[bytes], read: int, log: IO[bytes]
-    ) -> None:
-        """Pass output on until the command has ended.
+        self, stage: Stage, child: _Child, read: int, log: Log, until: float | None
+    ) -> bool:
+        """Pass output on until the command has ended; True if its time was up before.
 
         The pipe may stay open beyond that, in a process left in the background: nobody waits for
         it.
         """
-        ended = False
+        ended = is_late = False
         while True:
             ready, _, _ = select.select([read], [], [], 0 if ended else 0.05)
             if ready:
                 data = os.read(read, 1 << 16)
-                if not data:
-                    return
-                log.write(data)
-                self._listener(Output(stage.address, data))
+                if data:
+                    log.write(data)
+                    self._listener(Output(stage.address, data))
+                elif until is None or ended:
+                    return is_late
+                else:
+                    time.sleep(0.02)
+                    ended = child.has_ended()
             elif ended:
-                return
+                return is_late
             else:
-                ended = process.poll() is not None
+                ended = child.has_ended()
+            if until is not None and not ended and time.monotonic() > until:
+                # Asked first; the next time it is told.
+                child.end(signal.SIGKILL if is_late else signal.SIGTERM)
+                is_late = True
+                until = time.monotonic() + GRACE
+
+
+class _Child:
+    """A command's process; what it used is known when it has ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._used = Used()
+
+    def has_ended(self) -> bool:
+        """Whether it has, without waiting."""
+        return self._look(os.WNOHANG)
+
+    def wait(self) -> tuple[int, Used]:
+        """Its exit code as Popen has it, and what it used."""
+        self._look(0)
+        return self._process.returncode, self._used
+
+    def _look(self, flags: int) -> bool:
+        if self._process.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, flags)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                unit = 1 if sys.platform == "darwin" else 1024
+                self._used = Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+        return self._process.returncode is not None
+
+    def end(self, number: int) -> None:
+        """Send a signal to its process group."""
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
 
 
 def shell(command: str) -> list[str]:

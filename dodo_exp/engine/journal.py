@@ -61,15 +61,15 @@ Locks = dict[str, dict[str, StageRecord]]
 
 
 def _folder(store: Store) -> str:
-    return f"{store.folder}/journal"
+    return f"{store.local}/journal"
 
 
-def _paths(store: Store) -> list[str]:
+def _paths(local: str) -> list[str]:
     try:
-        names = sorted(os.listdir(_folder(store)))
+        names = sorted(os.listdir(f"{local}/journal"))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [f"{_folder(store)}/{name}" for name in names if name.endswith(".journal")]
+    return [f"{local}/journal/{name}" for name in names if name.endswith(".journal")]
 
 
 def _entries(path: str) -> list[Any]:
@@ -103,7 +103,7 @@ def overlay(store: Store, root: str, locks: Locks) -> None:
 
     A lock file that somebody has replaced since the run began is taken as it is.
     """
-    for path in _paths(store):
+    for path in _paths(store.local):
         begun: dict[str, bytes] = {}
         for entry in _entries(path):
             if entry[0] == "begin":
@@ -182,7 +182,7 @@ class Journal:
         if not os.path.lexists(full):
             return ""
         parent = os.path.dirname(full)
-        if os.stat(parent).st_dev != os.stat(self._store.folder).st_dev:
+        if os.stat(parent).st_dev != os.stat(self._store.local).st_dev:
             return f"{parent}/{durable.temporary_name()}"
         return f"{self._stem}.aside/{next(self._serial)}"
 
@@ -317,9 +317,12 @@ def _change_back_each(store: Store, root: str, made: list[Change]) -> list[str]:
     return notes
 
 
-def held(store: Store) -> Iterator[tuple[str, list[Node], list[Node]]]:
-    """What journals keep alive: each one's path, nodes that must be whole, and stages' outputs."""
-    for path in _paths(store):
+def held(local: str) -> Iterator[tuple[str, list[Node], list[Node]]]:
+    """What journals keep alive: each one's path, nodes that must be whole, and stages' outputs.
+
+    *local* is where a workspace has what is its own; see `Store`.
+    """
+    for path in _paths(local):
         nodes: list[Node] = []
         outs: list[Node] = []
         for entry in _entries(path):
@@ -345,7 +348,7 @@ def place(store: Store, what: str, stage: str) -> str:
     name = stage.replace("%", "%25").replace("/", "%2F")
     if len(os.fsencode(name)) > 200:
         name = f"{name[:40]}-{of_bytes(os.fsencode(stage)).hex()}"
-    return f"{store.folder}/{what}/{name}"
+    return f"{store.local}/{what}/{name}"
 
 
 def _move(source: str, target: str) -> None:
@@ -456,7 +459,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
     *locks* are the lock files' records with `overlay` applied.
     """
     notes = []
-    for path in _paths(store):
+    for path in _paths(store.local):
         pipelines: set[str] = set()
         open_asides: dict[str, list[Move]] = {}
         open_changes: list[Change] = []

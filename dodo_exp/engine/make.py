@@ -11,16 +11,15 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 from dodo_exp.engine import fingerprint, runcache
-from dodo_exp.engine.execute import Executor
+from dodo_exp.engine.execute import Executor, Used
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import Listener, Note, StageStarted, Waiting
+from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
 from dodo_store import restore, snapshot
@@ -36,6 +35,7 @@ class Made(NamedTuple):
 
     how: str
     record: StageRecord | None
+    used: Used = Used()
 
 
 class Maker:
@@ -49,7 +49,11 @@ class Maker:
         listener: Listener,
         scratch: str,
         who: str,
+        *,
+        leave_partial: bool = False,
     ) -> None:
+        """With *leave_partial* what a failed stage has made stays where it is."""
+        self._leave_partial = leave_partial
         self._workspace = workspace
         self._store = workspace.store
         self._journal = journal
@@ -71,13 +75,24 @@ class Maker:
             return self._take_over(stage, found)
         if not stage.is_cacheable:
             return self._run(stage, found, why)
-        with runcache.claim(self._store, found.key, self._who, self._waiting(stage)):
+        before = runcache.failure_mark(self._store, found.key)
+        waiting = self._waiting(stage)
+        with runcache.claim(self._store, found.key, self._who, waiting):
+            waiting.over()
+            failure = runcache.failure_since(self._store, found.key, before)
+            if failure is not None:
+                raise StageFailed(failure)
             run = runcache.find(self._store, found.key) if look_up else None
             self._set_damaged_aside()
             if run is not None and self._restore(stage, run.record):
                 self._journal.finish_stage(stage.file, stage.name, run.record, [])
                 return Made("restored", run.record)
-            return self._run(stage, found, why)
+            try:
+                return self._run(stage, found, why)
+            except StageFailed as error:
+                text = f"{error} (run by {self._who}, which others waited for)"
+                runcache.note_failure(self._store, found.key, text)
+                raise
 
     def restore_frozen(self, stage: Stage, record: StageRecord | None) -> None:
         """Bring back what is missing of a stage that is never run.
@@ -92,9 +107,8 @@ class Maker:
                 "remove 'frozen: true' to let it run",
             )
 
-    def _waiting(self, stage: Stage) -> Callable[[str], None]:
-        what = f"the result of stage {stage.address!r}"
-        return lambda owner: self._listener(Waiting(what, owner))
+    def _waiting(self, stage: Stage) -> _Wait:
+        return _Wait(f"the result of stage {stage.address!r}", self._listener)
 
     def _missing(self, stage: Stage, found: Fingerprint) -> StageFailed:
         names = ", ".join(repr(line.name.rstrip(":")) for line in found.missing)
@@ -179,7 +193,7 @@ class Maker:
         """Record what lies here as the stage's result; dvc.lock vouches for it."""
         with self._store.writing():
             record = StageRecord(found.key, found.lines, self._take_outs(stage))
-            self._keep(stage, record, time.time(), 0.0)
+            self._keep(stage, record, time.time(), 0.0, Used())
             self._journal.finish_stage(stage.file, stage.name, record, [])
         return Made("adopted", record)
 
@@ -194,7 +208,7 @@ class Maker:
         started, clock = time.time(), time.monotonic()
         with contextlib.ExitStack() as held:
             try:
-                self._executor.run(stage, log)
+                used = self._executor.run(stage, log)
                 seconds = time.monotonic() - clock
                 held.enter_context(self._store.writing())
                 outs = self._take_outs(stage)
@@ -206,14 +220,17 @@ class Maker:
                 self._warn_tainted(stage, changed)
                 self._check_shared(stage, changed)
                 self._tell_replaced(stage, self._journal.leave(stage.address, moves))
-                return Made("ran", None)
+                return Made("ran", None, used)
             record = StageRecord(found.key, found.lines, outs)
-            self._keep(stage, record, started, seconds)
+            self._keep(stage, record, started, seconds, used)
             kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
         self._tell_replaced(stage, kept)
-        return Made("ran", record)
+        return Made("ran", record, used)
 
     def _put_back(self, stage: Stage, moves: list[Move]) -> None:
+        if self._leave_partial:
+            self._journal.leave(stage.address, moves)
+            return
         self._journal.put_back(stage.address, moves)
         partial = place(self._store, "partial", stage.address)
         if os.path.exists(partial):
@@ -236,10 +253,13 @@ class Maker:
                 self._listener(Note("warning", f'{text}; with link = "hardlink" it shares it'))
                 self._set_damaged_aside()
 
-    def _keep(self, stage: Stage, record: StageRecord, started: float, seconds: float) -> None:
+    def _keep(
+        self, stage: Stage, record: StageRecord, started: float, seconds: float, used: Used
+    ) -> None:
         """Put a result into the run-cache, where that may hold it."""
         if stage.is_cacheable:
-            run = runcache.Run(record, stage.address, started, seconds, os.uname().nodename)
+            host = os.uname().nodename
+            run = runcache.Run(record, stage.address, started, seconds, host, *used)
             runcache.save(self._store, run)
 
     def _shown_log(self, stage: Stage) -> str:
@@ -300,6 +320,23 @@ class Maker:
             ) from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")
+
+
+class _Wait:
+    """Tells that somebody is waited for, and when that is over."""
+
+    def __init__(self, what: str, listener: Listener) -> None:
+        self._what = what
+        self._listener = listener
+        self._is_told = False
+
+    def __call__(self, owner: str) -> None:
+        self._is_told = True
+        self._listener(Waiting(self._what, owner, is_idle=True))
+
+    def over(self) -> None:
+        if self._is_told:
+            self._listener(Resumed(self._what))
 
 
 def _is_moved(out: Out) -> bool:

@@ -31,6 +31,10 @@ class StageResult(NamedTuple):
     how: str
     why: tuple[str, ...]
     seconds: float
+    cpu: float = 0.0
+    """Seconds of processor time of its commands, as far as they waited for what they started."""
+    memory: int = 0
+    """Bytes of the largest of its processes."""
 
 
 class Outcome(NamedTuple):

@@ -13,6 +13,8 @@ import signal
 import time
 from collections.abc import Iterable
 
+from dodo_store import locks
+
 TAG = "DODO_RUN"
 """Environment variable that marks every process of a run; its value is unique to the run."""
 
@@ -28,7 +30,7 @@ class Reaper:
         read, self._write = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            _watch(read, self._write, self.tag)
+            _watch(read, self.tag, locks.descriptors())
         os.close(read)
         self._groups: set[int] = set()
 
@@ -88,8 +90,11 @@ def _kill(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _watch(read: int, write: int, tag: str) -> None:
-    """The child's whole life; it leaves only through os._exit."""
+def _watch(read: int, tag: str, kept: set[int]) -> None:
+    """The child's whole life; it leaves only through os._exit.
+
+    It keeps the locks of the run, so that nobody uses the same folder before all has ended in it.
+    """
     try:
         os.setsid()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -98,12 +103,13 @@ def _watch(read: int, write: int, tag: str) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        os.dup2(read, 3)
-        os.closerange(4, 256)
-        del write
+        for fd in range(3, 256):
+            if fd != read and fd not in kept:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
         groups: set[int] = set()
         rest = b""
-        while data := os.read(3, 4096):
+        while data := os.read(read, 4096):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 if line == b"bye":

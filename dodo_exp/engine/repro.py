@@ -12,12 +12,15 @@ from dodo_exp.engine.plan import Step, is_idle
 from dodo_exp.engine.prune import prune, vanished
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import Faults
 from dodo_exp.events import Listener, Note
+from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
 
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.slots import Limits, Pool
 
 
 def plan(
@@ -32,7 +35,9 @@ def plan(
     return selection, planning.plan(workspace, selection, options)
 
 
-def dry(workspace: Workspace, request: Request, options: Options, folder: str) -> list[Step]:
+def check(
+    workspace: Workspace, request: Request, options: Options, folder: str, limits: Limits
+) -> tuple[Selection, list[Step]]:
     """What a run would do, refusing what a run would refuse.
 
     Raises:
@@ -40,7 +45,12 @@ def dry(workspace: Workspace, request: Request, options: Options, folder: str) -
     """
     selection, steps = plan(workspace, request, options, folder)
     planning.check_inputs(workspace, steps, selection)
-    return steps
+    faults = Faults()
+    for stage in selection.stages:
+        with faults:
+            limits.slots.check(needs.of(stage.meta, stage.at), stage.address, stage.at)
+    faults.tell()
+    return selection, steps
 
 
 def ready(
@@ -50,19 +60,27 @@ def ready(
     options: Options,
     folder: str,
     listener: Listener,
+    limits: Limits,
 ) -> tuple[Selection, list[Step]]:
     """What is to be run, with all it needs there, and what is no more out of the way.
 
     Raises:
         BadInput, UsageError
     """
-    selection, steps = plan(workspace, request, options, folder)
-    planning.check_inputs(workspace, steps, selection)
+    selection, steps = check(workspace, request, options, folder, limits)
     gone = vanished(workspace, selection)
     if gone:
         prune(workspace, journal, gone, listener)
         selection, steps = plan(workspace, request, options, folder)
     return selection, steps
+
+
+def limits_of(project: Project, budget: Pool | None = None) -> Limits:
+    """What the commands of a run share with those of others, by the project's settings."""
+    from dodo_exp.engine.slots import Limits, Slots, pools
+
+    known = pools(project.settings.resources)
+    return Limits(Slots(f"{project.state}/slots", known), budget)
 
 
 @contextmanager
@@ -109,7 +127,10 @@ def repro(
     with session.begin(project, listener, wait=options.wait, stopped=session.OF_A_RUN) as workspace:
         before = trace.Before(workspace)
         with journaled(workspace) as journal:
-            selection, steps = ready(workspace, journal, request, options, project.folder, listener)
+            limits = limits_of(project)
+            selection, steps = ready(
+                workspace, journal, request, options, project.folder, listener, limits
+            )
             outcome = run.run(
                 workspace,
                 selection,
@@ -118,6 +139,7 @@ def repro(
                 options,
                 listener,
                 who=session.describe(),
+                limits=limits,
                 confirm=confirm,
             )
         workspace.forget()

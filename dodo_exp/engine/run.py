@@ -11,13 +11,14 @@ import time
 from threading import Event
 
 from dodo_exp.engine import decide, signals
-from dodo_exp.engine.execute import Executor, Stopping
+from dodo_exp.engine.execute import Executor, Stopping, Used
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.plan import UNCHANGED, Step
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
+from dodo_exp.engine.slots import Limits
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, StageFailed
 from dodo_exp.events import Listener, Note, StageEnded
@@ -35,10 +36,15 @@ def run(
     listener: Listener,
     *,
     who: str,
+    limits: Limits,
     experiment: str | None = None,
     confirm: Confirm | None = None,
+    home: str | None = None,
 ) -> Outcome:
     """Run what is out of date.
+
+    *home* is where the workspace's project is, if that is another folder: then what a failed stage
+    has made stays where it is.
 
     Raises:
         Signalled: a signal ended it; no process of it is left, finished stages are kept.
@@ -46,7 +52,7 @@ def run(
     todo = {step.stage.address for step in steps if step.action != UNCHANGED}
     turn = _Turn(workspace, selection, todo, options, listener, confirm)
     if todo:
-        reaper = Reaper(workspace.root)
+        reaper = Reaper(home or workspace.root)
         try:
             with workspace.store.scratch() as scratch, signals.caught() as caught:
                 executor = Executor(
@@ -54,9 +60,19 @@ def run(
                     reaper,
                     listener,
                     experiment,
-                    stdin=options.jobs == 1 and confirm is None,
+                    stdin=options.jobs == 1 and confirm is None and home is None,
+                    limits=limits,
+                    who=who,
                 )
-                turn.maker = Maker(workspace, journal, executor, listener, scratch, who)
+                turn.maker = Maker(
+                    workspace,
+                    journal,
+                    executor,
+                    listener,
+                    scratch,
+                    who,
+                    leave_partial=home is not None,
+                )
                 try:
                     _through_doit(selection, todo, turn, options)
                 except BaseException as stop:
@@ -169,7 +185,7 @@ class _Turn:
         with self._idle:
             self._busy += 1
         try:
-            how = self._make(stage)
+            how, used = self._make(stage)
         except Stopping:
             return False
         except (DodoError, StoreError, OSError) as error:
@@ -183,7 +199,7 @@ class _Turn:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
-        self._end(stage, how, time.monotonic() - started)
+        self._end(stage, how, time.monotonic() - started, used)
         return True
 
     def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
@@ -196,20 +212,21 @@ class _Turn:
         self._failures.append(error)
         self._end(stage, "failed", seconds)
 
-    def _make(self, stage: Stage) -> str:
+    def _make(self, stage: Stage) -> tuple[str, Used]:
         if stage.frozen:
             self.maker.restore_frozen(stage, self._workspace.record(stage))
-            return "restored"
+            return "restored", Used()
         why = self._why.get(stage.address, ())
         look_up = self._options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
         if made.record is None:
             self._tainted.append(stage.address)
-        return made.how
+        return made.how, made.used
 
-    def _end(self, stage: Stage, how: str, seconds: float) -> None:
+    def _end(self, stage: Stage, how: str, seconds: float, used: Used | None = None) -> None:
         why = self._why.get(stage.address, ())
-        self._results[stage.address] = StageResult(stage.address, how, why, seconds)
+        result = StageResult(stage.address, how, why, seconds, *(used or Used()))
+        self._results[stage.address] = result
         self._listener(StageEnded(stage.address, how, seconds))
 
     def tell(self, text: str) -> None:
@@ -236,7 +253,8 @@ class _Turn:
 def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Event) -> None:
     """Pass the signal on, wait, then insist; a second signal insists at once."""
     executor.stop()
-    reaper.signal(number)
+    is_known = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    reaper.signal(number if is_known else signal.SIGTERM)
     if not turn.wait(1.0, hurry):
         turn.tell("waiting for the commands to end; a second Ctrl-C ends them at once")
         if not turn.wait(GRACE / 2, hurry):

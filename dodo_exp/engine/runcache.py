@@ -7,12 +7,13 @@ and then restores it, so each distinct stage runs once, however many jobs want i
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from dodo_exp.pipeline.lockfile import Line, StageRecord
-from dodo_store import locks
+from dodo_store import durable, locks
 from dodo_store.oid import Oid
 from dodo_store.store import Store
 from dodo_store.tree import Node
@@ -26,6 +27,8 @@ class Run(NamedTuple):
     started: float
     seconds: float
     host: str
+    cpu: float = 0.0
+    memory: int = 0
 
 
 @contextlib.contextmanager
@@ -33,6 +36,41 @@ def claim(store: Store, key: Oid, who: str, waiting: Callable[[str], None]) -> I
     """Be the only one to make what *key* stands for; the claim ends with the block or with us."""
     with locks.hold(f"{store.folder}/locks/run/{key.hex()}", who, waiting=waiting):
         yield
+
+
+Mark = tuple[int, int] | None
+"""What moves when somebody fails to make something."""
+
+
+def failure_mark(store: Store, key: Oid) -> Mark:
+    """To be taken before waiting; see `failure_since`."""
+    try:
+        found = os.stat(_failure(store, key))
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def failure_since(store: Store, key: Oid, before: Mark) -> str | None:
+    """Why making it failed while we waited; None if nobody has failed meanwhile."""
+    if failure_mark(store, key) == before:
+        return None
+    try:
+        with open(_failure(store, key), encoding="utf-8", errors="replace") as file:
+            return file.read(2000)
+    except FileNotFoundError:
+        return None
+
+
+def note_failure(store: Store, key: Oid, text: str) -> None:
+    """For those who wait for what could not be made; the claim is ours."""
+    with contextlib.suppress(OSError):
+        data = text.encode(errors="backslashreplace")
+        durable.replace(_failure(store, key), data, sync=False)
+
+
+def _failure(store: Store, key: Oid) -> str:
+    return f"{store.folder}/locks/run/{key.hex()}.failed"
 
 
 def find(store: Store, key: Oid) -> Run | None:
@@ -54,6 +92,8 @@ def save(store: Store, run: Run) -> None:
         "started": run.started,
         "seconds": run.seconds,
         "host": run.host,
+        "cpu": run.cpu,
+        "memory": run.memory,
     }
     store.runs.put(record.key, time.time(), row)
 
@@ -66,7 +106,8 @@ def of_plain(key: Oid, row: Any) -> Run | None:
             tuple(Line(*line) for line in row["lines"]),
             nodes(row["outs"]),
         )
-        return Run(record, row["stage"], row["started"], row["seconds"], row["host"])
+        used = row.get("cpu", 0.0), row.get("memory", 0)
+        return Run(record, row["stage"], row["started"], row["seconds"], row["host"], *used)
     except (KeyError, TypeError, ValueError):
         return None
 

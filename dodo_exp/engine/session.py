@@ -29,7 +29,7 @@ def describe() -> str:
 
 def is_inside(project: Project) -> bool:
     """Whether a stage of this very project has started us."""
-    return os.environ.get(TAG, "").endswith(f":{project.root}")
+    return os.environ.get(TAG, "").endswith(f":{project.home}")
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def begin(
 def _held(project: Project, listener: Listener, wait: bool, tolerant: bool) -> Iterator[Workspace]:
     try:
         project.write()
-        path = f"{project.state}/locks/workspace"
+        path = f"{project.store.local}/locks/workspace"
         with locks.hold(
             path,
             describe(),

@@ -27,6 +27,11 @@ class Signals:
         self.number: int | None = None
         self.hurry = threading.Event()
 
+    def again(self) -> None:
+        """What has come is dealt with; the next one is the first again."""
+        self.number = None
+        self.hurry.clear()
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Called by Python in the main thread, between two steps of it."""
         if self.number is not None:
@@ -39,6 +44,14 @@ class Signals:
 _active: list[Signals] = []
 
 
+def forget() -> None:
+    """In a fork: nothing has come to us, and nobody above us handles what will."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    _active.clear()
+
+
 @contextmanager
 def caught() -> Iterator[Signals]:
     """Handle signals for a block; a block inside another shares its handler.
@@ -49,7 +62,9 @@ def caught() -> Iterator[Signals]:
         yield _active[0] if _active else Signals()
         return
     handler = Signals()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+        numbers.append(signal.SIGHUP)
     _active.append(handler)
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

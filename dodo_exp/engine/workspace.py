@@ -7,7 +7,8 @@ again, unless `forget` says that time has passed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dodo_exp.engine import discover, journal
@@ -34,8 +35,8 @@ class Workspace:
         self._tolerant = tolerant
         self.root = root
         self.store = store
-        self.stamps = Stamps(f"{store.folder}/stamps", store.generation)
-        self.memo = Memo(f"{store.folder}/memo")
+        self.stamps = Stamps(f"{store.local}/stamps", store.generation)
+        self.memo = Memo(f"{store.local}/memo")
         names = (".dvcignore", ".dodoignore")
         self.input_ignore = Ignore(root, names)
         self.output_ignore = Ignore(root, names, defaults=False)
@@ -162,11 +163,21 @@ class Workspace:
             self._params[path] = self._read_params(path)
         return self._params[path]
 
-    def suppose(self, path: str, values: dict[Any, Any]) -> None:
-        """From here on take these for the contents of a parameter file."""
-        self._params[path] = values
-        self._supposed = True
-        self._files = self._graph = None
+    @contextmanager
+    def supposing(self, contents: dict[str, dict[Any, Any]]) -> Iterator[None]:
+        """For a block take these for the contents of parameter files.
+
+        Stages are compiled anew only if one of the files fills their templates.
+        """
+        before = self._params, self._supposed, self._files, self._graph, self._records
+        uses = {dep.file for file in self.files.values() for dep in file.uses}
+        try:
+            self._params = {**self._params, **contents}
+            if uses & contents.keys():
+                self._supposed, self._files, self._graph, self._records = True, None, None, None
+            yield
+        finally:
+            self._params, self._supposed, self._files, self._graph, self._records = before
 
     def _read_params(self, path: str) -> dict[Any, Any] | None:
         def read() -> dict[Any, Any]:

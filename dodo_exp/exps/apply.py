@@ -68,9 +68,9 @@ def apply(
     Raises:
         UsageError, Busy, Failure, Damage, Stopped
     """
-    find.find(project.store, name)
+    find.find(project.store, name, find.ALL_KINDS)
     with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
-        found = find.find(project.store, name)
+        found = find.find(project.store, name, find.ALL_KINDS)
         experiment = load(project.store, found.oid)
         _check_there(workspace, experiment, name)
         wanted = [project.inside(path) for path in paths] or [""]
@@ -86,7 +86,7 @@ def apply(
             return made
 
         done = bring(workspace, plan, command, listener)
-        if not paths and found.kind == "experiment":
+        if not paths and found.kind == "experiment" and not experiment.error:
             state.remember(project.store, found.name, experiment.state)
         workspace.save_caches()
     return Applied(found, done, kept)

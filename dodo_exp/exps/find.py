@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dodo_exp.engine import history
-from dodo_exp.errors import UsageError, did_you_mean
+from dodo_exp.errors import DodoError, UsageError, did_you_mean
+from dodo_exp.exps import queue
 from dodo_exp.exps.record import Experiment, load
+from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.store import Store
 
 KINDS = ("experiment", "snapshot")
+ALL_KINDS = (*KINDS, "queued")
+"""With experiments that wait or run, as they are before their run."""
 SHORTEST = 4
 """Digits of an id that a user has to give at least."""
 
@@ -30,12 +35,17 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
         UsageError: there is none, or several.
         Damaged: its ref cannot be read.
     """
+    queued = {job.name: job for job in _queued(store)} if "queued" in kinds else {}
+    kinds = tuple(kind for kind in kinds if kind != "queued")
     for kind in kinds:
         refs = history.refs_of(store, kind)
         if text and "/" not in text and not text.startswith(".") and refs.has(text):
             oid = refs.get(text)
             if oid is not None:
                 return Found(kind, text, oid)
+    task = queue.task(queued[text]) if text in queued else None
+    if task is not None:
+        return Found("queued", text, task.record)
     found = [each for each in everything(store, kinds) if _is_prefix(text, each.oid)]
     if len({each.oid for each in found}) > 1:
         names = ", ".join(each.name for each in found[:5])
@@ -44,8 +54,17 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
         return found[0]
     what = " or ".join(kinds)
     known = [name for kind in kinds for name in history.refs_of(store, kind).names()]
+    known += queued
     hint = did_you_mean(text, known, "known") if known else "`dodo exp run` makes one"
     raise UsageError(f"no {what} {text!r}", hint)
+
+
+def _queued(store: Store) -> Iterator[queue.Job]:
+    """Experiments that are not over, but for the one in the workspace."""
+    for job in (*queue.waiting(store), *queue.running(store)):
+        task = queue.task(job)
+        if task is not None and task.where != queue.WORKSPACE:
+            yield job
 
 
 def everything(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Found]:
@@ -74,6 +93,15 @@ def unreadable(store: Store) -> list[str]:
         for name in sorted(history.refs_of(store, kind).names())
         if (kind, name) not in known
     ]
+
+
+def has_failed(store: Store, name: str) -> bool:
+    """Whether an experiment of this name was run and not to the end: then it may be replaced."""
+    try:
+        oid = store.experiments.get(name)
+        return oid is not None and bool(load(store, oid).error)
+    except (StoreError, DodoError):
+        return False
 
 
 def experiment(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Experiment:

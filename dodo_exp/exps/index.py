@@ -15,7 +15,7 @@ from dodo_store.errors import Damaged, Missing, StoreError
 from dodo_store.stamps import Mark, is_settled, mark, now
 from dodo_store.store import Store
 
-VERSION = 1
+VERSION = 2
 
 
 class Row(NamedTuple):
@@ -33,6 +33,7 @@ class Row(NamedTuple):
     stale: tuple[str, ...]
     tainted: tuple[str, ...]
     message: str
+    error: str
     problem: str
 
 
@@ -89,12 +90,13 @@ def _row(store: Store, name: str, oid: str) -> Row:
         experiment.stale,
         experiment.tainted,
         experiment.message,
+        experiment.error,
         "",
     )
 
 
 def _unreadable(name: str, oid: str, problem: str) -> Row:
-    return Row(name, oid, 0.0, 0.0, None, b"", {}, {}, {}, (), (), "", problem)
+    return Row(name, oid, 0.0, 0.0, None, b"", {}, {}, {}, (), (), "", "", problem)
 
 
 def _path(store: Store) -> str:

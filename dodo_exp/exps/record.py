@@ -19,6 +19,7 @@ class Experiment(NamedTuple):
     made from and made, so that equal results are seen to be equal. Params and metrics are
     {file: {"data": contents}} or {file: {"error": words}}. `stale` stages were left out of date,
     `tainted` ones ran while their inputs changed: the numbers may not belong to the params.
+    `stages` are (address, how, seconds, seconds of processor time, bytes of memory).
     """
 
     name: str
@@ -31,10 +32,18 @@ class Experiment(NamedTuple):
     params: dict[str, Any]
     metrics: dict[str, Any]
     deps: dict[str, str]
-    stages: tuple[tuple[str, str, float], ...]
+    stages: tuple[tuple[Any, ...], ...]
     stale: tuple[str, ...]
     tainted: tuple[str, ...]
     message: str
+    error: str = ""
+    """Why it is no success; "" for one that is."""
+    job: str = ""
+    """The job that it is the result of, if it was queued."""
+
+
+OPTIONAL = ("error", "job")
+"""Fields that records of earlier versions lack."""
 
 
 def keep(store: Store, experiment: Experiment) -> Oid:
@@ -55,7 +64,8 @@ def load(store: Store, oid: Oid) -> Experiment:
 def of_plain(row: Any) -> Experiment:
     """An experiment from its plain map; fields of later versions are passed over."""
     try:
-        given = {name: row[name] for name in Experiment._fields}
+        given = {name: row[name] for name in Experiment._fields if name not in OPTIONAL}
+        given |= {name: row[name] for name in OPTIONAL if name in row}
         given |= {"base": Node(*given["base"]), "result": Node(*given["result"])}
         given |= {name: tuple(given[name]) for name in ("stale", "tainted")}
         given["stages"] = tuple(map(tuple, given["stages"]))

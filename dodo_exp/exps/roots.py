@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from dodo_exp.engine import history, journal
 from dodo_exp.errors import BadInput, DodoError
+from dodo_exp.exps import queue, temp
 from dodo_exp.exps.record import of_plain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.project import STATE, Project
@@ -21,6 +23,7 @@ from dodo_store.tree import Node
 EXPERIMENT = "experiment"
 SNAPSHOT = "snapshot"
 WORKSPACE = "workspace"
+QUEUE = "queue"
 RUNNING = "running"
 UNDO = "undo"
 RUN = "run"
@@ -33,6 +36,7 @@ WORDS = {
     EXPERIMENT: "experiments",
     SNAPSHOT: "snapshots",
     WORKSPACE: "the workspace's dodo.lock",
+    QUEUE: "the queue",
     RUNNING: "commands that are going on",
     UNDO: "dodo undo",
     RUN: "the run-cache alone",
@@ -50,6 +54,7 @@ def everything(
     store = project.store
     for kind in (EXPERIMENT, SNAPSHOT):
         yield from _refs(store, kind, known, without)
+    yield from _queue(store, known)
     yield from _locks(project, known)
     yield from _journals(store, known)
     yield from _steps(store, known, without)
@@ -89,6 +94,23 @@ def _nodes(store: Store, oid: Oid) -> tuple[Node, ...]:
     return experiment.base, experiment.result
 
 
+def _queue(store: Store, known: Known) -> Iterator[Root]:
+    """What jobs start from; those that have failed can have another turn."""
+    for job in queue.jobs(store):
+        if job.state == queue.SUCCESS:
+            continue
+        if not _is_new(known, QUEUE, str(job.number), job.state):
+            continue
+        task = queue.task(job)
+        if task is None or task.record == queue.NOBODY:
+            continue
+        try:
+            nodes = _nodes(store, task.record)[:1]
+            yield Root(QUEUE, job.name, job.path, (task.record,), nodes)
+        except (StoreError, DodoError) as error:
+            yield Root(QUEUE, job.name, job.path, problem=str(error))
+
+
 def _locks(project: Project, known: Known) -> Iterator[Root]:
     """Outputs as the lock files of the workspace name them, wherever one lies."""
     for path in lock_files(project.root):
@@ -119,7 +141,8 @@ def lock_files(root: str) -> list[str]:
 
 
 def _journals(store: Store, known: Known) -> Iterator[Root]:
-    for path, nodes, outs in journal.held(store):
+    held = [journal.held(store.local), *map(journal.held, temp.locals_of(store))]
+    for path, nodes, outs in chain(*held):
         if _is_new(known, RUNNING, path, str(len(nodes) + len(outs))):
             yield Root(RUNNING, path, path, nodes=tuple(nodes))
             yield Root(RUNNING, path, path, nodes=tuple(outs), may_lack=True)

@@ -1,4 +1,4 @@
-"""Run an experiment in the workspace: set params, bring stages up to date, keep the result."""
+"""Run an experiment in a workspace: set params, bring stages up to date, keep the result."""
 
 from __future__ import annotations
 
@@ -11,22 +11,39 @@ from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import DodoError, Failure, UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import state
+from dodo_exp.exps import find, queue, state
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid
 from dodo_store.store import Store
 from dodo_store.tree import Node
 
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.slots import Pool
     from dodo_exp.exps.edits import Plan
     from dodo_exp.pipeline.overrides import Change
 
 
+FAILED = Oid(bytes(16))
+"""The state of what has failed: no workspace has it."""
+
+
+class Start(NamedTuple):
+    """What a run in a folder of its own begins from: the folder holds `base`."""
+
+    base: Node
+    parent: str | None
+    job: str
+    claim: queue.Claim
+    budget: Pool | None = None
+
+
 class Order(NamedTuple):
-    """An experiment as asked for."""
+    """An experiment as asked for. With `start` it is run where that was laid out."""
 
     request: Request
     options: Options
@@ -35,6 +52,7 @@ class Order(NamedTuple):
     message: str = ""
     replace: bool = False
     command: str = "exp run"
+    start: Start | None = None
 
 
 class Ran(NamedTuple):
@@ -45,6 +63,9 @@ class Ran(NamedTuple):
     outcome: Outcome
     metrics: dict[str, Any]
     params: dict[str, Any]
+    is_apart: bool = False
+    kept_as: str = ""
+    """The name under which a run is kept that has failed."""
 
 
 def run_experiment(
@@ -65,47 +86,88 @@ def run_experiment(
         ran = _already(workspace, order, project.folder)
         if ran is not None:
             return ran
-    _check_name_free(project.store, order)
+    check_name_free(project, order.name, order.replace)
     from dodo_exp.engine import session
 
     with session.begin(
         project, listener, wait=order.options.wait, stopped=session.OF_A_RUN
     ) as workspace:
-        return _run(workspace, project, order, edits, listener, confirm)
+        from dodo_exp.exps import watched
+        from dodo_exp.exps.save import fresh_name
+
+        check_name_free(project, order.name, order.replace)
+        name = order.name or fresh_name(project)
+        jobs, command = order.options.jobs, order.command
+        started = time.monotonic()
+        how, reason = "stopped", ""
+        try:
+            with watched.in_place(project, name, jobs, command, listener) as recorder:
+                ran = _run(workspace, project, order, name, edits, recorder, confirm)
+                reason = reason_of(ran.outcome)
+                how = "success" if ran.experiment else "failed"
+                for error in ran.outcome.failures:
+                    recorder.say(f"error: {error}")
+        except (DodoError, StoreError, OSError) as error:
+            how, reason = "failed", str(error)
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            note = watched.finished(project, name, how, reason, seconds)
+            if note is not None:
+                listener(note)
+        return ran
+
+
+def run_apart(project: Project, order: Order, name: str, listener: Listener) -> Ran:
+    """Run it where `order.start` was laid out, in *project*, a folder of its own.
+
+    Raises:
+        BadInput, UsageError, Failure, Stopped
+    """
+    from dodo_exp.engine import session
+
+    with session.begin(project, listener, stopped="stopped") as workspace:
+        return _run(workspace, project, order, name, None, listener, None)
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Why it is no success, in a line; "" for one that is."""
+    if not outcome.failures:
+        return ""
+    first, *others = outcome.failures
+    return f"{first} (and {len(others)} more)" if others else str(first)
 
 
 def _run(
     workspace: Workspace,
     project: Project,
     order: Order,
+    name: str,
     edits: Plan | None,
     listener: Listener,
     confirm: Confirm | None,
 ) -> Ran:
     """Everything from here on is under the workspace lock."""
     from dodo_exp.engine import run, session, trace
-    from dodo_exp.exps import names
     from dodo_exp.exps.capture import capture
-    from dodo_exp.exps.save import is_taken
 
-    started = time.time()
-    _check_name_free(project.store, order)
-    name = order.name or names.fresh(lambda each: is_taken(project, each))
-    if edits is None or not edits.still_holds(workspace):
+    started, start = time.time(), order.start
+    if start is None and (edits is None or not edits.still_holds(workspace)):
         edits = _edits(workspace, order, project.folder)
     held = state.current(workspace) if order.changes else None
-    before = trace.Before(workspace, edits.texts if edits else ())
+    before = trace.Before(workspace, edits.texts if edits else ()) if start is None else None
+    limits = repro.limits_of(project, start.budget if start else None)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         selection, steps = repro.ready(
-            workspace, journal, order.request, order.options, project.folder, listener
+            workspace, journal, order.request, order.options, project.folder, listener, limits
         )
         for note in edits.notes if edits else ():
             listener(note)
-        if project.store.experiments.has(name):
+        if start is None and project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
         with project.store.writing():
-            base = capture(workspace, listener, after_run=False)
+            base = start.base if start else capture(workspace, listener, after_run=False)
             journal.hold(base)
         outcome = run.run(
             workspace,
@@ -114,15 +176,19 @@ def _run(
             journal,
             order.options,
             listener,
-            who=session.describe(),
+            who=f"experiment {name!r} ({session.describe()})",
+            limits=limits,
             experiment=name,
             confirm=confirm,
+            home=project.home if start else None,
         )
         journal.fold({path: workspace.lock_records(path) for path in workspace.files})
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
-        if declined or (outcome.failures and not order.options.ignore_errors):
-            before.remember(workspace, order.command, held=held)
+        has_failed = bool(outcome.failures) and not order.options.ignore_errors
+        if start is None and (declined or has_failed):
+            if before is not None:
+                before.remember(workspace, order.command, held=held)
             workspace.save_caches()
             return Ran(None, False, outcome, {}, {})
         # Inside the journal's block: a run that is stopped before its experiment is kept is a
@@ -131,7 +197,8 @@ def _run(
             ran = _record(
                 workspace, journal, selection, order, outcome, name, base, started, listener
             )
-            before.remember(workspace, order.command, held=held)
+            if before is not None:
+                before.remember(workspace, order.command, held=held)
         return ran
 
 
@@ -149,18 +216,39 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     return ran
 
 
-def _check_name_free(store: Store, order: Order) -> None:
-    if order.name is None:
+def check_name_free(project: Project, name: str | None, replace: bool) -> None:
+    """Raises: UsageError"""
+    if name is None:
         return
-    if store.snapshots.has(order.name):
-        raise UsageError(f"there is a snapshot {order.name!r} already", "choose another name")
-    if order.replace:
+    store = project.store
+    if store.snapshots.has(name):
+        raise UsageError(f"there is a snapshot {name!r} already", "choose another name")
+    if queue.is_taken(store, name):
+        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
+    if replace or not store.experiments.has(name):
         return
-    if store.experiments.has(order.name):
+    if not find.has_failed(store, name):
         raise UsageError(
-            f"there is an experiment {order.name!r} already",
+            f"there is an experiment {name!r} already",
             "choose another name, or --replace it",
         )
+
+
+def result_name(store: Store, claim: queue.Claim, name: str, replace: bool) -> str:
+    """The name for a job's result; another one if somebody has taken its own meanwhile.
+
+    Raises:
+        Failure: the job is not ours any more.
+    """
+    if not claim.is_ours:
+        raise Failure(f"experiment {name!r} has been taken over by somebody else")
+    is_free = not store.experiments.has(name) or replace or find.has_failed(store, name)
+    return name if is_free and not store.snapshots.has(name) else other_name(claim.job)
+
+
+def other_name(job: queue.Job) -> str:
+    """For a result whose name somebody else has."""
+    return f"{job.name[:80]}-{job.number}"
 
 
 def _edits(workspace: Workspace, order: Order, folder: str) -> Plan | None:
@@ -198,7 +286,8 @@ def _record(
     from dodo_exp.exps.record import Experiment, keep
 
     store = workspace.store
-    held = state.of(workspace)
+    has_failed = bool(outcome.failures) and not order.options.ignore_errors
+    held = FAILED if has_failed else state.of(workspace)
     params, metrics = state.params_of(workspace), state.metrics_of(workspace)
     known = None if order.name or outcome.tainted else state.known_as(workspace, held)
     if known is not None:
@@ -215,22 +304,28 @@ def _record(
         name=name,
         created=time.time(),
         seconds=time.time() - started,
-        parent=state.current(workspace),
+        parent=order.start.parent if order.start else state.current(workspace),
         base=base,
         result=capture(workspace, listener, after_run=True),
         state=held,
         params=params,
         metrics=metrics,
         deps=state.deps_of(workspace),
-        stages=tuple((r.stage, r.how, r.seconds) for r in outcome.results),
+        stages=tuple((r.stage, r.how, r.seconds, r.cpu, r.memory) for r in outcome.results),
         stale=stale,
         tainted=outcome.tainted,
         message=order.message,
+        error=reason_of(outcome) if has_failed else "",
+        job=order.start.job if order.start else "",
     )
+    if order.start is not None:
+        name = result_name(store, order.start.claim, name, order.replace)
+        experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
     journal.expect(name, oid)
     store.experiments.set(name, oid)
-    state.remember(store, name, held)
+    if not has_failed:
+        state.remember(store, name, held)
     workspace.save_caches()
     return Ran(name, True, outcome, metrics, params)
 

@@ -8,7 +8,7 @@ from dodo_exp.engine import decide, history, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import names, state
+from dodo_exp.exps import names, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.project import Project
@@ -38,7 +38,7 @@ def save(
         refs = history.refs_of(store, kind)
         if name is not None:
             _check_free(project, kind, name, replace)
-        name = name or names.fresh(lambda each: is_taken(project, each))
+        name = name or fresh_name(project)
         extra = tuple(project.inside(path) for path in include)
         with store.writing():
             node = capture(workspace, listener, after_run=True, include=extra)
@@ -80,6 +80,8 @@ def _check_free(project: Project, kind: str, name: str, replace: bool) -> None:
     other = "snapshot" if kind == "experiment" else "experiment"
     if history.refs_of(project.store, other).has(name):
         raise UsageError(f"there is {_a(other)} {name!r} already", "choose another name")
+    if queue.is_taken(project.store, name):
+        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
     if not replace and history.refs_of(project.store, kind).has(name):
         hint = "choose another name, or --force to replace it"
         raise UsageError(f"there is {_a(kind)} {name!r} already", hint)
@@ -90,8 +92,14 @@ def _a(kind: str) -> str:
 
 
 def is_taken(project: Project, name: str) -> bool:
-    """Whether an experiment or a snapshot has this name."""
-    return project.store.experiments.has(name) or project.store.snapshots.has(name)
+    """Whether an experiment, done or to be done, or a snapshot has this name."""
+    store = project.store
+    return store.experiments.has(name) or store.snapshots.has(name) or queue.is_taken(store, name)
+
+
+def fresh_name(project: Project) -> str:
+    """A name that nothing has."""
+    return names.fresh(lambda each: is_taken(project, each))
 
 
 def _stale(workspace: Workspace) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _note_all(store: Store) -> None:
 
 
 def _pointer(store: Store) -> str:
-    return f"{store.folder}/workspace"
+    return f"{store.local}/workspace"
 
 
 def current(workspace: Workspace) -> str | None:

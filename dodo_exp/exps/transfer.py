@@ -202,9 +202,14 @@ def _check_fields(experiment: Experiment) -> None:
         is_id = all(isinstance(i, bytes) and len(i) == 16 for i in (node.oid, node.digest))
         if not is_id or node.kind != FOLDER or type(node.size) is not int or node.size < 0:
             raise ValueError("its snapshots are not what they should be")
-    numbers = (experiment.created, experiment.seconds, *(row[2] for row in experiment.stages))
+    numbers = (
+        experiment.created,
+        experiment.seconds,
+        *(n for row in experiment.stages for n in row[2:]),
+    )
     texts = (
         *(experiment.name, experiment.message, *experiment.stale, *experiment.tainted),
+        *(experiment.error, experiment.job),
         *(text for pair in experiment.deps.items() for text in pair),
         *(text for row in experiment.stages for text in row[:2]),
         *([] if experiment.parent is None else [experiment.parent]),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from yaml.nodes import Node
 
 from dodo_exp.errors import BadInput, Faults
-from dodo_exp.pipeline import template, yaml12
+from dodo_exp.pipeline import needs, template, yaml12
 from dodo_exp.pipeline.dvcyaml import Data, Document, Draft, Group, OutDraft, Text
 from dodo_exp.pipeline.model import (
     PARAMS_FILE,
@@ -300,6 +300,9 @@ class _Expansion:
         wdir = self.wdir(draft.wdir, context)
         if draft.vars:
             context = self.plus(context, draft.vars, wdir, f"{name}.vars")
+        meta = self.within(draft.meta.raw, context, draft.meta.node) if draft.meta else None
+        if draft.meta and meta is not None:
+            needs.of(meta, yaml12.at(draft.meta.node, self.file))
         return Stage(
             name=name,
             file=self.file,
@@ -312,7 +315,7 @@ class _Expansion:
             frozen=draft.frozen,
             always=draft.always,
             desc=self.text(draft.desc, context, may_be_null=True) if draft.desc else "",
-            meta=self.within(draft.meta.raw, context, draft.meta.node) if draft.meta else None,
+            meta=meta,
         )
 
     def wdir(self, text: Text | None, context: Context) -> str:

@@ -13,6 +13,17 @@ from collections.abc import Callable, Iterator
 
 from dodo_store.errors import Held
 
+_held: dict[int, int] = {}
+"""Descriptors of locks that this process holds, by the lock's identity."""
+
+
+def descriptors() -> set[int]:
+    """Descriptors of the locks that are held now.
+
+    A fork that keeps them keeps the locks, when the process that took them is gone.
+    """
+    return set(_held.values())
+
 
 def owner(path: str) -> str:
     """Who wrote itself into the lock file at *path*, in words."""
@@ -56,6 +67,9 @@ def hold(
             lock.acquire(timeout=left, poll_interval=0.05)
         except Timeout:
             raise Held(path, owner(path)) from None
+    fd = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
+    if isinstance(fd, int):
+        _held[id(lock)] = fd
     try:
         with (
             contextlib.suppress(OSError),
@@ -64,6 +78,7 @@ def hold(
             file.write(who + "\n")
         yield
     finally:
+        _held.pop(id(lock), None)
         lock.release()
 
 

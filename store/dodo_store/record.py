@@ -33,6 +33,7 @@ EXPERIMENT = 3
 CACHE = 4
 JOURNAL = 5
 STEP = 6
+JOB = 7
 
 
 def _unknown_extension(code: int, data: bytes) -> NoReturn:

@@ -6,10 +6,12 @@ import os
 import stat
 from collections.abc import Mapping
 
+from dodo_store import tree
 from dodo_store.errors import NotStorable
+from dodo_store.oid import Oid
 from dodo_store.pool import Batch
 from dodo_store.store import Store
-from dodo_store.tree import Node
+from dodo_store.tree import FOLDER, Node
 from dodo_store.walk import Graft, Source, Walk
 
 
@@ -31,6 +33,30 @@ def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | N
     if node is None:
         raise NotStorable(path, "neither a file, a folder nor a link")
     return node
+
+
+def overlay(store: Store, batch: Batch, node: Node, graft: Graft) -> Node:
+    """A folder of the store with *graft* laid over it; what is not touched stays as it is.
+
+    Raises:
+        Missing, Damaged
+    """
+    members = dict(store.tree(node.oid)) if node.kind == FOLDER else {}
+    for name, over in graft.items():
+        if isinstance(over, Node):
+            members[name] = over
+        elif over is None:
+            members.pop(name, None)
+        else:
+            members[name] = overlay(store, batch, members.get(name, _EMPTY), over)
+    names = sorted(members, key=os.fsencode)
+    oid, data = tree.encode(tuple((name, members[name]) for name in names))
+    batch.add_bytes(store.trees, oid, data)
+    seen = tree.digest([tree.member(name, members[name]) for name in names])
+    return Node(FOLDER, oid, sum(each.size for each in members.values()), seen)
+
+
+_EMPTY = Node(-1, Oid(b""), 0, Oid(b""))
 
 
 def graft_of(nodes: Mapping[str, Node | None]) -> Graft:

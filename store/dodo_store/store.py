@@ -28,15 +28,23 @@ FOLDERS = (
     "undo",
     "locks/run",
     "tmp",
-    "journal",
 )
+LOCAL_FOLDERS = ("journal", "locks")
+PLACES = "workspaces"
+"""Where folders are kept that are filled from snapshots."""
+QUEUES = ("queue/todo", "queue/done")
 
 
 class Store:
     """Paths and parts of one store. Opening reads one small file and creates nothing."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, local: str | None = None) -> None:
+        """*local* is where one workspace's own files are: caches, journal, what its runs set aside.
+
+        Without it they are in *folder*, which is right for the workspace that has the store in it.
+        """
         self.folder = folder
+        self.local = local or folder
         self.objects = Pool(f"{folder}/objects", f"{folder}/quarantine")
         self.trees = Pool(f"{folder}/trees", f"{folder}/quarantine")
         self.records = Pool(f"{folder}/records", f"{folder}/quarantine")
@@ -69,6 +77,8 @@ class Store:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         for name in FOLDERS:
             os.makedirs(f"{self.folder}/{name}", exist_ok=True)
+        for name in LOCAL_FOLDERS:
+            os.makedirs(f"{self.local}/{name}", exist_ok=True)
         if self.exists:
             self._settle()
             return
@@ -178,12 +188,17 @@ class Store:
 
     def put_record(self, kind: int, value: Any) -> Oid:
         """Keep a record under its content's name; what it names must be durable already."""
-        data = record.encode(kind, value)
-        oid = of_bytes(data)
         with self.scratch() as scratch:
             batch = Batch(scratch)
-            batch.add_bytes(self.records, oid, data)
+            oid = self.add_record(batch, kind, value)
             batch.commit()
+        return oid
+
+    def add_record(self, batch: Batch, kind: int, value: Any) -> Oid:
+        """The same for one of several, kept when the batch is committed."""
+        data = record.encode(kind, value)
+        oid = of_bytes(data)
+        batch.add_bytes(self.records, oid, data)
         return oid
 
     def get_record(self, kind: int, oid: Oid) -> Any:
@@ -222,7 +237,12 @@ class Store:
         """Remove what processes that died have left of scratch folders and temporary files."""
         import shutil
 
-        for name in ("", "exps", "snapshots", "undo", "states"):
+        if os.path.isdir(f"{self.folder}/{PLACES}"):
+            from dodo_store import places
+
+            places.sweep(f"{self.folder}/{PLACES}")
+
+        for name in ("", "exps", "snapshots", "undo", "states", *QUEUES):
             durable.sweep(f"{self.folder}/{name}")
 
         for name in os.listdir(f"{self.folder}/tmp"):

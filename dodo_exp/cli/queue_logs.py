@@ -1,0 +1,130 @@
+"""`dodo queue logs`"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+
+LOOK_UP = 0.1
+"""Seconds between two looks at a log that is followed."""
+
+
+@click.command("logs")
+@click.argument("names", nargs=-1, shell_complete=options.complete_logged)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the experiment is over.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Of all that are running now; without --follow, of all that there are.",
+)
+def command(names: tuple[str, ...], follow: bool, everything: bool) -> int:
+    """Print what an experiment's commands wrote, and why it ended.
+
+    NAMES are experiments, also such as have failed or were removed, and runs in the workspace;
+    without any, the last run. Of several, each line says whose it is.
+    """
+    from dodo_exp.errors import UsageError
+    from dodo_exp.exps.recover import recover
+    from dodo_exp.project import Project
+
+    if names and everything:
+        raise UsageError("name experiments, or --all of them")
+    project = Project.find()
+    recover(project)
+    found = _found(project, names, everything, follow)
+    width = max((len(name) for _, name, _ in found), default=0)
+    tails = [_Tail(path, f"{name:{width}} | " if len(found) > 1 else "") for _, name, path in found]
+    for tail in tails:
+        tail.print()
+    while follow:
+        running = {job.number for job in _running(project)}
+        for tail in tails:
+            tail.print()
+        if not any(number in running for number, _, _ in found):
+            break
+        time.sleep(LOOK_UP)
+        recover(project)
+    for tail in tails:
+        tail.end()
+    return 0
+
+
+def _running(project: Any) -> list[Any]:
+    from dodo_exp.exps import queue
+
+    return queue.running(project.store)
+
+
+def _found(
+    project: Any, names: tuple[str, ...], everything: bool, follow: bool
+) -> list[tuple[int, str, str]]:
+    """Number, name and path of each log that is meant."""
+    from dodo_exp.errors import UsageError, did_you_mean
+    from dodo_exp.exps import logs, queue
+
+    known = logs.logs(project.store)
+    if everything:
+        running = {job.number for job in _running(project)}
+        return [log for log in known if not follow or log[0] in running]
+    if not names:
+        if not known:
+            raise UsageError("nothing has run here", "`dodo exp run` runs the pipeline")
+        return known[-1:]
+    found = []
+    for name in names:
+        of_name = [log for log in known if log[1] == name]
+        of_name = of_name or [log for log in known if name.isdecimal() and log[0] == int(name)]
+        if not of_name:
+            waits = any(job.name == name for job in queue.waiting(project.store))
+            if waits:
+                raise UsageError(f"{name!r} waits in the queue and has not run yet")
+            raise UsageError(f"no log of {name!r}", did_you_mean(name, [log[1] for log in known]))
+        found.append(of_name[-1])
+    return found
+
+
+class _Tail:
+    """A log, printed as it grows."""
+
+    def __init__(self, path: str, prefix: str) -> None:
+        self._path = path
+        self._prefix = prefix.encode(errors="surrogateescape")
+        self._read: dict[int, int] = {}
+        self._rest = b""
+
+    def print(self) -> None:
+        """What is new."""
+        import os
+
+        from dodo_exp.engine import log
+
+        for path in log.parts(self._path):
+            try:
+                with open(path, "rb") as file:
+                    inode = os.fstat(file.fileno()).st_ino
+                    file.seek(self._read.get(inode, 0))
+                    while data := file.read(1 << 16):
+                        self._write(data)
+                    self._read[inode] = file.tell()
+            except FileNotFoundError:
+                continue
+
+    def _write(self, data: bytes) -> None:
+        out = sys.stdout.buffer
+        if not self._prefix:
+            out.write(data)
+        else:
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            out.write(b"".join(self._prefix + line + b"\n" for line in lines))
+        out.flush()
+
+    def end(self) -> None:
+        """A last line without an end."""
+        if self._rest:
+            self._write(b"\n")

@@ -1,0 +1,70 @@
+"""`dodo queue start`"""
+
+from __future__ import annotations
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Report
+
+
+@click.command("start")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=1,
+    metavar="N",
+    help="Run up to N experiments at the same time.",
+)
+@click.option("--detach", is_flag=True, help="Go on in the background, without this terminal.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@options.as_json
+def command(jobs: int, detach: bool, quiet: bool, as_json: bool) -> Report:
+    """Run what waits in the queue, until it is empty.
+
+    Each experiment runs in a folder of its own, from the snapshot that was taken when it was
+    queued. A stage that several of them need is run once. As `dodo exp run --run-all`.
+    """
+    from dodo_exp.cli import drain
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    form = "json" if as_json else "text"
+    if detach:
+        return _detached(project, jobs, form)
+    return drain.drain(project, jobs, quiet=quiet, command=options.command_line(), form=form)
+
+
+def _detached(project: object, jobs: int, form: str) -> Report:
+    import os
+    import subprocess
+    import sys
+
+    from dodo_exp.exps import queue, worker
+    from dodo_exp.exps.recover import recover
+    from dodo_exp.project import Project
+
+    assert isinstance(project, Project)
+    project.write()
+    recover(project)
+    there = len(worker.alive(project.store))
+    more = min(max(0, jobs - there), len(queue.waiting(project.store)))
+    data = {"started": more, "running": there}
+    if not more:
+        text = f"{there} are running" if there else "nothing waits in the queue"
+        return Report(data, f"Started no workers: {text}\n", form=form)
+    path = f"{project.state}/logs/queue.log"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "dodo_exp", "queue", "start", "-j", str(more)],
+            cwd=project.root,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    s = "" if more == 1 else "s"
+    text = f"Started {more} worker{s}; `dodo queue status` shows how it goes\n"
+    return Report(data, text, form=form)

@@ -1,0 +1,56 @@
+"""`dodo queue worker`"""
+
+from __future__ import annotations
+
+import click
+
+from dodo_exp.cli import options
+
+
+class Time(click.ParamType):  # type: ignore[type-arg]
+    """Seconds, or a number with s, m, h or d."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """In seconds."""
+        from dodo_exp.pipeline.needs import seconds
+
+        found = value if isinstance(value, float) else seconds(str(value))
+        if found is None or found < 0:
+            self.fail(f"{value!r} is no time: seconds, or as in 90s, 30m, 2h", param, ctx)
+        return found
+
+
+@click.command("worker")
+@click.option(
+    "--max-time",
+    type=Time(),
+    metavar="TIME",
+    help="End after this long; what is running then goes back to the queue.",
+)
+@click.option(
+    "--idle-exit",
+    type=Time(),
+    default=0.0,
+    metavar="TIME",
+    help="Wait this long for something new when nothing waits (0).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+def command(max_time: float | None, idle_exit: float, quiet: bool) -> int:
+    """Run experiments of the queue, one after the other, in this process.
+
+    For batch systems: any number of workers, on any number of machines that share the folder, run
+    each experiment once. On TERM, INT or HUP the experiment goes back to the queue.
+    """
+    from dodo_exp.cli import drain
+    from dodo_exp.exps.worker import Terms, work
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    project.write()
+    told = drain.told(quiet=quiet, is_alone=True)
+    code = work(project, Terms(max_time, idle_exit), told, options.command_line(), None)
+    return 0 if code in (0, 75) else code

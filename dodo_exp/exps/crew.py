@@ -1,0 +1,219 @@
+"""Crew: several workers under one command, which ends when nothing is left to run.
+
+Workers are forks of the command, so that one costs no start of Python. Each has a pipe to it, which
+tells when it begins to wait for another one's result (then one more may work meanwhile) and, by its
+end, that it is gone, however. If the command dies the kernel tells them to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import time
+from typing import NamedTuple
+
+from dodo_exp.engine import signals
+from dodo_exp.engine.signals import Signalled
+from dodo_exp.engine.slots import Pool
+from dodo_exp.errors import DodoError, Failure, Stopped
+from dodo_exp.exps import queue, worker
+from dodo_exp.exps.recover import recover
+from dodo_exp.exps.worker import ENOUGH, Told
+from dodo_exp.project import Project
+
+PR_SET_PDEATHSIG = 1
+MOST = 4
+"""So many times as many workers as were asked for may be there, all but those waiting for others'
+results."""
+
+
+class Member(NamedTuple):
+    """A worker of ours."""
+
+    pid: int
+    pipe: int
+
+
+def run_all(project: Project, size: int, told: Told, command: str) -> list[queue.Job]:
+    """Run what waits, *size* at a time, until nothing is left that anybody runs.
+
+    Returns the jobs that have come to an end since, in order.
+
+    Raises:
+        Stopped: by a signal; what was running waits for its turn again.
+        Failure: workers do not come up.
+    """
+    project.write()
+    store = project.store
+    queue.create(store)
+    before = {job.number for job in queue.jobs(store) if job.state in queue.ENDS}
+    known = {job.number for job in queue.jobs(store)} - before
+    crew = _Crew(project, size, told, command)
+    with signals.caught() as caught:
+        try:
+            crew.run()
+        except Signalled as stop:
+            crew.end(stop.number, caught)
+            raise Stopped(stop.number, "stopped; what was running is in the queue again") from None
+        finally:
+            crew.close()
+    return [
+        job
+        for job in queue.jobs(store)
+        if job.state in queue.ENDS
+        and job.number not in before
+        and (job.number in known or job.number > max(before | known, default=0))
+    ]
+
+
+class _Crew:
+    """The workers of one command."""
+
+    def __init__(self, project: Project, size: int, told: Told, command: str) -> None:
+        self._project = project
+        self._store = project.store
+        self._size = size
+        self._told = told
+        self._command = command
+        self._budget = Pool(f"jobs-{os.getpid()}", size, 1.0)
+        self._members: dict[int, Member] = {}
+        self._idle: set[int] = set()
+        self._futile = 0
+        self._is_enough = False
+
+    def run(self) -> None:
+        """Have workers as long as something waits; then wait for others' workers."""
+        while True:
+            recover(self._project)
+            if self._wants_more():
+                self._add()
+                continue
+            if self._members:
+                self._listen()
+            elif self._is_enough or not queue.running(self._store):
+                return
+            else:
+                time.sleep(0.1)  # somebody else is at it
+
+    def _wants_more(self) -> bool:
+        at_work = len(self._members) - len(self._idle)
+        if self._is_enough or at_work >= self._size or len(self._members) >= MOST * self._size:
+            return False
+        # Workers that are about to take something are at work; more waits only if they are fewer.
+        return len(queue.waiting(self._store)) > self._unclaimed()
+
+    def _unclaimed(self) -> int:
+        """Workers of ours that have no job yet."""
+        runners = [queue.runner(self._store, job) for job in queue.running(self._store)]
+        busy = {who.pid for who in runners if who is not None}
+        return sum(1 for member in self._members.values() if member.pid not in busy)
+
+    def _add(self) -> None:
+        read, write = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            for member in self._members.values():
+                os.close(member.pipe)
+            _be(self._project, self._told, self._command, self._budget, write, parent)
+        os.close(write)
+        self._members[read] = Member(pid, read)
+
+    def _listen(self) -> None:
+        ready, _, _ = select.select(list(self._members), [], [], worker.LOOK_UP)
+        for pipe in ready:
+            words = os.read(pipe, 4096)
+            if not words:
+                self._gone(pipe)
+                continue
+            self._futile = 0
+            last = words.strip(b"b")[-1:]
+            if last == b"w":
+                self._idle.add(pipe)
+            elif last == b"r":
+                self._idle.discard(pipe)
+
+    def _gone(self, pipe: int) -> None:
+        member = self._members.pop(pipe)
+        os.close(pipe)
+        self._idle.discard(pipe)
+        _, status = os.waitpid(member.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == ENOUGH:
+            self._is_enough = True
+        elif code != 0:
+            self._futile += 1
+            if self._futile > queue.MOST_ATTEMPTS * self._size:
+                raise Failure(f"workers end with {code} as soon as they begin")
+
+    def end(self, number: int, caught: signals.Signals) -> None:
+        """Pass a signal on, and wait; each further one is passed on as well."""
+        self._send(number)
+        while self._members:
+            if caught.hurry.is_set():
+                caught.hurry.clear()
+                self._send(number)
+            with contextlib.suppress(Failure):
+                self._listen()
+
+    def _send(self, number: int) -> None:
+        for member in self._members.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.pid, number)
+
+    def close(self) -> None:
+        """Nothing of the budget stays."""
+        folder = f"{self._project.state}/slots/{os.uname().nodename}/{self._budget.name}"
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _be(project: Project, told: Told, command: str, budget: Pool, write: int, parent: int) -> None:
+    """A worker's whole life; it leaves only through os._exit."""
+    code = 1
+    try:
+        # The terminal's Ctrl-C is the parent's to pass on.
+        os.setpgid(0, 0)
+        _die_with(parent)
+        signals.forget()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+
+        def tell(word: bytes) -> None:
+            with contextlib.suppress(OSError):
+                os.write(write, word)
+
+        def began(job: queue.Job) -> None:
+            tell(b"b")
+            told.began(job)
+
+        def idle(is_idle: bool) -> None:
+            tell(b"w" if is_idle else b"r")
+
+        ours = told._replace(began=began, idle=idle)
+        fresh = Project(project.root, project.folder, project.home)
+        fresh.write()
+        code = worker.work(fresh, worker.Terms(), ours, command, budget)
+    except Stopped as stop:
+        code = stop.code
+    except DodoError:
+        code = 1
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel for a TERM when the parent dies, where it does that (Linux)."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)

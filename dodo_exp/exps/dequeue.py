@@ -1,0 +1,72 @@
+"""Dequeue: take experiments out of the queue; what has failed goes altogether."""
+
+from __future__ import annotations
+
+from dodo_exp.errors import UsageError
+from dodo_exp.exps import find, queue
+from dodo_exp.exps.recover import recover
+from dodo_exp.exps.remove import remove
+from dodo_exp.project import Project
+from dodo_store.store import Store
+
+
+def dequeue(
+    project: Project, names: tuple[str, ...], groups: dict[str, bool], command: str
+) -> list[str]:
+    """Remove jobs by name or number, and all of some groups (queued, failed, success).
+
+    All of those named go, or none. Returns the names of those that are gone.
+
+    Raises:
+        UsageError: one is not there, or runs.
+    """
+    recover(project)
+    store = project.store
+    found = [queue.find(store, name) for name in names]
+    for job in found:
+        if job.state == queue.RUNNING:
+            raise UsageError(f"{job.name!r} is running", f"`dodo queue kill {job.name}` ends it")
+    found += [job for job in queue.jobs(store) if groups.get(_group(job), False)]
+    failed = [
+        job.name for job in found if _group(job) == "failed" and find.has_failed(store, job.name)
+    ]
+    gone = [job.name for job in dict.fromkeys(found) if queue.remove(store, job)]
+    if failed:
+        remove(project, "experiment", tuple(dict.fromkeys(failed)), command)
+    return gone
+
+
+def _group(job: queue.Job) -> str:
+    return "failed" if job.state in queue.ENDS and job.state != queue.SUCCESS else job.state
+
+
+def remove_named(project: Project, names: tuple[str, ...], command: str) -> list[str]:
+    """Remove experiments, whether they have run or wait; all of those named, or none.
+
+    Raises:
+        UsageError: one is not there, or runs.
+    """
+    recover(project)
+    store = project.store
+    done, waiting = [], []
+    known = {job.name: job for job in queue.jobs(store)}
+    for name in names:
+        job = known.get(name)
+        if job is not None and job.state == queue.RUNNING:
+            raise UsageError(f"{name!r} is running", f"`dodo queue kill {name}` ends it")
+        if job is not None and job.state == queue.QUEUED:
+            waiting.append(job)
+        else:
+            done.append(find.find(store, name, ("experiment",)).name)
+    gone = [job.name for job in waiting if queue.remove(store, job)]
+    if done:
+        gone += remove(project, "experiment", tuple(done), command)
+    forget(store, set(done))
+    return sorted(gone)
+
+
+def forget(store: Store, names: set[str]) -> None:
+    """Of failed experiments that are gone nothing stays in the queue either."""
+    for job in queue.jobs(store):
+        if job.name in names and _group(job) == "failed":
+            queue.remove(store, job)

@@ -1,0 +1,92 @@
+"""Ending: how an experiment of the queue comes to be over, whichever way it has gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import NamedTuple
+
+from dodo_exp.engine import session
+from dodo_exp.errors import Damage, DodoError
+from dodo_exp.exps import logs, queue, state, watched
+from dodo_exp.exps.capture import capture
+from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.run import Ran, other_name, result_name
+from dodo_exp.exps.temp import Place
+from dodo_exp.project import Project
+from dodo_store.errors import StoreError
+
+
+class Performed(NamedTuple):
+    """How it went: one of queue.ENDS, why, and the run, if it got as far as that."""
+
+    how: str
+    reason: str
+    ran: Ran | None
+
+
+def over(project: Project, claim: queue.Claim, done: Performed) -> Performed:
+    """Say that it is, to the queue and to the command that the settings name."""
+    claim.finish(done.how, done.reason)
+    seconds = time.time() - claim.who.started
+    name = claim.job.name
+    note = watched.finished(project, name, done.how, done.reason, seconds)
+    return done if note is None else done._replace(reason=done.reason or note.text)
+
+
+def log(project: Project, job: queue.Job, text: str) -> None:
+    """Add a line to a run's log."""
+    with open(logs.log_path(project.store, job.number, job.name), "a") as file:
+        file.write(f"{text}\n")
+
+
+def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed | None:
+    """What an earlier runner has made of it, who died before he could say so."""
+    for name in (job.name, other_name(job)):
+        try:
+            oid = project.store.experiments.get(name)
+            made = load(project.store, oid) if oid is not None else None
+        except (StoreError, Damage):
+            continue
+        if made is not None and made.job == task.id:
+            return Performed(queue.FAILED if made.error else queue.SUCCESS, made.error, None)
+    return None
+
+
+def give_up(
+    project: Project, claim: queue.Claim, place: Place | None, how: str, reason: str
+) -> Performed:
+    """Let a job be over that a signal has ended; what it has made so far is kept."""
+    keep_failed(project, claim, place, reason)
+    with contextlib.suppress(OSError):
+        log(project, claim.job, f"error: {reason}")
+    return over(project, claim, Performed(how, reason, None))
+
+
+def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reason: str) -> None:
+    """Keep an experiment that has not come to its end, with what lies in its folder."""
+    store, task = project.store, queue.task(claim.job)
+    if task is None:
+        return
+    try:
+        made = load(store, task.record)._replace(error=reason, job=task.id)
+        made = made._replace(created=time.time(), seconds=time.time() - claim.who.started)
+        with store.writing():
+            if place is not None and os.path.isdir(place.root):
+                made = _as_it_lies(place.project(task.folder), made)
+            name = result_name(store, claim, made.name, task.replace)
+            store.experiments.set(name, keep(store, made._replace(name=name)))
+    except (DodoError, StoreError, OSError):
+        # Its record in the queue still says what went wrong.
+        return
+
+
+def _as_it_lies(project: Project, made: Experiment) -> Experiment:
+    def silent(event: object) -> None:
+        return None
+
+    with session.begin(project, silent, tolerant=True) as workspace:
+        result = capture(workspace, silent, after_run=True)
+        params, metrics = state.params_of(workspace), state.metrics_of(workspace)
+    return made._replace(result=result, params=params or made.params, metrics=metrics)

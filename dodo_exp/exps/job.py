@@ -1,0 +1,123 @@
+"""Job: one experiment of the queue, from the snapshot that it starts from to its result."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from dodo_exp.engine import signals
+from dodo_exp.engine.outcome import Options
+from dodo_exp.engine.request import Request
+from dodo_exp.engine.slots import Pool
+from dodo_exp.errors import DodoError, Failure, Stopped
+from dodo_exp.events import Listener
+from dodo_exp.exps import queue, temp, watched
+from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
+from dodo_exp.exps.record import load
+from dodo_exp.exps.run import Order, Ran, Start, reason_of, run_apart
+from dodo_exp.exps.submit import submit
+from dodo_exp.exps.temp import Place
+from dodo_exp.pipeline.overrides import Change
+from dodo_exp.project import Project
+from dodo_store.errors import StoreError
+
+
+def perform(
+    project: Project,
+    claim: queue.Claim,
+    place: Place,
+    listener: Listener,
+    budget: Pool | None = None,
+) -> Performed:
+    """Run a job that is ours, in *place*, and let it be over.
+
+    Raises:
+        Stopped: a signal ended it. The job is still ours: see `put_back` and `give_up`.
+    """
+    store, job = project.store, claim.job
+    task = queue.task(job)
+    if task is None:
+        return over(project, claim, Performed(queue.FAILED, "its file cannot be read", None))
+    known = result_of(project, job, task)
+    if known is not None:
+        return over(project, claim, known)
+    claim.tell(root=place.root, local=place.local)
+    options = Options(**task.options)
+    with watched.recorded(project, job, options.jobs, listener, claim.who.command) as recorder:
+        try:
+            draft = load(store, task.record)
+            place.bring(draft.base)
+            start = Start(draft.base, draft.parent, task.id, claim, budget)
+            order = Order(
+                _request(task),
+                options,
+                (),
+                job.name,
+                draft.message,
+                task.replace,
+                task.command,
+                start,
+            )
+            ran = run_apart(place.project(task.folder), order, job.name, recorder)
+        except Stopped:
+            raise
+        except (DodoError, StoreError, OSError) as error:
+            text = _words(error)
+            recorder.say(f"error: {text}")
+            keep_failed(project, claim, place, text)
+            return over(project, claim, Performed(queue.FAILED, text, None))
+        reason = reason_of(ran.outcome)
+        for failure in ran.outcome.failures:
+            recorder.say(f"error: {failure}")
+        has_failed = bool(reason) and not options.ignore_errors
+        how = queue.FAILED if has_failed else queue.SUCCESS
+        recorder.say(f"# {how}")
+        return over(project, claim, Performed(how, reason if has_failed else "", ran))
+
+
+def _request(task: queue.Task) -> Request:
+    given: dict[str, Any] = {**task.request, "targets": tuple(task.request["targets"])}
+    return Request(**given)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, StoreError):
+        return f"{error.path}: {error}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
+
+
+def run_temp(
+    project: Project,
+    order: Order,
+    variant: tuple[Change, ...],
+    listener: Listener,
+    include: tuple[str, ...],
+) -> Ran:
+    """Run an experiment in a folder of its own, now, from the workspace as it is.
+
+    Raises:
+        BadInput, UsageError, Failure
+        Stopped: by a signal; what it has made so far is kept.
+    """
+    [(name, task)] = submit(project, order, [variant], listener, where=queue.TEMP, include=include)
+    with signals.caught() as caught, temp.borrow(project) as place:
+        claim = queue.begin(project.store, name, task, watched.me(order.command))
+        try:
+            done = perform(project, claim, place, listener)
+        except Stopped as stop:
+            caught.again()
+            reason = f"stopped by {signal.Signals(stop.code - 128).name}"
+            give_up(project, claim, place, queue.STOPPED, reason)
+            raise Stopped(
+                stop.code - 128, f"stopped; what it has made is kept as {name!r}"
+            ) from None
+        finally:
+            claim.close()
+    if done.ran is None:
+        raise Failure(done.reason, f"what it had is kept as {name!r}")
+    if done.how != queue.SUCCESS:
+        return done.ran._replace(experiment=None, is_apart=True, kept_as=name)
+    return done.ran._replace(is_apart=True)

@@ -1,0 +1,403 @@
+"""Queue: experiments that wait for their turn, have it, or have had it; one small file each.
+
+A job's file is in `todo/`, `running/` or `done/` and moves between them by rename. Whoever runs a
+job holds the lock of its number first and moves the file second: a file in `running/` whose lock
+is free belongs to somebody who died, and goes back. See docs/design/queue.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import UsageError, did_you_mean
+from dodo_store import durable, locks, record
+from dodo_store.errors import Held, StoreError
+from dodo_store.oid import Oid
+from dodo_store.store import Store
+
+QUEUED, RUNNING = "queued", "running"
+SUCCESS, FAILED, KILLED, STOPPED = "success", "failed", "killed", "stopped"
+ENDS = (SUCCESS, FAILED, KILLED, STOPPED)
+
+QUEUE, TEMP, WORKSPACE = "queue", "temp", "workspace"
+"""Where a job is run: whenever a worker is free, at once in a folder of its own, or in place."""
+
+MOST_ATTEMPTS = 3
+"""How many workers may die of a job before it counts as failed."""
+
+FOLDERS = {QUEUED: "todo", RUNNING: "running"}
+
+
+NOBODY = Oid(bytes(16))
+"""In place of a record, where there is none: a run in the workspace makes it at its end."""
+
+
+class Job(NamedTuple):
+    """One file of the queue, as its name says; `state` is QUEUED, RUNNING or one of ENDS."""
+
+    number: int
+    attempts: int
+    name: str
+    state: str
+    path: str
+
+    @property
+    def moment(self) -> float:
+        """When it was queued, or, if it is over, when it ended; seconds since the epoch."""
+        try:
+            return os.stat(self.path).st_mtime
+        except OSError:
+            return 0.0
+
+
+class Task(NamedTuple):
+    """What is to be done: the record of the experiment so far, and how it is to be run.
+
+    `id` is the job's own for ever: the experiment that comes of it bears it.
+    """
+
+    id: str
+    record: Oid
+    where: str
+    folder: str
+    request: dict[str, Any]
+    options: dict[str, Any]
+    replace: bool
+    command: str
+    queued: float
+
+
+class Ended(NamedTuple):
+    """How it went. `attempts` were begun; `reason` says why it is no success."""
+
+    how: str
+    reason: str
+    started: float
+    ended: float
+    host: str
+    attempts: int
+
+
+class Runner(NamedTuple):
+    """Who runs a job, for people and for finding what it has written so far."""
+
+    pid: int
+    host: str
+    started: float
+    command: str
+    root: str = ""
+    local: str = ""
+
+    def __str__(self) -> str:
+        since = time.strftime("%H:%M:%S", time.localtime(self.started))
+        return f"pid {self.pid} on {self.host}, since {since}"
+
+
+def folder(store: Store) -> str:
+    """Where the queue is kept."""
+    return f"{store.folder}/queue"
+
+
+def _path(store: Store, number: int, attempts: int, name: str, state: str) -> str:
+    stem = f"{number:08}~{attempts}~{name}"
+    if state in ENDS:
+        return f"{folder(store)}/done/{stem}~{state}"
+    return f"{folder(store)}/{FOLDERS[state]}/{stem}"
+
+
+def _in(store: Store, place: str, state: str = "") -> Iterator[Job]:
+    at = f"{folder(store)}/{place}"
+    try:
+        names = os.listdir(at)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        parts = name.split("~")
+        if len(parts) == (3 if state else 4) and parts[0].isdecimal() and parts[1].isdecimal():
+            how = state or parts[3]
+            if how in (QUEUED, RUNNING, *ENDS):
+                yield Job(int(parts[0]), int(parts[1]), parts[2], how, f"{at}/{name}")
+
+
+def jobs(store: Store) -> list[Job]:
+    """Every job, each once, in order of number."""
+    found: dict[int, Job] = {}
+    # In the order in which a job passes through, so that one that moves meanwhile is not missed;
+    # at the end once more for those that go back.
+    for place, state in (("todo", QUEUED), ("running", RUNNING), ("done", "")):
+        for job in _in(store, place, state):
+            found[job.number] = job
+    for job in _in(store, "todo", QUEUED):
+        found.setdefault(job.number, job)
+    return [found[number] for number in sorted(found)]
+
+
+def waiting(store: Store) -> list[Job]:
+    """Those that wait for their turn, in order."""
+    return sorted(_in(store, "todo", QUEUED))
+
+
+def running(store: Store) -> list[Job]:
+    """Those whose files say that somebody runs them."""
+    return sorted(_in(store, "running", RUNNING))
+
+
+def is_taken(store: Store, name: str) -> bool:
+    """Whether a job that is not over has this name."""
+    return any(job.name == name for job in (*_in(store, "todo", QUEUED), *running(store)))
+
+
+def names(store: Store) -> set[str]:
+    """The names of all jobs that are not over."""
+    return {job.name for job in (*_in(store, "todo", QUEUED), *running(store))}
+
+
+def runner(store: Store, job: Job) -> Runner | None:
+    """Who runs it, if that can be read."""
+    try:
+        return Runner(**json.loads(locks.owner(_lock(store, job.number))))
+    except (ValueError, TypeError):
+        return None
+
+
+def _lock(store: Store, number: int) -> str:
+    return f"{folder(store)}/locks/{number:08}"
+
+
+# -- contents ------------------------------------------------------------------------------
+
+
+def task(job: Job) -> Task | None:
+    """What the job's file says is to be done; None where it cannot be read."""
+    try:
+        row = record.read(record.JOB, job.path, lists=True)
+        return Task(**row["task"])
+    except (OSError, StoreError, KeyError, TypeError):
+        return None
+
+
+def end_of(job: Job) -> Ended | None:
+    """How a job that is over has gone."""
+    try:
+        return Ended(**record.read(record.JOB, job.path, lists=True)["end"])
+    except (OSError, StoreError, KeyError, TypeError):
+        return None
+
+
+# -- moving --------------------------------------------------------------------------------
+
+
+def create(store: Store) -> None:
+    """Make the folders, if they are not there."""
+    for name in ("todo", "running", "done", "locks", "workers"):
+        os.makedirs(f"{folder(store)}/{name}", exist_ok=True)
+
+
+def add(store: Store, tasks: list[tuple[str, Task]]) -> list[Job]:
+    """Put named tasks into the queue, durably; what they name must be durable already."""
+    create(store)
+    with locks.share(f"{folder(store)}/lock", exclusive=True):
+        taken = names(store)
+        for name, _ in tasks:
+            if name in taken:
+                raise UsageError(f"there is an experiment {name!r} in the queue by now")
+        first = _next(store)
+        paths = []
+        for number, (name, each) in enumerate(tasks, first):
+            path = _path(store, number, 0, name, QUEUED)
+            durable.replace(path, record.encode(record.JOB, {"task": each._asdict()}), mode=0o644)
+            paths.append(path)
+    return [
+        Job(number, 0, name, QUEUED, path)
+        for path, (number, (name, _)) in zip(paths, enumerate(tasks, first), strict=True)
+    ]
+
+
+def _next(store: Store) -> int:
+    """A number that no job and no log has."""
+    last = max((job.number for job in jobs(store)), default=0)
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(f"{store.folder}/logs"):
+            head, tilde, _ = name.partition("~")
+            if tilde and head.isdecimal():
+                last = max(last, int(head))
+    return last + 1
+
+
+class Claim:
+    """A job that is ours to run, as long as we hold its lock."""
+
+    def __init__(self, store: Store, job: Job, held: contextlib.ExitStack, who: Runner) -> None:
+        self.job = job
+        self.who = who
+        self._store = store
+        self._held = held
+
+    def tell(self, **changes: Any) -> None:
+        """Say more about who runs it, for those who look."""
+        self.who = self.who._replace(**changes)
+        with contextlib.suppress(OSError), open(_lock(self._store, self.job.number), "w") as file:
+            file.write(json.dumps(self.who._asdict()))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file is where we have put it."""
+        return os.path.exists(self.job.path)
+
+    def put_back(self) -> None:
+        """Let somebody else run it; this attempt does not count."""
+        job = self.job
+        back = _path(self._store, job.number, job.attempts - 1, job.name, QUEUED)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(job.path, back)
+
+    def finish(self, how: str, reason: str = "") -> Job:
+        """It is over: that is durable before its place among the running is given up."""
+        done = _finish(self._store, self.job, how, reason, self.who.started)
+        self.close()
+        return done
+
+    def drop(self) -> None:
+        """Nothing is left to remember of it."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.job.path)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the lock; its file is of no use where the job is not."""
+        self._held.close()
+        if not os.path.exists(self.job.path):
+            with contextlib.suppress(OSError):
+                locks.discard(_lock(self._store, self.job.number))
+
+
+def claim(store: Store, who: Runner, job: Job) -> Claim | None:
+    """Take a job that waits; None if somebody else has it."""
+    held = contextlib.ExitStack()
+    try:
+        held.enter_context(
+            locks.hold(_lock(store, job.number), json.dumps(who._asdict()), timeout=0)
+        )
+    except Held:
+        return None
+    # Lock first, then rename: a job in running/ without a lock is dead, so it must never be there
+    # before it is locked.
+    path = _path(store, job.number, job.attempts + 1, job.name, RUNNING)
+    try:
+        os.rename(job.path, path)
+    except FileNotFoundError:
+        held.close()
+        return None
+    except BaseException:
+        held.close()
+        raise
+    return Claim(store, Job(job.number, job.attempts + 1, job.name, RUNNING, path), held, who)
+
+
+def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
+    """Run something that has not waited: it is in the queue for others to see."""
+    create(store)
+    held = contextlib.ExitStack()
+    with locks.share(f"{folder(store)}/lock", exclusive=True):
+        number = _next(store)
+        held.enter_context(locks.hold(_lock(store, number), json.dumps(who._asdict()), timeout=0))
+        path = _path(store, number, 1, name, RUNNING)
+        data = record.encode(record.JOB, {"task": each._asdict()})
+        durable.replace(path, data, sync=False, mode=0o644)
+    return Claim(store, Job(number, 1, name, RUNNING, path), held, who)
+
+
+def _finish(store: Store, job: Job, how: str, reason: str, started: float) -> Job:
+    each = task(job)
+    end = Ended(how, reason, started, time.time(), os.uname().nodename, job.attempts)
+    row = {"task": each._asdict() if each else None, "end": end._asdict()}
+    path = _path(store, job.number, job.attempts, job.name, how)
+    durable.replace(path, record.encode(record.JOB, row), mode=0o644)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(job.path)
+    return Job(job.number, job.attempts, job.name, how, path)
+
+
+def again(store: Store, job: Job) -> Job | None:
+    """Let a job that is over wait for another turn; None if it is gone meanwhile.
+
+    Raises:
+        UsageError: it is not over, or cannot be read.
+    """
+    each = task(job)
+    if job.state not in ENDS or each is None:
+        raise UsageError(f"{job.name!r} is {job.state}, not over")
+    path = _path(store, job.number, 0, job.name, QUEUED)
+    row = {"task": each._replace(where=QUEUE, id=os.urandom(8).hex())._asdict()}
+    durable.replace(path, record.encode(record.JOB, row), mode=0o644)
+    try:
+        os.unlink(job.path)
+    except FileNotFoundError:
+        os.unlink(path)
+        return None
+    return Job(job.number, 0, job.name, QUEUED, path)
+
+
+def remove(store: Store, job: Job) -> bool:
+    """Forget a job that waits or is over; False if it has begun meanwhile, or is gone."""
+    if job.state == RUNNING:
+        return False
+    if job.state == QUEUED:
+        held = claim(store, Runner(os.getpid(), os.uname().nodename, time.time(), "remove"), job)
+        if held is None:
+            return False
+        held.drop()
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(job.path)
+    with contextlib.suppress(OSError):
+        locks.discard(_lock(store, job.number))
+    return True
+
+
+def dead(store: Store) -> list[tuple[Job, Claim]]:
+    """Jobs whose runner has died, each held by us now."""
+    found = []
+    for job in running(store):
+        held = contextlib.ExitStack()
+        who = runner(store, job) or Runner(0, "", job.moment, "")
+        try:
+            held.enter_context(
+                locks.hold(_lock(store, job.number), json.dumps(who._asdict()), timeout=0)
+            )
+        except (Held, OSError):
+            continue
+        if os.path.exists(job.path):
+            found.append((job, Claim(store, job, held, who)))
+        else:
+            held.close()
+    return found
+
+
+def requeue(store: Store, held: Claim) -> None:
+    """Give a dead runner's job another turn; that attempt counts."""
+    job = held.job
+    os.rename(job.path, _path(store, job.number, job.attempts, job.name, QUEUED))
+    held.close()
+
+
+def find(store: Store, text: str) -> Job:
+    """By number or by name; of several with one name the latest.
+
+    Raises:
+        UsageError
+    """
+    known = jobs(store)
+    for job in reversed(known):
+        if job.name == text:
+            return job
+    for job in known:
+        if text.isdecimal() and int(text) == job.number:
+            return job
+    hint = did_you_mean(text, [job.name for job in known], "in the queue")
+    raise UsageError(f"no experiment {text!r} in the queue", hint or "`dodo queue status` shows it")

@@ -1,0 +1,200 @@
+"""Submit: the workspace as it is now, with params set, as experiments that are run later or apart.
+
+Nothing in the workspace is touched. It is taken once for all experiments of a sweep; each differs
+from it by its params files.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, NamedTuple
+
+from dodo_exp.engine import repro, session
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import BadInput
+from dodo_exp.events import Listener, Note
+from dodo_exp.exps import names, queue, state
+from dodo_exp.exps.capture import capture
+from dodo_exp.exps.edits import Plan, plan
+from dodo_exp.exps.record import Experiment
+from dodo_exp.exps.run import FAILED, Order, check_name_free
+from dodo_exp.pipeline import params
+from dodo_exp.pipeline.graph import Selection
+from dodo_exp.pipeline.overrides import Change
+from dodo_exp.project import Project
+from dodo_store import record, snapshot
+from dodo_store.oid import of_bytes
+from dodo_store.pool import Batch
+from dodo_store.tree import EXEC, FILE, LINK, Node
+
+Variant = tuple[Change, ...]
+"""What one experiment of a sweep sets."""
+
+
+class _Planned(NamedTuple):
+    """An experiment that nothing speaks against: the params files it changes, and all params."""
+
+    name: str
+    texts: dict[str, str]
+    params: dict[str, Any]
+
+
+def submit(
+    project: Project,
+    order: Order,
+    variants: list[Variant],
+    listener: Listener,
+    *,
+    where: str = queue.QUEUE,
+    include: tuple[str, ...] = (),
+) -> list[tuple[str, queue.Task]]:
+    """Keep what each experiment starts from; all are in order or none is kept.
+
+    *include* names paths that are taken even if they are ignored.
+
+    Raises:
+        BadInput, UsageError, Failure
+    """
+    wanted = _names(project, order, len(variants))
+    session.tidy(project, listener)
+    project.write()
+    store = project.store
+    workspace = Workspace(project.root, store)
+    for text in workspace.notes:
+        listener(Note("warning", text))
+    planned = [
+        _plan(workspace, project, order, name, variant, listener)
+        for name, variant in zip(wanted, variants, strict=True)
+    ]
+    queue.create(store)
+    extra = tuple(project.inside(path) for path in include)
+    made = []
+    with store.writing():
+        base = capture(workspace, listener, after_run=False, include=extra)
+        parent = state.current(workspace)
+        deps = state.deps_of(workspace)
+        with store.scratch() as scratch:
+            batch = Batch(scratch)
+            try:
+                for each in planned:
+                    node = _with_texts(workspace, batch, base, each.texts)
+                    job = os.urandom(8).hex()
+                    experiment = Experiment(
+                        name=each.name,
+                        created=time.time(),
+                        seconds=0.0,
+                        parent=parent,
+                        base=node,
+                        result=node,
+                        state=FAILED,
+                        params=each.params,
+                        metrics={},
+                        deps=deps,
+                        stages=(),
+                        stale=(),
+                        tainted=(),
+                        message=order.message,
+                        job=job,
+                    )
+                    oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
+                    made.append((each.name, _task(project, order, job, oid, where)))
+                batch.commit()
+            finally:
+                batch.drop()
+        workspace.save_caches()
+        if where == queue.QUEUE:
+            queue.add(store, made)
+    return made
+
+
+def _task(project: Project, order: Order, job: str, oid: Any, where: str) -> queue.Task:
+    return queue.Task(
+        id=job,
+        record=oid,
+        where=where,
+        folder=project.folder,
+        request=order.request._asdict(),
+        options=order.options._asdict(),
+        replace=order.replace,
+        command=order.command,
+        queued=time.time(),
+    )
+
+
+def _names(project: Project, order: Order, count: int) -> list[str]:
+    """A name for each: the one that was given, numbered if there are several, or fresh ones."""
+    store = project.store
+    if order.name is not None:
+        names.check(order.name)
+        given = [f"{order.name}-{i}" for i in range(1, count + 1)] if count > 1 else [order.name]
+        for name in given:
+            names.check(name)
+            check_name_free(project, name, order.replace)
+        return given
+    taken = {*store.experiments.names(), *store.snapshots.names(), *queue.names(store)}
+    made: list[str] = []
+    for _ in range(count):
+        made.append(names.fresh(lambda name: name in taken))
+        taken.add(made[-1])
+    return made
+
+
+def _plan(
+    workspace: Workspace,
+    project: Project,
+    order: Order,
+    name: str,
+    variant: Variant,
+    listener: Listener,
+) -> _Planned:
+    """Work out what an experiment sets, and refuse what its run would refuse.
+
+    Raises:
+        BadInput, UsageError
+    """
+    edits = plan(workspace, variant, project.folder) if variant else Plan({}, (), {})
+    for note in edits.notes:
+        listener(note)
+    values = {path: params.parse(text.encode(), path) for path, text in edits.texts.items()}
+    with workspace.supposing(values):
+        limits = repro.limits_of(project)
+        selection, _ = repro.check(workspace, order.request, order.options, project.folder, limits)
+        _check_inside(selection)
+        return _Planned(name, edits.texts, state.params_of(workspace))
+
+
+def _check_inside(selection: Selection) -> None:
+    """What is outside the project is not where a folder beside it would look.
+
+    Raises:
+        BadInput
+    """
+    for stage in selection.stages:
+        for path in stage.inputs:
+            if path.split("/")[0] == "..":
+                raise BadInput(
+                    stage.at,
+                    f"stage {stage.address!r} reads {path!r}, outside the project, which is"
+                    " not there from a folder of its own",
+                    "give its absolute path, or run it in place",
+                )
+
+
+def _with_texts(workspace: Workspace, batch: Batch, base: Node, texts: dict[str, str]) -> Node:
+    """The snapshot with other contents of some files; a link's goes where it leads."""
+    if not texts:
+        return base
+    store = workspace.store
+    graft: dict[str, Node | None] = {}
+    for path, text in texts.items():
+        data = text.encode()
+        oid = of_bytes(data)
+        batch.add_bytes(store.objects, oid, data)
+        old = store.find(base, path)
+        if old is not None and old.kind == LINK:
+            target = os.path.relpath(os.path.realpath(workspace.path(path)), workspace.root)
+            path, old = (target, None) if not target.startswith("..") else (path, None)
+        kind = EXEC if old is not None and old.kind == EXEC else FILE
+        graft[path] = Node(kind, oid, len(data), oid)
+    return snapshot.overlay(store, batch, base, snapshot.graft_of(graft))

@@ -1,0 +1,120 @@
+"""Watched: a run that others can see while it goes on, and read about when it is over.
+
+It has a place among the running, and a log, `.dodo/logs/<number>~<name>.log`, from before its
+first stage to why it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dodo_exp.engine.execute import shell
+from dodo_exp.engine.log import Log
+from dodo_exp.events import Event, Listener, Note
+from dodo_exp.exps import logs, queue
+from dodo_exp.project import Project
+from dodo_exp.wording import Wording
+
+
+class Recorder:
+    """Writes what a run tells into its log, and passes it on."""
+
+    def __init__(self, log: Log, jobs: int, onward: Listener) -> None:
+        self._log = log
+        self._wording = Wording(jobs=jobs)
+        self._onward = onward
+
+    def __call__(self, event: Event) -> None:
+        """Listen to a run; called from the threads that run stages."""
+        self._log.write(self._wording(event))
+        self._onward(event)
+
+    def say(self, text: str) -> None:
+        """For the log alone."""
+        self._log.write(self._wording.line(text))
+
+
+@contextlib.contextmanager
+def recorded(
+    project: Project, job: queue.Job, jobs: int, onward: Listener, command: str
+) -> Iterator[Recorder]:
+    """A log for a block."""
+    with Log(logs.log_path(project.store, job.number, job.name)) as log:
+        recorder = Recorder(log, jobs, onward)
+        host, pid = os.uname().nodename, os.getpid()
+        moment = time.strftime("%Y-%m-%d %H:%M:%S")
+        recorder.say(f"# {job.name}: `{command}`, {moment}, pid {pid} on {host}")
+        try:
+            yield recorder
+        except BaseException as error:
+            recorder.say(f"error: {error or type(error).__name__}")
+            raise
+
+
+def me(command: str) -> queue.Runner:
+    """Us, as others see us."""
+    return queue.Runner(os.getpid(), os.uname().nodename, time.time(), command)
+
+
+class Registered(NamedTuple):
+    """A worker and the file that says that it is there."""
+
+    who: queue.Runner
+    path: str
+
+
+@contextlib.contextmanager
+def in_place(
+    project: Project, name: str, jobs: int, command: str, onward: Listener
+) -> Iterator[Recorder]:
+    """A run in the workspace itself: it is seen for as long as it lasts."""
+    each = queue.Task(
+        id="",
+        record=queue.NOBODY,
+        where=queue.WORKSPACE,
+        folder=project.folder,
+        request={},
+        options={},
+        replace=False,
+        command=command,
+        queued=time.time(),
+    )
+    claim = queue.begin(project.store, name, each, me(command))
+    try:
+        with recorded(project, claim.job, jobs, onward, command) as recorder:
+            yield recorder
+    finally:
+        claim.drop()
+
+
+def finished(project: Project, name: str, how: str, reason: str, seconds: float) -> Note | None:
+    """Run the command that the settings want run when an experiment is over; a word if it fails."""
+    command = project.settings.on_finish
+    if not command:
+        return None
+    facts = {
+        "DODO_EXP_NAME": name,
+        "DODO_STATUS": how,
+        "DODO_REASON": reason,
+        "DODO_SECONDS": f"{seconds:.1f}",
+    }
+    try:
+        done = subprocess.run(
+            shell(command),
+            cwd=project.home,
+            env={**os.environ, **facts},
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Note("warning", f"on_finish: {error}")
+    if done.returncode:
+        return Note("warning", f"on_finish: {command!r} exited with {done.returncode}")
+    return None

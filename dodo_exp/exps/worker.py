@@ -1,0 +1,273 @@
+"""Worker: a process that runs the queue's experiments, one after the other.
+
+It needs no one: it claims what waits, and what it leaves undone by dying goes to the next. Control
+files tell it what to do, so that a command on another machine can, too:
+
+    queue/workers/<id>       its lock; what it says in it is for people
+    queue/workers/<id>.stop  take no more; with `now` in it, put back what is running as well
+    queue/running/<job>.kill the job is to end, and to be over
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NamedTuple
+
+from dodo_exp.engine import signals
+from dodo_exp.engine.signals import Signalled
+from dodo_exp.engine.slots import Pool
+from dodo_exp.errors import Stopped
+from dodo_exp.events import Event, Listener, Resumed, Waiting
+from dodo_exp.exps import ending, queue, temp, watched
+from dodo_exp.exps import job as jobs
+from dodo_exp.exps.ending import Performed
+from dodo_exp.exps.recover import recover
+from dodo_exp.project import Project
+from dodo_store import locks
+from dodo_store.store import Store
+
+KILL = signal.SIGUSR1
+"""What a job's end by `queue kill` looks like inside."""
+
+LOOK_UP = 0.25
+"""Seconds between two looks at control files and at an empty queue."""
+
+ENOUGH = 75
+"""Exit code of a worker that was told to take no more."""
+
+
+class Told(NamedTuple):
+    """What a worker tells as it goes on; all may be called from any thread of it."""
+
+    listener: Callable[[queue.Job], Listener]
+    """Listens to one job's run."""
+    began: Callable[[queue.Job], None]
+    ended: Callable[[queue.Job, Performed], None]
+    put_back: Callable[[queue.Job], None]
+    idle: Callable[[bool], None]
+    """Whether it does nothing but wait for another run's result."""
+
+
+class Terms(NamedTuple):
+    """How long to work: seconds in all, and seconds to wait when nothing waits to be run."""
+
+    max_time: float | None = None
+    idle_exit: float = 0.0
+
+
+def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool | None) -> int:
+    """Run jobs until nothing waits, the time is up, or somebody says so; returns an exit code.
+
+    Raises:
+        Stopped: by a signal; the job that was running waits for its turn again.
+    """
+    queue.create(project.store)
+    with signals.caught() as caught, _registered(project.store, command) as me:
+        worker = _Worker(project, told, caught, me, terms, budget)
+        with worker.alarms():
+            try:
+                return worker.run()
+            except Signalled as stop:
+                worker.leave()
+                if stop.number == signal.SIGALRM:
+                    return ENOUGH if worker.is_told_to_stop else 0
+                raise Stopped(stop.number, "stopped") from None
+
+
+class Worker(NamedTuple):
+    """A worker that is alive: its id, and who it is."""
+
+    id: str
+    who: queue.Runner
+
+
+def alive(store: Store) -> list[Worker]:
+    """All of them, on all machines."""
+    folder = f"{queue.folder(store)}/workers"
+    found = []
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        path = f"{folder}/{name}"
+        if name.endswith(".stop"):
+            continue
+        if locks.is_free(path):
+            with contextlib.suppress(OSError):
+                locks.discard(path)
+                os.unlink(f"{path}.stop")
+            continue
+        with contextlib.suppress(ValueError, TypeError):
+            found.append(Worker(name, queue.Runner(**json.loads(locks.owner(path)))))
+    return found
+
+
+def stop(store: Store, workers: list[Worker], *, now: bool) -> None:
+    """Tell workers to take no more; with *now*, to put back what they are running."""
+    for each in workers:
+        with open(f"{queue.folder(store)}/workers/{each.id}.stop", "w") as file:
+            file.write("now" if now else "")
+
+
+def kill(store: Store, job: queue.Job) -> None:
+    """Tell whoever runs a job to end it."""
+    with open(f"{job.path}.kill", "w"):
+        pass
+
+
+@contextlib.contextmanager
+def _registered(store: Store, command: str) -> Iterator[watched.Registered]:
+    who = watched.me(command)
+    path = f"{queue.folder(store)}/workers/{who.host}-{who.pid}-{os.urandom(3).hex()}"
+    with locks.hold(path, json.dumps(who._asdict()), timeout=0):
+        try:
+            yield watched.Registered(who, path)
+        finally:
+            for name in (f"{path}.stop", path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+
+
+class _Worker:
+    """One worker's life."""
+
+    def __init__(
+        self,
+        project: Project,
+        told: Told,
+        caught: signals.Signals,
+        me: watched.Registered,
+        terms: Terms,
+        budget: Pool | None,
+    ) -> None:
+        self._project = project
+        self._store = project.store
+        self._told = told
+        self._caught = caught
+        self._me = me
+        self._budget = budget
+        self._idle_exit = terms.idle_exit
+        self._until = None if terms.max_time is None else time.monotonic() + terms.max_time
+        self._claim: queue.Claim | None = None
+        self._can_be_killed = False
+
+    @property
+    def is_told_to_stop(self) -> bool:
+        """Whether somebody wants no more of us."""
+        return os.path.exists(f"{self._me.path}.stop")
+
+    def run(self) -> int:
+        """Claim and perform until there is a reason to end."""
+        idle_since = time.monotonic()
+        with contextlib.ExitStack() as held:
+            place: temp.Place | None = None
+            while True:
+                if self.is_told_to_stop:
+                    return ENOUGH
+                if self._until is not None and time.monotonic() > self._until:
+                    return 0
+                recover(self._project)
+                claim = self._next()
+                if claim is not None:
+                    place = place or held.enter_context(temp.borrow(self._project))
+                    self._perform(claim, place)
+                    idle_since = time.monotonic()
+                elif queue.waiting(self._store):
+                    time.sleep(0.02)  # others are about to have them
+                elif time.monotonic() - idle_since >= self._idle_exit:
+                    return 0
+                else:
+                    time.sleep(LOOK_UP)
+
+    def _next(self) -> queue.Claim | None:
+        for job in queue.waiting(self._store):
+            self._claim = queue.claim(self._store, self._me.who._replace(started=time.time()), job)
+            if self._claim is not None:
+                return self._claim
+        return None
+
+    def _perform(self, claim: queue.Claim, place: temp.Place) -> None:
+        job = claim.job
+        self._told.began(job)
+        try:
+            self._can_be_killed = True
+            try:
+                listener = _Idling(self._told.listener(job), self._told.idle)
+                done = jobs.perform(self._project, claim, place, listener, self._budget)
+            finally:
+                self._can_be_killed = False
+        except Stopped as stop:
+            if stop.code - 128 != KILL:
+                self._put_back(claim)
+                raise Signalled(stop.code - 128) from None
+            self._caught.again()
+            done = ending.give_up(self._project, claim, place, queue.KILLED, "killed")
+        except Signalled as stop:
+            # Between the run and its end; the next worker finds its result.
+            self._put_back(claim)
+            if stop.number != KILL:
+                raise
+            self._caught.again()
+            return
+        finally:
+            self._claim = None
+            claim.close()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{job.path}.kill")
+        self._told.ended(job, done)
+
+    def leave(self) -> None:
+        """What is ours still is for others."""
+        if self._claim is not None:
+            self._put_back(self._claim)
+            self._claim.close()
+
+    def _put_back(self, claim: queue.Claim) -> None:
+        claim.put_back()
+        self._told.put_back(claim.job)
+
+    # -- control files ---------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def alarms(self) -> Iterator[None]:
+        """Look at the control files now and then, in the main thread."""
+        before = signal.signal(signal.SIGALRM, self._alarm)
+        signal.setitimer(signal.ITIMER_REAL, LOOK_UP, LOOK_UP)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._caught.number is not None:
+            return
+        if self._until is not None and time.monotonic() > self._until:
+            self._caught(signal.SIGALRM, frame)
+        with contextlib.suppress(OSError), open(f"{self._me.path}.stop") as file:
+            if file.read(10) == "now":
+                self._caught(signal.SIGALRM, frame)
+        claim = self._claim
+        if self._can_be_killed and claim and os.path.exists(f"{claim.job.path}.kill"):
+            self._caught(KILL, frame)
+
+
+class _Idling:
+    """Tells when a run does nothing but wait for another one's result, and when that is over."""
+
+    def __init__(self, onward: Listener, idle: Callable[[bool], None]) -> None:
+        self._onward = onward
+        self._idle = idle
+        self._waits: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Waiting) and event.is_idle:
+            self._waits.add(event.what)
+            self._idle(True)
+        elif isinstance(event, Resumed) and event.what in self._waits:
+            self._waits.discard(event.what)
+            self._idle(bool(self._waits))
+        self._onward(event)

@@ -1,0 +1,98 @@
+"""Needs: what a stage says of how it wants to be run, under `meta: {dodo: ...}`, which DVC ignores.
+
+meta:
+  dodo:
+    resources: {gpu: 1, mem: 8G}    # taken from the project's pools while the stage runs
+    mutex: [database]               # no two stages of one name at the same time
+    timeout: 2h                     # ended, and failed, after that long
+    script: true                    # `cmd: |` is one script
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from dodo_exp.errors import BadInput, Location, did_you_mean
+from dodo_exp.settings import amount
+
+KEYS = ("mutex", "resources", "script", "timeout")
+
+_NAME = re.compile(r"[A-Za-z][\w-]{0,40}\Z")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|min|)\Z")
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+
+class Needs(NamedTuple):
+    """Amounts by the pool's name, names of mutexes, and seconds that it may take at most."""
+
+    resources: tuple[tuple[str, float], ...] = ()
+    mutex: tuple[str, ...] = ()
+    timeout: float | None = None
+
+
+NOTHING = Needs()
+
+
+def of(meta: Any, at: Location | str) -> Needs:
+    """Read a stage's `meta`.
+
+    Raises:
+        BadInput
+    """
+    ours = meta.get("dodo") if isinstance(meta, dict) else None
+    if ours is None:
+        return NOTHING
+    if not isinstance(ours, dict):
+        raise BadInput(at, "'meta.dodo' is not a mapping", f"keys: {', '.join(KEYS)}")
+    for key in ours:
+        if key not in KEYS:
+            hint = did_you_mean(str(key), KEYS, "keys")
+            raise BadInput(at, f"'meta.dodo' has no key {str(key)!r}", hint)
+    if type(ours.get("script", False)) is not bool:
+        raise BadInput(at, "'meta.dodo.script' is neither true nor false")
+    resources = _resources(ours.get("resources"), at)
+    return Needs(resources, _mutex(ours.get("mutex"), at), _timeout(ours, at))
+
+
+def _resources(value: Any, at: Location | str) -> tuple[tuple[str, float], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, dict):
+        raise BadInput(at, "'meta.dodo.resources' is not a mapping", "resources: {gpu: 1, mem: 8G}")
+    found = []
+    for name, each in value.items():
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise BadInput(at, f"'meta.dodo.resources': not a name: {name!r}")
+        size = amount(each)
+        if size is None or size < 0:
+            text = f"'meta.dodo.resources': {name!r} is no amount: {each!r}"
+            raise BadInput(at, text, "a number, or bytes as in 8G or 500M")
+        if size:
+            found.append((name, size))
+    return tuple(sorted(found))
+
+
+def _mutex(value: Any, at: Location | str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value or []
+    if not isinstance(names, list) or not all(isinstance(n, str) and _NAME.match(n) for n in names):
+        raise BadInput(at, "'meta.dodo.mutex' is neither a name nor a list of names")
+    return tuple(sorted(set(names)))
+
+
+def _timeout(ours: dict[Any, Any], at: Location | str) -> float | None:
+    if ours.get("timeout") is None:
+        return None
+    found = seconds(ours["timeout"])
+    if found is None or found <= 0:
+        text = f"'meta.dodo.timeout' is no time: {ours['timeout']!r}"
+        raise BadInput(at, text, "seconds, or as in 90s, 30m, 2h, 1d")
+    return found
+
+
+def seconds(value: Any) -> float | None:
+    """A number of seconds, or one with a unit; None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if value == value and abs(value) != float("inf") else None
+    match = _TIME.match(value.strip()) if isinstance(value, str) else None
+    return float(match[1]) * _SECONDS[match[2]] if match else None
