@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Failure, NoProject
 from dodo_exp.pipeline.model import PIPELINE_FILE
-from dodo_store.store import Store
+from dodo_store.store import PLACES, Store
 
 if TYPE_CHECKING:
     from dodo_exp.settings import Settings
 
 STATE = ".dodo"
+PROJECT = "project"
+"""Name of the project's folder in a place that was made for an experiment; see exps/temp.py."""
 
 
 class Project:
@@ -51,6 +53,12 @@ class Project:
                 "`dodo stage add` writes one; see `dodo stage add --help`",
             )
         folder = os.path.relpath(here, root)
+        parts = folder.split("/")
+        if parts[:2] == [STATE, PLACES] and parts[3:4] == [PROJECT]:
+            # A stage of an experiment, or a look at one, in the folder that was made for it.
+            place = os.path.join(root, *parts[:3])
+            inside, local = "/".join(parts[4:]), f"{place}/state"
+            return cls(f"{place}/{PROJECT}", inside, home=root, local=local)
         return cls(root, "" if folder == "." else folder)
 
     @property

@@ -17,8 +17,9 @@ def told(*, quiet: bool, is_alone: bool) -> Any:
     lock = threading.Lock()
 
     def say(text: str) -> None:
-        with lock:
-            tell.line(text)
+        if not quiet:
+            with lock:
+                tell.line(text)
 
     def listener(job: Any) -> Any:
         task = queue.task(job)

@@ -25,9 +25,7 @@ def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool
     from dodo_exp.project import Project
 
     if [bool(names), everything, queue].count(True) != 1:
-        raise UsageError(
-            "name the experiments to remove, or --all of them, or those in the --queue"
-        )
+        raise UsageError("name the experiments to remove, or say --all or --queue")
     project, words = Project.find(), options.command_line()
     if queue:
         gone = dequeue.dequeue(project, (), {"queued": True}, words)

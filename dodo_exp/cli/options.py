@@ -169,7 +169,7 @@ def complete_logged(ctx: click.Context, param: click.Parameter, incomplete: str)
     from dodo_exp.project import Project
 
     try:
-        found = {name for _, name, _ in logs.logs(Project.find().store)}
+        found = {name for _, name, _ in logs.every(Project.find().store)}
         return sorted(name for name in found if name.startswith(incomplete))
     except (DodoError, OSError):
         return []

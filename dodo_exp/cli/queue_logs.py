@@ -68,7 +68,7 @@ def _found(
     from dodo_exp.errors import UsageError, did_you_mean
     from dodo_exp.exps import logs, queue
 
-    known = logs.logs(project.store)
+    known = logs.every(project.store)
     if everything:
         running = {job.number for job in _running(project)}
         return [log for log in known if not follow or log[0] in running]

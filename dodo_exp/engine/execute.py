@@ -30,7 +30,10 @@ class Stopping(Exception):
 
 
 class Used(NamedTuple):
-    """What commands took: seconds of processor time, bytes of the largest process."""
+    """What commands took: seconds of processor time, bytes of the largest process.
+
+    The memory is no less than our own: Linux counts what a process was before its command.
+    """
 
     cpu: float = 0.0
     memory: int = 0
@@ -62,6 +65,8 @@ class Executor:
         self._experiment = experiment
         self._limits = limits
         self._who = who
+        self.used: dict[str, Used] = {}
+        """What each stage's commands took, also of stages that failed."""
 
     def stop(self) -> None:
         """Start nothing more; what ends from here on ends because of us."""
@@ -72,7 +77,7 @@ class Executor:
         """Whether the run is being ended."""
         return self._stopping.is_set()
 
-    def run(self, stage: Stage, log: str) -> Used:
+    def run(self, stage: Stage, log: str) -> None:
         """Run the stage's commands in turn, when what the stage needs is free.
 
         Raises:
@@ -103,12 +108,9 @@ class Executor:
             environment = {**self._environment, **self._taken(taken, budget)}
             environment |= {"DVC_STAGE": stage.address, "DODO_STAGE": stage.address}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
-            used = Used()
             with Log(log) as file:
                 for command in stage.cmds:
-                    one = self._command(stage, command, wdir, environment, file, until)
-                    used = used.plus(one)
-        return used
+                    self._command(stage, command, wdir, environment, file, until)
 
     def _taken(self, taken: Taken, budget: Pool | None) -> dict[str, str]:
         """What a command is told of what it may use."""
@@ -131,7 +133,7 @@ class Executor:
         environment: dict[str, str],
         log: Log,
         until: float | None,
-    ) -> Used:
+    ) -> None:
         self._listener(CommandStarted(stage.address, command))
         log.write(f"> {command}\n".encode(errors="surrogateescape"))
         read, write = os.pipe()
@@ -157,6 +159,7 @@ class Executor:
             try:
                 is_late = self._forward(stage, child, read, log, until)
                 code, used = child.wait()
+                self.used[stage.address] = used.plus(self.used.get(stage.address, Used()))
             finally:
                 self._reaper.done(process.pid)
         finally:
@@ -166,16 +169,15 @@ class Executor:
         if is_late:
             seconds = needs.of(stage.meta, stage.at).timeout
             text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
-            raise StageFailed(text, self._hint(log))
+            raise StageFailed(text, self.hint(log.path))
         if code != 0:
             raise StageFailed(
-                f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self._hint(log)
+                f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self.hint(log.path)
             )
-        return used
 
-    def _hint(self, log: Log) -> str:
-        """Where to look for what a command wrote."""
-        path = os.path.relpath(log.path, self._root)
+    def hint(self, log: str) -> str:
+        """Where to look for what a stage's commands wrote, which is in *log*."""
+        path = os.path.relpath(log, self._root)
         if path.startswith("../"):  # a folder that will be somebody else's
             return f"`dodo queue logs {self._experiment}` shows its output"
         return f"its output is in {path}"

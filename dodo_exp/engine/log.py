@@ -16,15 +16,17 @@ PART = 16 << 20
 class Log:
     """A log that is being written. May be written by several threads."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, goes_on: bool = False) -> None:
+        """With *goes_on* it is added to what is there already."""
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.path = path
-        for old in (path, f"{path}.1", f"{path}.2"):
-            if os.path.lexists(old):
-                os.unlink(old)
-        self._fd = self._open(path)
-        self._size = 0
-        self._is_first = True
+        if not goes_on:
+            for old in (path, f"{path}.1", f"{path}.2"):
+                if os.path.lexists(old):
+                    os.unlink(old)
+        self._is_first = not os.path.exists(f"{path}.1")
+        self._fd = self._open(path if self._is_first else f"{path}.1")
+        self._size = os.fstat(self._fd).st_size
         self._has_gap = False
         self._lock = threading.Lock()
 

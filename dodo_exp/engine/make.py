@@ -35,7 +35,6 @@ class Made(NamedTuple):
 
     how: str
     record: StageRecord | None
-    used: Used = Used()
 
 
 class Maker:
@@ -193,7 +192,7 @@ class Maker:
         """Record what lies here as the stage's result; dvc.lock vouches for it."""
         with self._store.writing():
             record = StageRecord(found.key, found.lines, self._take_outs(stage))
-            self._keep(stage, record, time.time(), 0.0, Used())
+            self._keep(stage, record, time.time(), 0.0)
             self._journal.finish_stage(stage.file, stage.name, record, [])
         return Made("adopted", record)
 
@@ -201,14 +200,14 @@ class Maker:
 
     def _run(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
         self._listener(StageStarted(stage.address, why))
-        log = f"{self._workspace.root}/{self._shown_log(stage)}"
+        log = self._log(stage)
         movable = [out.path for out in stage.outs if _is_moved(out)]
         known = {out.path for out in stage.outs if self._is_known(stage, out)}
         moves = self._journal.aside(stage.address, movable, known)
         started, clock = time.time(), time.monotonic()
         with contextlib.ExitStack() as held:
             try:
-                used = self._executor.run(stage, log)
+                self._executor.run(stage, log)
                 seconds = time.monotonic() - clock
                 held.enter_context(self._store.writing())
                 outs = self._take_outs(stage)
@@ -220,12 +219,12 @@ class Maker:
                 self._warn_tainted(stage, changed)
                 self._check_shared(stage, changed)
                 self._tell_replaced(stage, self._journal.leave(stage.address, moves))
-                return Made("ran", None, used)
+                return Made("ran", None)
             record = StageRecord(found.key, found.lines, outs)
-            self._keep(stage, record, started, seconds, used)
+            self._keep(stage, record, started, seconds)
             kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
         self._tell_replaced(stage, kept)
-        return Made("ran", record, used)
+        return Made("ran", record)
 
     def _put_back(self, stage: Stage, moves: list[Move]) -> None:
         if self._leave_partial:
@@ -253,19 +252,19 @@ class Maker:
                 self._listener(Note("warning", f'{text}; with link = "hardlink" it shares it'))
                 self._set_damaged_aside()
 
-    def _keep(
-        self, stage: Stage, record: StageRecord, started: float, seconds: float, used: Used
-    ) -> None:
+    def _keep(self, stage: Stage, record: StageRecord, started: float, seconds: float) -> None:
         """Put a result into the run-cache, where that may hold it."""
         if stage.is_cacheable:
-            host = os.uname().nodename
+            host, used = os.uname().nodename, self.used(stage)
             run = runcache.Run(record, stage.address, started, seconds, host, *used)
             runcache.save(self._store, run)
 
-    def _shown_log(self, stage: Stage) -> str:
-        """The stage's log, relative to the root."""
-        path = place(self._store, "logs", stage.address)
-        return os.path.relpath(f"{path}.log", self._workspace.root)
+    def used(self, stage: Stage) -> Used:
+        """What its commands took, if they ran."""
+        return self._executor.used.get(stage.address, Used())
+
+    def _log(self, stage: Stage) -> str:
+        return f"{place(self._store, 'logs', stage.address)}.log"
 
     def _changed(self, stage: Stage, before: Fingerprint) -> tuple[str, ...]:
         """Inputs that are no longer what they were when the command began."""
@@ -313,10 +312,10 @@ class Maker:
         try:
             mode = os.lstat(self._workspace.path(out.path)).st_mode
         except (FileNotFoundError, NotADirectoryError):
+            where = self._executor.hint(self._log(stage))
             raise StageFailed(
                 f"{stage.at}: stage {stage.address!r} did not make its output {out.path!r}",
-                "its path is relative to the stage's wdir; what the command wrote is in"
-                f" {self._shown_log(stage)}",
+                f"its path is relative to the stage's wdir; {where}",
             ) from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")

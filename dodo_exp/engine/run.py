@@ -11,7 +11,7 @@ import time
 from threading import Event
 
 from dodo_exp.engine import decide, signals
-from dodo_exp.engine.execute import Executor, Stopping, Used
+from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
@@ -103,7 +103,7 @@ def _through_doit(selection: Selection, todo: set[str], turn: _Turn, options: Op
 class _Turn:
     """Each stage's turn: is it up to date, and if not, make it. Collects what became of them."""
 
-    maker: Maker
+    maker: Maker | None = None
     bug: Exception | None = None
 
     def __init__(
@@ -185,7 +185,7 @@ class _Turn:
         with self._idle:
             self._busy += 1
         try:
-            how, used = self._make(stage)
+            how = self._make(stage)
         except Stopping:
             return False
         except (DodoError, StoreError, OSError) as error:
@@ -199,7 +199,7 @@ class _Turn:
             with self._idle:
                 self._busy -= 1
                 self._idle.notify_all()
-        self._end(stage, how, time.monotonic() - started, used)
+        self._end(stage, how, time.monotonic() - started)
         return True
 
     def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
@@ -212,21 +212,22 @@ class _Turn:
         self._failures.append(error)
         self._end(stage, "failed", seconds)
 
-    def _make(self, stage: Stage) -> tuple[str, Used]:
+    def _make(self, stage: Stage) -> str:
+        assert self.maker is not None
         if stage.frozen:
             self.maker.restore_frozen(stage, self._workspace.record(stage))
-            return "restored", Used()
+            return "restored"
         why = self._why.get(stage.address, ())
         look_up = self._options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
         if made.record is None:
             self._tainted.append(stage.address)
-        return made.how, made.used
+        return made.how
 
-    def _end(self, stage: Stage, how: str, seconds: float, used: Used | None = None) -> None:
+    def _end(self, stage: Stage, how: str, seconds: float) -> None:
         why = self._why.get(stage.address, ())
-        result = StageResult(stage.address, how, why, seconds, *(used or Used()))
-        self._results[stage.address] = result
+        used = self.maker.used(stage) if self.maker is not None else ()
+        self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
         self._listener(StageEnded(stage.address, how, seconds))
 
     def tell(self, text: str) -> None:

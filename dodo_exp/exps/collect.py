@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from dodo_exp.engine import history
+from dodo_exp.engine.log import parts
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, index, roots
+from dodo_exp.exps import find, index, logs, queue, roots
 from dodo_exp.project import Project
-from dodo_store import durable, gc, locks
+from dodo_store import durable, gc, locks, places
 from dodo_store.errors import StoreError
 from dodo_store.gc import Collected
-from dodo_store.store import Store
+from dodo_store.store import PLACES, Store
 
 DAY = 86_400.0
 
@@ -171,6 +172,8 @@ def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
             durable.sweep(folder.path)
         _sweep_locks(store, before)
         _sweep_states(store)
+        places.sweep(f"{store.folder}/{PLACES}", keep=0)
+        _sweep_logs(store, before)
     total = (0, 0)
     for name in ("quarantine", "partial"):
         total = _sum(total, gc.sweep(f"{store.folder}/{name}", before, dry=dry))
@@ -193,6 +196,18 @@ def _sweep_locks(store: Store, before: float) -> None:
     for entry in os.scandir(folder):
         if entry.stat(follow_symlinks=False).st_mtime < before:
             locks.discard(entry.path)
+
+
+def _sweep_logs(store: Store, before: float) -> None:
+    """Old logs of runs of which nothing else is left."""
+    known = {(job.number, job.name) for job in queue.jobs(store)}
+    for number, name, path in logs.every(store):
+        if (number, name) in known or store.experiments.has(name):
+            continue
+        with suppress(OSError):
+            if max(os.stat(part).st_mtime for part in parts(path)) < before:
+                for part in parts(path):
+                    os.unlink(part)
 
 
 def _sweep_states(store: Store) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import NamedTuple
 
 from dodo_exp.engine import session
+from dodo_exp.engine.log import Log
 from dodo_exp.errors import Damage, DodoError
 from dodo_exp.exps import logs, queue, state, watched
 from dodo_exp.exps.capture import capture
@@ -37,8 +38,8 @@ def over(project: Project, claim: queue.Claim, done: Performed) -> Performed:
 
 def log(project: Project, job: queue.Job, text: str) -> None:
     """Add a line to a run's log."""
-    with open(logs.log_path(project.store, job.number, job.name), "a") as file:
-        file.write(f"{text}\n")
+    with Log(logs.log_path(project.store, job.number, job.name), goes_on=True) as log:
+        log.write(f"{text}\n".encode(errors="surrogateescape"))
 
 
 def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed | None:

@@ -12,7 +12,7 @@ def log_path(store: Store, number: int, name: str) -> str:
     return f"{store.folder}/logs/{number:08}~{name}.log"
 
 
-def logs(store: Store) -> list[tuple[int, str, str]]:
+def every(store: Store) -> list[tuple[int, str, str]]:
     """Number, name and path of every run's log, in order."""
     folder = f"{store.folder}/logs"
     found = []

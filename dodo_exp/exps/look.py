@@ -14,7 +14,7 @@ from dodo_store.errors import Damaged
 from dodo_store.oid import CHUNK, Hasher, Oid
 from dodo_store.pool import Pool
 from dodo_store.reach import Reach, owners
-from dodo_store.store import Store
+from dodo_store.store import PLACES, Store
 from dodo_store.tree import FOLDER, LINK, Node
 
 KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "dir"}
@@ -215,7 +215,7 @@ def usage(project: Project, given: tuple[str, ...]) -> Usage:
 
 def _leftovers(store: Store) -> tuple[int, int]:
     count = size = 0
-    for name in ("quarantine", "partial", "replaced", "logs", "tmp"):
+    for name in ("quarantine", "partial", "replaced", "logs", "tmp", PLACES):
         for folder, _, files in os.walk(f"{store.folder}/{name}"):
             count += len(files)
             size += sum(_size(os.path.join(folder, file)) for file in files)

@@ -160,7 +160,7 @@ def names(store: Store) -> set[str]:
 def runner(store: Store, job: Job) -> Runner | None:
     """Who runs it, if that can be read."""
     try:
-        return Runner(**json.loads(locks.owner(_lock(store, job.number))))
+        return Runner(**json.loads(locks.text(_lock(store, job.number))))
     except (ValueError, TypeError):
         return None
 

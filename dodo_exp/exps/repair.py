@@ -21,6 +21,7 @@ WORDS = {
     roots.EXPERIMENT: "experiment",
     roots.SNAPSHOT: "snapshot",
     roots.WORKSPACE: "lock file",
+    roots.QUEUE: "queued experiment",
     roots.RUNNING: "running command",
     roots.UNDO: "undo step",
     roots.RUN: "run",

@@ -298,7 +298,7 @@ def _record(
         if "error" in contents:
             listener(Note("warning", f"{contents['error']}: {path} is left out"))
     stale = _stale(workspace, selection, outcome)
-    if stale:
+    if stale and not has_failed:
         listener(Note("warning", f"left out of date: {', '.join(stale)}"))
     experiment = Experiment(
         name=name,

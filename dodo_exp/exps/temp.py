@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 
 from dodo_exp.errors import Damage
-from dodo_exp.project import Project
+from dodo_exp.project import PROJECT, Project
 from dodo_store import places
 from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import mirror, wipe
@@ -35,7 +35,7 @@ class Place:
     def __init__(self, project: Project, path: str) -> None:
         self._project = project
         self._path = path
-        self.root = f"{path}/project"
+        self.root = f"{path}/{PROJECT}"
         self.local = f"{path}/state"
         self.size = 0
 

@@ -45,11 +45,10 @@ def recorded(
     project: Project, job: queue.Job, jobs: int, onward: Listener, command: str
 ) -> Iterator[Recorder]:
     """A log for a block."""
-    with Log(logs.log_path(project.store, job.number, job.name)) as log:
+    with Log(logs.log_path(project.store, job.number, job.name), goes_on=True) as log:
         recorder = Recorder(log, jobs, onward)
-        host, pid = os.uname().nodename, os.getpid()
         moment = time.strftime("%Y-%m-%d %H:%M:%S")
-        recorder.say(f"# {job.name}: `{command}`, {moment}, pid {pid} on {host}")
+        recorder.say(f"# {job.name}: `dodo {command}`, {moment}")
         try:
             yield recorder
         except BaseException as error:

@@ -101,7 +101,7 @@ def alive(store: Store) -> list[Worker]:
                 os.unlink(f"{path}.stop")
             continue
         with contextlib.suppress(ValueError, TypeError):
-            found.append(Worker(name, queue.Runner(**json.loads(locks.owner(path)))))
+            found.append(Worker(name, queue.Runner(**json.loads(locks.text(path)))))
     return found
 
 

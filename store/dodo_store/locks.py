@@ -27,11 +27,16 @@ def descriptors() -> set[int]:
 
 def owner(path: str) -> str:
     """Who wrote itself into the lock file at *path*, in words."""
+    return text(path)[:500].strip() or "another process"
+
+
+def text(path: str) -> str:
+    """All that the holder wrote into the lock file at *path*."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(500).strip() or "another process"
+            return file.read(1 << 16)
     except OSError:
-        return "another process"
+        return ""
 
 
 @contextlib.contextmanager

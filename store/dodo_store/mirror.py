@@ -59,6 +59,7 @@ class _Seen(Walk):
         return node
 
     def _look(self, path: str) -> object:  # type: ignore[override]
+        _unlock(os.path.join(self._root, path) if path else self._root)
         seen = super()._look(path)
         for _, found in seen.leaves:
             is_file = stat.S_ISREG(found.st_mode)
@@ -150,6 +151,14 @@ class _Mirror:
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
+
+
+def _unlock(folder: str) -> None:
+    """Let a folder be as a new one would be, if somebody has taken our rights to it."""
+    if not _is_usable(folder):
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(folder, 0o777 & ~mask)
 
 
 def _is_usable(folder: str) -> bool:
