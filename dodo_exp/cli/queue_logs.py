@@ -95,23 +95,20 @@ class _Tail:
     def __init__(self, path: str, prefix: str) -> None:
         self._path = path
         self._prefix = prefix.encode(errors="surrogateescape")
-        self._read: dict[int, int] = {}
+        self._read: dict[str, int] = {}
         self._rest = b""
 
     def print(self) -> None:
         """What is new."""
-        import os
-
         from dodo_exp.engine import log
 
         for path in log.parts(self._path):
             try:
                 with open(path, "rb") as file:
-                    inode = os.fstat(file.fileno()).st_ino
-                    file.seek(self._read.get(inode, 0))
+                    file.seek(self._read.get(path, 0))
                     while data := file.read(1 << 16):
                         self._write(data)
-                    self._read[inode] = file.tell()
+                    self._read[path] = file.tell()
             except FileNotFoundError:
                 continue
 

@@ -1,16 +1,20 @@
 """Log: what a run's commands wrote, in files that cannot fill the disk.
 
-The first part is kept, and the last: `x.log` takes 16 MiB; what comes then goes to `x.log.1`, and
-when that is full it becomes `x.log.2`, in place of the one before.
+The first part is kept, and the last ones: `x.log` takes 16 MiB, what comes then goes to `x.log.1`,
+`x.log.2` and so on, of which the last two are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
 PART = 16 << 20
-"""Bytes of each of the three files at most."""
+"""Bytes after which a new part is begun."""
+
+KEPT = 2
+"""How many parts are kept besides the first."""
 
 
 class Log:
@@ -20,47 +24,45 @@ class Log:
         """With *goes_on* it is added to what is there already."""
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.path = path
+        there = parts(path)
         if not goes_on:
-            for old in (path, f"{path}.1", f"{path}.2"):
-                if os.path.lexists(old):
-                    os.unlink(old)
-        self._is_first = not os.path.exists(f"{path}.1")
-        self._fd = self._open(path if self._is_first else f"{path}.1")
+            for old in there:
+                os.unlink(old)
+            there = []
+        self._number = _number(there[-1]) if there else 0
+        self._fd = self._open()
         self._size = os.fstat(self._fd).st_size
-        self._has_gap = False
         self._lock = threading.Lock()
 
-    def _open(self, path: str) -> int:
+    def _open(self) -> int:
+        path = f"{self.path}.{self._number}" if self._number else self.path
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, data: bytes) -> None:
         """Add to it. A log that cannot be written, on a full disk, is no reason to fail."""
-        with self._lock:
-            if self._fd < 0:
-                return
-            try:
-                if self._size + len(data) > PART:
+        with self._lock, contextlib.suppress(OSError):
+            if self._fd >= 0:
+                if self._size and self._size + len(data) > PART:
                     self._turn()
                 self._size += os.write(self._fd, data)
-            except OSError:
-                return
 
     def _turn(self) -> None:
         os.close(self._fd)
         self._fd = -1
-        if os.path.exists(f"{self.path}.2"):
-            self._say_gap()
-        if not self._is_first:
-            os.replace(f"{self.path}.1", f"{self.path}.2")
-        self._fd = self._open(f"{self.path}.1")
-        self._size, self._is_first = 0, False
+        self._number += 1
+        gone = f"{self.path}.{self._number - KEPT}"
+        if self._number > KEPT and os.path.exists(gone):
+            if self._number == KEPT + 1:
+                self._say_gap()
+            os.unlink(gone)
+        self._fd, self._size = self._open(), 0
 
     def _say_gap(self) -> None:
-        """At the end of the first part, once: what came next is gone."""
-        if not self._has_gap:
-            self._has_gap = True
-            fd = self._open(self.path)
+        """At the end of the first part: what came next is gone."""
+        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
             os.write(fd, b"\n[... the log is too large: a part of it is left out ...]\n")
+        finally:
             os.close(fd)
 
     def close(self) -> None:
@@ -79,4 +81,16 @@ class Log:
 
 def parts(path: str) -> list[str]:
     """The files of a log that are there, in the order in which they were written."""
-    return [each for each in (path, f"{path}.2", f"{path}.1") if os.path.exists(each)]
+    folder, name = os.path.split(path)
+    try:
+        names = [each for each in os.listdir(folder) if each.startswith(name)]
+    except FileNotFoundError:
+        return []
+    found = [each for each in names if each == name or each[len(name) + 1 :].isdecimal()]
+    return sorted((f"{folder}/{each}" for each in found), key=_number)
+
+
+def _number(path: str) -> int:
+    """Which part of its log a file is; the first is 0."""
+    number = path.rpartition(".")[2]
+    return int(number) if number.isdecimal() else 0

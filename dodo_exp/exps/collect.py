@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from dodo_exp.engine import history
-from dodo_exp.engine.log import parts
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, index, logs, queue, roots
 from dodo_exp.project import Project
@@ -194,20 +193,21 @@ def _sweep_locks(store: Store, before: float) -> None:
     """Lock files of run keys; whoever waits for one notices that it is gone (filelock does)."""
     folder = f"{store.folder}/locks/run"
     for entry in os.scandir(folder):
-        if entry.stat(follow_symlinks=False).st_mtime < before:
-            locks.discard(entry.path)
+        with suppress(FileNotFoundError):  # another gc has it
+            if entry.stat(follow_symlinks=False).st_mtime < before:
+                locks.discard(entry.path)
 
 
 def _sweep_logs(store: Store, before: float) -> None:
     """Old logs of runs of which nothing else is left."""
     known = {(job.number, job.name) for job in queue.jobs(store)}
-    for number, name, path in logs.every(store):
+    for (number, name), files in logs.files_of(store).items():
         if (number, name) in known or store.experiments.has(name):
             continue
         with suppress(OSError):
-            if max(os.stat(part).st_mtime for part in parts(path)) < before:
-                for part in parts(path):
-                    os.unlink(part)
+            if max(os.stat(file).st_mtime for file in files) < before:
+                for file in files:
+                    os.unlink(file)
 
 
 def _sweep_states(store: Store) -> None:

@@ -14,10 +14,16 @@ def log_path(store: Store, number: int, name: str) -> str:
 
 def every(store: Store) -> list[tuple[int, str, str]]:
     """Number, name and path of every run's log, in order."""
+    return [(number, name, files[0]) for (number, name), files in files_of(store).items()]
+
+
+def files_of(store: Store) -> dict[tuple[int, str], list[str]]:
+    """The files of every run's log, by number and name, in order."""
     folder = f"{store.folder}/logs"
-    found = []
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        number, tilde, rest = name.partition("~")
-        if tilde and number.isdecimal() and rest.endswith(".log"):
-            found.append((int(number), rest.removesuffix(".log"), f"{folder}/{name}"))
-    return sorted(found)
+    found: dict[tuple[int, str], list[str]] = {}
+    for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        number, tilde, rest = file.partition("~")
+        name, dot, part = rest.rpartition(".log")
+        if tilde and number.isdecimal() and dot and (not part or part[1:].isdecimal()):
+            found.setdefault((int(number), name), []).append(f"{folder}/{file}")
+    return found

@@ -152,6 +152,8 @@ def sweep(folder: str, older: float, *, dry: bool) -> tuple[int, int]:
     """Remove the files and folders in *folder* that were last touched before *older* (seconds since
     the epoch); return their bytes and their number.
     """
+    from contextlib import suppress
+
     from dodo_store.restore import remove
 
     total = (0, 0)
@@ -160,11 +162,12 @@ def sweep(folder: str, older: float, *, dry: bool) -> tuple[int, int]:
     except OSError:
         return total
     for entry in entries:
-        if entry.stat(follow_symlinks=False).st_ctime > older:
-            continue
-        total = _plus(total, _bytes(entry))
-        if not dry:
-            remove(entry.path)
+        with suppress(FileNotFoundError):  # somebody else removes it, too
+            if entry.stat(follow_symlinks=False).st_ctime > older:
+                continue
+            total = _plus(total, _bytes(entry))
+            if not dry:
+                remove(entry.path)
     if total[1] and not dry:
         durable.sync_folder(folder)
     return total

@@ -136,7 +136,7 @@ class _Mirror:
         objects = self._store.objects
         if node.kind == LINK:
             target = objects.read(node.oid)
-            if b"\0" in target:
+            if b"\0" in target or not target:
                 raise Damaged(objects.path(node.oid), "not the target of a link")
             os.symlink(target, os.fsencode(full))
             return
