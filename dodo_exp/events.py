@@ -33,6 +33,8 @@ class StageEnded(NamedTuple):
     stage: str
     how: str
     seconds: float
+    cpu: float = 0.0
+    memory: int = 0
 
 
 class Note(NamedTuple):

@@ -8,6 +8,7 @@ as it comes, and to the stage's log.
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -32,7 +33,7 @@ class Stopping(Exception):
 class Used(NamedTuple):
     """What commands took: seconds of processor time, bytes of the largest process.
 
-    The memory is no less than our own: Linux counts what a process was before its command.
+    The memory is 0 where it was no more than our own.
     """
 
     cpu: float = 0.0
@@ -235,8 +236,7 @@ class _Child:
             pid, status, usage = os.wait4(self._process.pid, flags)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
-                unit = 1 if sys.platform == "darwin" else 1024
-                self._used = Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+                self._used = Used(usage.ru_utime + usage.ru_stime, _memory(usage.ru_maxrss))
         return self._process.returncode is not None
 
     def end(self, number: int) -> None:
@@ -245,6 +245,14 @@ class _Child:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
             return
+
+
+def _memory(most: int) -> int:
+    """Bytes from what the system says. It counts what a process was before it became the command,
+    which is what we are: less than that is not to be seen."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return most * unit if most > own * 1.02 else 0
 
 
 def shell(command: str) -> list[str]:

@@ -228,7 +228,7 @@ class _Turn:
         why = self._why.get(stage.address, ())
         used = self.maker.used(stage) if self.maker is not None else ()
         self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
-        self._listener(StageEnded(stage.address, how, seconds))
+        self._listener(StageEnded(stage.address, how, seconds, *used))
 
     def tell(self, text: str) -> None:
         """A word to whoever listens."""

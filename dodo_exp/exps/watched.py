@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dodo_exp.engine.execute import shell
 from dodo_exp.engine.log import Log
-from dodo_exp.events import Event, Listener, Note
+from dodo_exp.events import Event, Listener, Note, StageEnded
 from dodo_exp.exps import logs, queue
 from dodo_exp.project import Project
 from dodo_exp.wording import Wording
@@ -33,6 +33,11 @@ class Recorder:
     def __call__(self, event: Event) -> None:
         """Listen to a run; called from the threads that run stages."""
         self._log.write(self._wording(event))
+        if isinstance(event, StageEnded) and event.how in ("ran", "failed"):
+            used = f"{event.seconds:.1f} s, {event.cpu:.1f} s of processor"
+            if event.memory:
+                used += f", {event.memory / 1e6:,.0f} MB of memory"
+            self.say(f"# {event.stage!r} {event.how}: {used}")
         self._onward(event)
 
     def say(self, text: str) -> None:
