@@ -95,8 +95,10 @@ def _file(path: str, name: str) -> dict[str, Any]:
 
 
 def _resource(name: str, key: str, value: Any) -> float | tuple[str, ...]:
-    if isinstance(value, list) and value and all(isinstance(each, str | int) for each in value):
-        return tuple(map(str, value))
+    if isinstance(value, list):
+        names = tuple(map(str, value))
+        if names and len(set(names)) == len(names) and all(type(n) in (str, int) for n in value):
+            return names
     size = amount(value)
     if size is None or size <= 0 or not key.replace("-", "_").isidentifier():
         text = f"[resources] {key}: neither an amount nor a list of names"

@@ -7,6 +7,7 @@ as it comes, and to the stage's log.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -18,8 +19,8 @@ import time
 from typing import NamedTuple
 
 from dodo_exp.engine.log import Log
-from dodo_exp.engine.reaper import GRACE, TAG, Reaper
-from dodo_exp.engine.slots import Limits, Pool, Taken
+from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
+from dodo_exp.engine.slots import Limits, Taken
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
@@ -94,10 +95,10 @@ class Executor:
         wants = needs.of(stage.meta, stage.at)
         told: list[str] = []
 
-        def waiting(pool: str, owner: str) -> None:
-            what = f"{pool!r} for stage {stage.address!r}"
+        def waiting(pool: str, owner: str, is_idle: bool) -> None:
+            what = f"{pool!r} for stage {stage.address!r}" if is_idle else "a place among the jobs"
             told.append(what)
-            self._listener(Waiting(what, owner))
+            self._listener(Waiting(what, owner, is_idle))
 
         who = f"stage {stage.address!r} of {self._who}"
         slots, budget = self._limits
@@ -106,19 +107,17 @@ class Executor:
                 self._listener(Resumed(what))
             if taken is None:
                 raise Stopping
-            environment = {**self._environment, **self._taken(taken, budget)}
-            environment |= {"DVC_STAGE": stage.address, "DODO_STAGE": stage.address}
+            environment = {**self._environment, **self._shares(taken)}
+            environment |= {"DVC_STAGE": stage.address, STAGE: stage.address}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
             with Log(log) as file:
                 for command in stage.cmds:
-                    self._command(stage, command, wdir, environment, file, until)
+                    self._command(stage, command, wdir, environment, file, until, taken.descriptors)
 
-    def _taken(self, taken: Taken, budget: Pool | None) -> dict[str, str]:
+    def _shares(self, taken: Taken) -> dict[str, str]:
         """What a command is told of what it may use."""
-        found = {"DODO_SLOT": str(taken[budget.name][0])} if budget is not None else {}
-        for name, units in taken.items():
-            if name.startswith("mutex-") or (budget is not None and name == budget.name):
-                continue
+        found = {"DODO_SLOT": str(taken.slot)} if taken.slot is not None else {}
+        for name, units in taken.resources.items():
             ids = self._limits.slots.ids(name, units)
             found[f"DODO_RESOURCE_{name.upper().replace('-', '_')}"] = ids
             if name == "gpu":
@@ -134,6 +133,7 @@ class Executor:
         environment: dict[str, str],
         log: Log,
         until: float | None,
+        inherited: tuple[int, ...],
     ) -> None:
         self._listener(CommandStarted(stage.address, command))
         log.write(f"> {command}\n".encode(errors="surrogateescape"))
@@ -150,6 +150,7 @@ class Executor:
                     stdout=write,
                     stderr=write,
                     process_group=0,
+                    pass_fds=inherited,
                 )
             except OSError as error:
                 raise StageFailed(f"stage {stage.address!r}: cannot start: {error}") from None
@@ -168,6 +169,7 @@ class Executor:
         if self.is_stopping:
             raise Stopping
         if is_late:
+            self._end_all(stage)
             seconds = needs.of(stage.meta, stage.at).timeout
             text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
             raise StageFailed(text, self.hint(log.path))
@@ -175,6 +177,21 @@ class Executor:
             raise StageFailed(
                 f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self.hint(log.path)
             )
+
+    def _end_all(self, stage: Stage) -> None:
+        """Its time is up: what the stage has started ends too, also what has left its group."""
+        until = time.monotonic() + GRACE
+        number: int = signal.SIGTERM
+        while left := tagged(self._reaper.tag, stage.address):
+            if time.monotonic() > until:
+                number = signal.SIGKILL
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            if number == signal.SIGKILL:
+                return
+            number = 0
+            time.sleep(0.05)
 
     def hint(self, log: str) -> str:
         """Where to look for what a stage's commands wrote, which is in *log*."""
@@ -220,6 +237,7 @@ class _Child:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        self._own = _own_memory()
         self._used = Used()
 
     def has_ended(self) -> bool:
@@ -236,7 +254,9 @@ class _Child:
             pid, status, usage = os.wait4(self._process.pid, flags)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
-                self._used = Used(usage.ru_utime + usage.ru_stime, _memory(usage.ru_maxrss))
+                self._used = Used(
+                    usage.ru_utime + usage.ru_stime, _memory(usage.ru_maxrss * _UNIT, self._own)
+                )
         return self._process.returncode is not None
 
     def end(self, number: int) -> None:
@@ -247,12 +267,28 @@ class _Child:
             return
 
 
-def _memory(most: int) -> int:
-    """Bytes from what the system says. It counts what a process was before it became the command,
-    which is what we are: less than that is not to be seen."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    return most * unit if most > own * 1.02 else 0
+def _memory(most: int, own: int) -> int:
+    """Bytes from what the system says; 0 for what is hidden behind our *own* most.
+
+    It counts what a process was before it became the command, and that is what we are.
+    """
+    return most if most > own * 1.02 else 0
+
+
+def _own_memory() -> int:
+    """Bytes that we have had at most, ourselves."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+
+
+_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in which the system counts memory."""
 
 
 def shell(command: str) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline.expand import join
+from dodo_exp.pipeline.lockfile import DVC_LOCK
 from dodo_exp.pipeline.model import ParamDep, Stage
 from dodo_exp.pipeline.values import canonical, lookup
 from dodo_store.ignore import Ignore
 
-LOCK_FILE = "dvc.lock"
 CHUNK = 1 << 20
 
 
@@ -41,7 +41,7 @@ def is_made(workspace: Workspace, stage: Stage) -> bool:
 
 
 def _entry(workspace: Workspace, stage: Stage) -> Any:
-    path = os.path.join(os.path.dirname(stage.file), LOCK_FILE)
+    path = os.path.join(os.path.dirname(stage.file), DVC_LOCK)
     if not os.path.isfile(workspace.path(path)):
         return None
 

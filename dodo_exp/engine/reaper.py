@@ -18,6 +18,11 @@ from dodo_store import locks
 TAG = "DODO_RUN"
 """Environment variable that marks every process of a run; its value is unique to the run."""
 
+STAGE = "DODO_STAGE"
+"""Environment variable that says of which stage a process is."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 GRACE = 10.0
 """Seconds between asking processes to end and ending them."""
 
@@ -28,9 +33,12 @@ class Reaper:
     def __init__(self, root: str) -> None:
         self.tag = f"{os.getpid()}-{os.urandom(6).hex()}:{root}"
         read, self._write = os.pipe()
+        # What a signal's handler raises in the middle of a fork is dropped by Python.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         self._pid = os.fork()
         if self._pid == 0:
             _watch(read, self.tag, locks.descriptors())
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(read)
         self._groups: set[int] = set()
 
@@ -68,9 +76,14 @@ class Reaper:
             os.waitpid(self._pid, 0)
 
 
-def tagged(tag: str) -> list[int]:
-    """Processes whose environment carries *tag* (Linux; elsewhere only groups are known)."""
-    wanted = f"{TAG}={tag}".encode()
+def tagged(tag: str, stage: str | None = None) -> list[int]:
+    """Processes whose environment carries *tag*, of one stage if that is given.
+
+    On Linux; elsewhere only groups are known.
+    """
+    wanted = {f"{TAG}={tag}".encode(errors="surrogateescape")}
+    if stage is not None:
+        wanted.add(f"{STAGE}={stage}".encode(errors="surrogateescape"))
     found = []
     try:
         names = os.listdir("/proc")
@@ -79,7 +92,7 @@ def tagged(tag: str) -> list[int]:
     for name in names:
         if name.isdecimal() and int(name) != os.getpid():
             with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
-                if wanted in file.read().split(b"\0"):
+                if wanted <= set(file.read().split(b"\0")):
                     found.append(int(name))
     return found
 
@@ -97,8 +110,9 @@ def _watch(read: int, tag: str, kept: set[int]) -> None:
     """
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         # Holding a copy of the user's pipe open would keep `dodo repro | head` from ending.
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -25,6 +26,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._raised: Callable[[], Signalled | None] = lambda: None
         self.hurry = threading.Event()
 
     def again(self) -> None:
@@ -34,11 +36,14 @@ class Signals:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Called by Python in the main thread, between two steps of it."""
-        if self.number is not None:
+        # Python drops what is raised in a finalizer or a fork: then nobody is about to end us.
+        if self.number is not None and self._raised() is not None:
             self.hurry.set()
             return
         self.number = number
-        raise Signalled(number)
+        stop = Signalled(number)
+        self._raised = weakref.ref(stop)
+        raise stop
 
 
 _active: list[Signals] = []

@@ -20,8 +20,11 @@ from dodo_exp.pipeline.needs import Needs
 from dodo_store import locks
 from dodo_store.errors import Held
 
-UNITS = 64
-"""A pool has no more units than this: each that is held is an open file."""
+EXACT = 64
+"""So many things are counted one by one; each unit that is held is an open file."""
+
+UNITS = 60
+"""Of more, or of what is no whole number, there are so many units: it goes evenly into many."""
 
 LOOK_UP = 0.05
 """Seconds between two looks at whether something is free."""
@@ -35,18 +38,33 @@ class Pool(NamedTuple):
     unit: float
     ids: tuple[str, ...] = ()
 
+    @property
+    def total(self) -> float:
+        """All there is."""
+        return self.units * self.unit
+
     def count(self, amount: float) -> int:
-        """How many units an amount takes, rounded up."""
-        return math.ceil(amount / self.unit - 1e-9)
+        """How many units an amount takes: rounded up, unless it goes evenly into the whole."""
+        fit = math.floor(self.total / amount + 1e-9)
+        if 0 < fit <= self.units and self.units % fit == 0:
+            return min(self.units // fit, max(1, math.ceil(amount / self.unit - 1e-9)))
+        return max(1, math.ceil(amount / self.unit - 1e-9))
 
 
-Taken = dict[str, list[int]]
-"""Numbers of the units that are held, by the pool's name."""
+class Taken(NamedTuple):
+    """Numbers of the units that are held: of resources by name, and of the budget.
+
+    A process that inherits the `descriptors` holds them too, also when we have died.
+    """
+
+    resources: dict[str, list[int]]
+    slot: int | None
+    descriptors: tuple[int, ...] = ()
 
 
 def pool(name: str, total: float, ids: Sequence[str] = ()) -> Pool:
-    """A pool of *total*; above 64 its units are larger than one."""
-    if total <= UNITS and total == int(total):
+    """A pool of *total*; where that is much its units are larger than one."""
+    if total <= EXACT and total == int(total):
         return Pool(name, int(total), 1.0, tuple(ids))
     return Pool(name, UNITS, total / UNITS)
 
@@ -83,10 +101,9 @@ class Slots:
                 hint = near if near.startswith("did") else f"`[resources] {name} = 1` in dodo.toml"
                 text = f"stage {stage!r} needs {name!r}, and there is no such resource"
                 raise BadInput(at, text, hint)
-            if known.count(amount) > known.units:
-                total = known.units * known.unit
-                text = f"stage {stage!r} needs {amount:g} of {name!r}, of which there is {total:g}"
-                raise BadInput(at, text)
+            if amount > known.total:
+                there = f"of which there is {known.total:g}"
+                raise BadInput(at, f"stage {stage!r} needs {amount:g} of {name!r}, {there}")
 
     def ids(self, name: str, units: list[int]) -> str:
         """What units are called, with commas: what CUDA_VISIBLE_DEVICES wants to hear."""
@@ -99,31 +116,44 @@ class Slots:
         needs: Needs,
         budget: Pool | None,
         who: str,
-        waiting: Callable[[str, str], None],
+        waiting: Callable[[str, str, bool], None],
         is_stopping: Callable[[], bool],
     ) -> Iterator[Taken | None]:
         """Hold what is needed for a block; None if the run is ended while it waits.
 
         Args:
-            waiting: told once of what is waited for, and who has it.
+            waiting: told once of what is waited for, who has it, and whether nothing is held
+                meanwhile that others could use.
         """
-        wanted = {name: self._known[name].count(amount) for name, amount in needs.resources}
-        wanted |= {f"mutex-{name}": 1 for name in needs.mutex}
-        sizes = {name: self._known[name].units for name, _ in needs.resources}
+        wanted = [(f"mutex-{name}", 1, 1) for name in needs.mutex]
+        for name, amount in needs.resources:
+            known = self._known[name]
+            wanted.append((f"pool-{name}", known.count(amount), known.units))
+        wanted.sort()
         if budget is not None:
-            wanted[budget.name], sizes[budget.name] = 1, budget.units
+            # The last of all: who waits for something else does not take a place meanwhile.
+            wanted.append((budget.name, 1, budget.units))
         with contextlib.ExitStack() as held:
-            taken: Taken = {}
+            taken: dict[str, list[int]] = {}
             with contextlib.ExitStack() as turns:
-                for name in sorted(wanted):
-                    units = _Units(f"{self._folder}/{name}", who, waiting, is_stopping)
-                    if not units.turn(turns):
-                        break
-                    got = units.take(held, wanted[name], sizes.get(name, 1))
+                for name, count, size in wanted:
+                    is_last = budget is not None and name == budget.name
+
+                    def tell(what: str, owner: str, is_idle: bool = not is_last) -> None:
+                        waiting(what.partition("-")[2], owner, is_idle)
+
+                    units = _Units(f"{self._folder}/{name}", who, tell, is_stopping)
+                    got = units.take(held, count, size) if units.turn(turns) else None
                     if got is None:
                         break
                     taken[name] = got
-            yield taken if len(taken) == len(wanted) else None
+            yield self._taken(taken, needs, budget) if len(taken) == len(wanted) else None
+
+    def _taken(self, taken: dict[str, list[int]], needs: Needs, budget: Pool | None) -> Taken:
+        resources = {name: taken[f"pool-{name}"] for name, _ in needs.resources}
+        paths = [f"{self._folder}/{name}/{i}" for name, units in taken.items() for i in units]
+        found = [fd for path in paths if (fd := locks.descriptor(path)) is not None]
+        return Taken(resources, taken[budget.name][0] if budget is not None else None, tuple(found))
 
 
 class Limits(NamedTuple):

@@ -173,6 +173,7 @@ def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
         _sweep_states(store)
         places.sweep(f"{store.folder}/{PLACES}", keep=0)
         _sweep_logs(store, before)
+        _sweep_slots(store, before)
     total = (0, 0)
     for name in ("quarantine", "partial"):
         total = _sum(total, gc.sweep(f"{store.folder}/{name}", before, dry=dry))
@@ -196,6 +197,17 @@ def _sweep_locks(store: Store, before: float) -> None:
         with suppress(FileNotFoundError):  # another gc has it
             if entry.stat(follow_symlinks=False).st_mtime < before:
                 locks.discard(entry.path)
+
+
+def _sweep_slots(store: Store, before: float) -> None:
+    """Pools of commands that are gone: of one that is not, somebody would hold something."""
+    for folder, names, files in os.walk(f"{store.folder}/slots"):
+        if os.path.basename(folder).startswith("jobs-") and not names:
+            with suppress(OSError):
+                if os.stat(folder).st_mtime < before:
+                    for name in files:
+                        locks.discard(f"{folder}/{name}")
+                    os.rmdir(folder)
 
 
 def _sweep_logs(store: Store, before: float) -> None:

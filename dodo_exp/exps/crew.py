@@ -25,6 +25,7 @@ from dodo_exp.exps.worker import ENOUGH, Told
 from dodo_exp.project import Project
 
 PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOST = 4
 """So many times as many workers as were asked for may be there, all but those waiting for others'
 results."""
@@ -52,14 +53,17 @@ def run_all(project: Project, size: int, told: Told, command: str) -> list[queue
     before = {job.number for job in queue.jobs(store) if job.state in queue.ENDS}
     known = {job.number for job in queue.jobs(store)} - before
     crew = _Crew(project, size, told, command)
-    with signals.caught() as caught:
-        try:
-            crew.run()
-        except Signalled as stop:
-            crew.end(stop.number, caught)
-            raise Stopped(stop.number, "stopped; what was running is in the queue again") from None
-        finally:
-            crew.close()
+    try:
+        with signals.caught() as caught:
+            try:
+                crew.run()
+            except Signalled as stop:
+                crew.end(stop.number, caught)
+                raise
+            finally:
+                crew.close()
+    except Signalled as stop:
+        raise Stopped(stop.number, "stopped; what was running is in the queue again") from None
     return [
         job
         for job in queue.jobs(store)
@@ -114,14 +118,18 @@ class _Crew:
     def _add(self) -> None:
         read, write = os.pipe()
         parent = os.getpid()
+        # Between the fork and the note of it a signal would find neither here nor there.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         pid = os.fork()
         if pid == 0:
-            os.close(read)
-            for member in self._members.values():
-                os.close(member.pipe)
+            for pipe in (read, *self._members):
+                os.close(pipe)
+            signals.forget()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             _be(self._project, self._told, self._command, self._budget, write, parent)
         os.close(write)
         self._members[read] = Member(pid, read)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _listen(self) -> None:
         ready, _, _ = select.select(list(self._members), [], [], worker.LOOK_UP)
@@ -178,7 +186,6 @@ def _be(project: Project, told: Told, command: str, budget: Pool, write: int, pa
         # The terminal's Ctrl-C is the parent's to pass on.
         os.setpgid(0, 0)
         _die_with(parent)
-        signals.forget()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
 

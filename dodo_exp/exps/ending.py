@@ -58,7 +58,14 @@ def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed |
 def give_up(
     project: Project, claim: queue.Claim, place: Place | None, how: str, reason: str
 ) -> Performed:
-    """Let a job be over that a signal has ended; what it has made so far is kept."""
+    """Let a job be over that a signal has ended; what it has made so far is kept.
+
+    One whose result is there already has gone well, or as that says.
+    """
+    task = queue.task(claim.job)
+    known = result_of(project, claim.job, task) if task is not None else None
+    if known is not None:
+        return over(project, claim, known)
     keep_failed(project, claim, place, reason)
     with contextlib.suppress(OSError):
         log(project, claim.job, f"error: {reason}")

@@ -8,6 +8,7 @@ from typing import Any
 from dodo_exp.engine import signals
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
+from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import DodoError, Failure, Stopped
 from dodo_exp.events import Listener
@@ -103,19 +104,22 @@ def run_temp(
         Stopped: by a signal; what it has made so far is kept.
     """
     [(name, task)] = submit(project, order, [variant], listener, where=queue.TEMP, include=include)
-    with signals.caught() as caught, temp.borrow(project) as place:
-        claim = queue.begin(project.store, name, task, watched.me(order.command))
-        try:
-            done = perform(project, claim, place, listener)
-        except Stopped as stop:
-            caught.again()
-            reason = f"stopped by {signal.Signals(stop.code - 128).name}"
-            give_up(project, claim, place, queue.STOPPED, reason)
-            raise Stopped(
-                stop.code - 128, f"stopped; what it has made is kept as {name!r}"
-            ) from None
-        finally:
-            claim.close()
+    try:
+        with signals.caught() as caught, temp.borrow(project) as place:
+            claim = queue.begin(project.store, name, task, watched.me(order.command))
+            try:
+                done = perform(project, claim, place, listener)
+            except (Stopped, Signalled) as stop:
+                caught.again()
+                number = stop.number if isinstance(stop, Signalled) else stop.code - 128
+                reason = f"stopped by {signal.Signals(number).name}"
+                give_up(project, claim, place, queue.STOPPED, reason)
+                text = f"stopped; what it has made is kept as {name!r}"
+                raise Stopped(number, text) from None
+            finally:
+                claim.close()
+    except Signalled as stop:
+        raise Stopped(stop.number, "stopped") from None
     if done.ran is None:
         raise Failure(done.reason, f"what it had is kept as {name!r}")
     if done.how != queue.SUCCESS:

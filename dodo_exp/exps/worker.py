@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NamedTuple
@@ -68,16 +69,19 @@ def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool 
         Stopped: by a signal; the job that was running waits for its turn again.
     """
     queue.create(project.store)
-    with signals.caught() as caught, _registered(project.store, command) as me:
-        worker = _Worker(project, told, caught, me, terms, budget)
-        with worker.alarms():
+    worker: _Worker | None = None
+    try:
+        with signals.caught() as caught, _registered(project.store, command) as me:
+            worker = _Worker(project, told, caught, me, terms, budget)
             try:
-                return worker.run()
-            except Signalled as stop:
+                with worker.alarms():
+                    return worker.run()
+            finally:
                 worker.leave()
-                if stop.number == signal.SIGALRM:
-                    return ENOUGH if worker.is_told_to_stop else 0
-                raise Stopped(stop.number, "stopped") from None
+    except Signalled as stop:
+        if stop.number == signal.SIGALRM:
+            return ENOUGH if worker is not None and worker.is_told_to_stop else 0
+        raise Stopped(stop.number, "stopped") from None
 
 
 class Worker(NamedTuple):
@@ -153,11 +157,12 @@ class _Worker:
         self._until = None if terms.max_time is None else time.monotonic() + terms.max_time
         self._claim: queue.Claim | None = None
         self._can_be_killed = False
-
-    @property
-    def is_told_to_stop(self) -> bool:
+        self.is_told_to_stop = False
         """Whether somebody wants no more of us."""
-        return os.path.exists(f"{self._me.path}.stop")
+
+    def _looks_for_a_stop(self) -> bool:
+        self.is_told_to_stop = self.is_told_to_stop or os.path.exists(f"{self._me.path}.stop")
+        return self.is_told_to_stop
 
     def run(self) -> int:
         """Claim and perform until there is a reason to end."""
@@ -165,7 +170,7 @@ class _Worker:
         with contextlib.ExitStack() as held:
             place: temp.Place | None = None
             while True:
-                if self.is_told_to_stop:
+                if self._looks_for_a_stop():
                     return ENOUGH
                 if self._until is not None and time.monotonic() > self._until:
                     return 0
@@ -205,6 +210,11 @@ class _Worker:
                 raise Signalled(stop.code - 128) from None
             self._caught.again()
             done = ending.give_up(self._project, claim, place, queue.KILLED, "killed")
+        except Exception as error:
+            # A fault of ours. It would be the next worker's too, so the job is over.
+            ending.log(self._project, job, traceback.format_exc())
+            reason = f"internal error: {type(error).__name__}: {error}"
+            done = ending.give_up(self._project, claim, place, queue.FAILED, reason)
         except Signalled as stop:
             # Between the run and its end; the next worker finds its result.
             self._put_back(claim)
@@ -249,6 +259,7 @@ class _Worker:
             self._caught(signal.SIGALRM, frame)
         with contextlib.suppress(OSError), open(f"{self._me.path}.stop") as file:
             if file.read(10) == "now":
+                self.is_told_to_stop = True
                 self._caught(signal.SIGALRM, frame)
         claim = self._claim
         if self._can_be_killed and claim and os.path.exists(f"{claim.job.path}.kill"):

@@ -16,6 +16,8 @@ from dodo_store.oid import parse as parse_oid
 from dodo_store.tree import Node
 
 LOCK_FILE = "dodo.lock"
+DVC_LOCK = "dvc.lock"
+"""DVC's own, which is read and never written."""
 VERSION = 1
 KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "dir"}
 _KINDS = {name: kind for kind, name in KINDS.items()}

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 from dodo_store.errors import Held
 
-_held: dict[int, int] = {}
-"""Descriptors of locks that this process holds, by the lock's identity."""
+_held: dict[str, int] = {}
+"""Descriptors of locks that this process holds, by path."""
 
 
 def descriptors() -> set[int]:
@@ -23,6 +23,11 @@ def descriptors() -> set[int]:
     A fork that keeps them keeps the locks, when the process that took them is gone.
     """
     return set(_held.values())
+
+
+def descriptor(path: str) -> int | None:
+    """The same of one of them. Whoever inherits it has the lock too, until it is released."""
+    return _held.get(path)
 
 
 def owner(path: str) -> str:
@@ -74,7 +79,7 @@ def hold(
             raise Held(path, owner(path)) from None
     fd = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
     if isinstance(fd, int):
-        _held[id(lock)] = fd
+        _held[path] = fd
     try:
         with (
             contextlib.suppress(OSError),
@@ -83,7 +88,7 @@ def hold(
             file.write(who + "\n")
         yield
     finally:
-        _held.pop(id(lock), None)
+        _held.pop(path, None)
         lock.release()
 
 
