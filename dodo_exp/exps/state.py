@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from dodo_exp.engine.workspace import Workspace
@@ -50,12 +51,18 @@ def remember(store: Store, name: str, state: Oid) -> None:
 
 
 def _note_all(store: Store) -> None:
-    """Make the notes anew, from the experiments; the newest of a state comes last and counts."""
-    os.makedirs(_states(store))
-    for row in reversed(index.rows(store)):
-        if row.state:
-            path = f"{_states(store)}/{row.state.hex()}"
-            durable.replace(path, row.name.encode(), sync=False)
+    """Make the notes anew, from the experiments; the newest of a state comes last and counts.
+
+    The folder is there with all of them or not at all.
+    """
+    with store.scratch() as scratch:
+        made = f"{scratch}/{durable.temporary_name()}"
+        os.makedirs(made)
+        for row in reversed(index.rows(store)):
+            if row.state and not row.error:
+                durable.replace(f"{made}/{row.state.hex()}", row.name.encode(), sync=False)
+        with suppress(OSError):  # somebody else was faster
+            os.rename(made, _states(store))
 
 
 def _pointer(store: Store) -> str:
