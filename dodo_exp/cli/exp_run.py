@@ -123,13 +123,17 @@ def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> R
     Raises:
         UsageError: they are to be run now, of which there is one at a time.
     """
-    from dodo_exp.engine.compile import Surroundings
-    from dodo_exp.engine.workspace import Workspace
     from dodo_exp.errors import UsageError
     from dodo_exp.pipeline import overrides
 
-    around = Surroundings(Workspace(project.root, project.store), lambda path: None)
-    made = overrides.expand(changes, lambda pattern: around.glob(project.folder or ".", pattern))
+    def matching(pattern: str) -> list[str]:
+        from dodo_exp.engine.compile import Surroundings
+        from dodo_exp.engine.workspace import Workspace
+
+        around = Surroundings(Workspace(project.root, project.store), lambda path: None)
+        return list(around.glob(project.folder or ".", pattern))
+
+    made = overrides.expand(changes, matching)
     if given["dry"] and len(made) == 1:
         return _plan(project, made[0], given)
     if given["dry"]:

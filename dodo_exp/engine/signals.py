@@ -6,7 +6,9 @@ hurry: an exception in the middle of putting things in order would leave them ou
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -43,10 +45,29 @@ class Signals:
         self.number = number
         stop = Signalled(number)
         self._raised = weakref.ref(stop)
-        raise stop
+        try:
+            raise stop
+        finally:
+            del stop  # else this very frame would keep it
 
 
 _active: list[Signals] = []
+
+
+class _Again:
+    """Sends a signal again whose exception Python had to drop, in a moment when it need not."""
+
+    def __init__(self, onward: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._onward = onward
+
+    def __call__(self, dropped: sys.UnraisableHookArgs, /) -> None:
+        if isinstance(dropped.exc_value, Signalled):
+            number = dropped.exc_value.number
+            timer = threading.Timer(0.02, os.kill, (os.getpid(), number))
+            timer.daemon = True
+            timer.start()
+        else:
+            self._onward(dropped)
 
 
 def forget() -> None:
@@ -71,10 +92,12 @@ def caught() -> Iterator[Signals]:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
         numbers.append(signal.SIGHUP)
     _active.append(handler)
+    hook, sys.unraisablehook = sys.unraisablehook, _Again(sys.unraisablehook)
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield handler
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+        sys.unraisablehook = hook
         _active.clear()

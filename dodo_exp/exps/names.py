@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 
@@ -31,12 +32,13 @@ _SECOND = (
 
 def fresh(is_taken: Callable[[str], bool]) -> str:
     """A name that is not taken. Its own source of chance: a script's seed has no say."""
-    import secrets
-
     for attempt in range(1000):
-        name = f"{secrets.choice(_FIRST)}-{secrets.choice(_SECOND)}"
+        chance = int.from_bytes(os.urandom(8), "big")
+        chance, first = divmod(chance, len(_FIRST))
+        chance, second = divmod(chance, len(_SECOND))
+        name = f"{_FIRST[first]}-{_SECOND[second]}"
         if attempt > 20:
-            name += f"-{secrets.randbelow(10_000)}"
+            name += f"-{chance % 10_000}"
         if not is_taken(name):
             return name
     raise AssertionError("BUG: a thousand names were taken")

@@ -94,17 +94,32 @@ def hold(
 
 def is_free(path: str) -> bool:
     """Whether nobody holds the lock at *path* at this moment."""
-    if not os.path.exists(path):
-        return True
-    from filelock import FileLock, Timeout
+    fd = _at_once(path)
+    if fd is not None:
+        os.close(fd)
+    return fd is not None or not os.path.exists(path)
 
-    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+
+def _at_once(path: str) -> int | None:
+    """The lock file at *path*, held by us as long as it is open; None if that cannot be."""
+    import fcntl
+
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    lock.release()
-    return True
+        fd = os.open(path, os.O_RDWR | flags)
+    except OSError:
+        try:
+            fd = os.open(path, os.O_RDONLY | flags)  # on a disk that is read-only by now
+        except OSError:
+            return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None
 
 
 @contextlib.contextmanager
@@ -168,17 +183,13 @@ def discard(path: str) -> bool:
     It is removed while it is held, and whoever acquires a lock looks whether its file is still
     there, so nobody ends up alone with a file that is not.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+    fd = _at_once(path)
+    if fd is None:
         return False
     try:
         os.unlink(path)
     except OSError:
         return False
     finally:
-        lock.release()
+        os.close(fd)
     return True

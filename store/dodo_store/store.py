@@ -223,7 +223,7 @@ class Store:
 
         folder = f"{self.folder}/tmp/{durable.temporary_name()}"
         # The lock first: a folder without one would look like a dead process's.
-        with locks.hold(f"{folder}.lock", f"pid {os.getpid()}"):
+        with locks.share(f"{folder}.lock", exclusive=True):
             os.mkdir(folder, 0o700)
             self._scratch = folder
             try:
