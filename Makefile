@@ -56,9 +56,10 @@ format: $(VENV)/.lint  ## Format the code
 docs: $(VENV)/.test  ## Write the generated part of the reference anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git and restic
+bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git, restic and DVC
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 	$(BIN)/python tests/bench/store_bench.py
+	$(BIN)/python tests/bench/queue_bench.py
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

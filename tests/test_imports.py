@@ -59,6 +59,8 @@ def settled(project: Space) -> Space:
         (["exp", "run"], set()),
         (["exp", "run", "--dry"], set()),
         (["exp", "show"], set()),
+        (["exp", "logs"], set()),
+        (["queue", "status"], set()),
         (["repro"], set()),
         (["status"], set()),
         (["why", "train"], set()),
