@@ -24,7 +24,7 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
     """
     from dodo_exp.cli import tell
     from dodo_exp.errors import Failure, UsageError
-    from dodo_exp.exps import queue, worker
+    from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
@@ -41,7 +41,7 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
             pid = who.pid if who else "PID"
             raise UsageError(f"{job.name!r} is no worker's", f"`kill -INT {pid}` ends it")
     for job in found:
-        worker.kill(store, job)
+        workers.kill(store, job)
     until = time.monotonic() + PATIENCE
     is_told = False
     while left := [job for job in found if job in queue.running(store)]:

@@ -41,14 +41,14 @@ def _detached(project: object, jobs: int, form: str) -> Report:
     import subprocess
     import sys
 
-    from dodo_exp.exps import queue, worker
+    from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
     assert isinstance(project, Project)
     project.write()
     recover(project)
-    there = len(worker.alive(project.store))
+    there = len(workers.alive(project.store))
     more = min(max(0, jobs - there), len(queue.waiting(project.store)))
     data = {"started": more, "running": there}
     if not more:

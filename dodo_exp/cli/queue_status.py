@@ -17,7 +17,7 @@ ORDER = ("running", "queued", "failed", "killed", "stopped", "success")
 @options.as_json
 def command(as_json: bool) -> Report:
     """Show the experiments of the queue: running, waiting, and those that are over."""
-    from dodo_exp.exps import queue, worker
+    from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
@@ -25,7 +25,7 @@ def command(as_json: bool) -> Report:
     store = project.store
     recover(project)
     found = sorted(queue.jobs(store), key=lambda job: (ORDER.index(job.state), job.number))
-    there = worker.alive(store)
+    there = workers.alive(store)
     rows, data = [], []
     for job in found:
         who = queue.runner(store, job) if job.state == queue.RUNNING else None

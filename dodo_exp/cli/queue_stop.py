@@ -18,14 +18,14 @@ from dodo_exp.cli.render import Report
 @options.as_json
 def command(now: bool, as_json: bool) -> Report:
     """Let workers take no more experiments, and end when those that are running have ended."""
-    from dodo_exp.exps import worker
+    from dodo_exp.exps import workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
     project = Project.find()
     recover(project)
-    there = worker.alive(project.store)
-    worker.stop(project.store, there, now=now)
+    there = workers.alive(project.store)
+    workers.stop(project.store, there, now=now)
     s = "" if len(there) == 1 else "s"
     when = "now" if now else "when what they run is over"
     text = f"{len(there)} worker{s} will end {when}\n" if there else "No workers are running.\n"

@@ -106,7 +106,7 @@ def run_temp(
     [(name, task)] = submit(project, order, [variant], listener, where=queue.TEMP, include=include)
     try:
         with signals.caught() as caught, temp.borrow(project) as place:
-            claim = queue.begin(project.store, name, task, watched.me(order.command))
+            claim = queue.begin(project.store, name, task, queue.me(order.command))
             try:
                 done = perform(project, claim, place, listener)
             except (Stopped, Signalled) as stop:

@@ -98,6 +98,11 @@ class Runner(NamedTuple):
         return f"pid {self.pid} on {self.host}, since {since}"
 
 
+def me(command: str) -> Runner:
+    """Us, as others see us."""
+    return Runner(os.getpid(), os.uname().nodename, time.time(), command)
+
+
 def folder(store: Store) -> str:
     """Where the queue is kept."""
     return f"{store.folder}/queue"

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from dodo_exp.engine.execute import shell
 from dodo_exp.engine.log import Log
@@ -61,18 +60,6 @@ def recorded(
             raise
 
 
-def me(command: str) -> queue.Runner:
-    """Us, as others see us."""
-    return queue.Runner(os.getpid(), os.uname().nodename, time.time(), command)
-
-
-class Registered(NamedTuple):
-    """A worker and the file that says that it is there."""
-
-    who: queue.Runner
-    path: str
-
-
 @contextlib.contextmanager
 def in_place(
     project: Project, name: str, jobs: int, command: str, onward: Listener
@@ -89,7 +76,7 @@ def in_place(
         command=command,
         queued=time.time(),
     )
-    claim = queue.begin(project.store, name, each, me(command))
+    claim = queue.begin(project.store, name, each, queue.me(command))
     try:
         with recorded(project, claim.job, jobs, onward, command) as recorder:
             yield recorder

@@ -1,17 +1,12 @@
 """Worker: a process that runs the queue's experiments, one after the other.
 
 It needs no one: it claims what waits, and what it leaves undone by dying goes to the next. Control
-files tell it what to do, so that a command on another machine can, too:
-
-    queue/workers/<id>       its lock; what it says in it is for people
-    queue/workers/<id>.stop  take no more; with `now` in it, put back what is running as well
-    queue/running/<job>.kill the job is to end, and to be over
+files tell it what to do; see exps/workers.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -25,13 +20,11 @@ from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import Stopped
 from dodo_exp.events import Event, Listener, Resumed, Waiting
-from dodo_exp.exps import ending, queue, temp, watched
+from dodo_exp.exps import ending, queue, temp, workers
 from dodo_exp.exps import job as jobs
 from dodo_exp.exps.ending import Performed
 from dodo_exp.exps.recover import recover
 from dodo_exp.project import Project
-from dodo_store import locks
-from dodo_store.store import Store
 
 KILL = signal.SIGUSR1
 """What a job's end by `queue kill` looks like inside."""
@@ -71,7 +64,7 @@ def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool 
     queue.create(project.store)
     worker: _Worker | None = None
     try:
-        with signals.caught() as caught, _registered(project.store, command) as me:
+        with signals.caught() as caught, workers.registered(project.store, command) as me:
             worker = _Worker(project, told, caught, me, terms, budget)
             try:
                 with worker.alarms():
@@ -84,57 +77,6 @@ def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool 
         raise Stopped(stop.number, "stopped") from None
 
 
-class Worker(NamedTuple):
-    """A worker that is alive: its id, and who it is."""
-
-    id: str
-    who: queue.Runner
-
-
-def alive(store: Store) -> list[Worker]:
-    """All of them, on all machines."""
-    folder = f"{queue.folder(store)}/workers"
-    found = []
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-        path = f"{folder}/{name}"
-        if name.endswith(".stop"):
-            continue
-        if locks.is_free(path):
-            with contextlib.suppress(OSError):
-                locks.discard(path)
-                os.unlink(f"{path}.stop")
-            continue
-        with contextlib.suppress(ValueError, TypeError):
-            found.append(Worker(name, queue.Runner(**json.loads(locks.text(path)))))
-    return found
-
-
-def stop(store: Store, workers: list[Worker], *, now: bool) -> None:
-    """Tell workers to take no more; with *now*, to put back what they are running."""
-    for each in workers:
-        with open(f"{queue.folder(store)}/workers/{each.id}.stop", "w") as file:
-            file.write("now" if now else "")
-
-
-def kill(store: Store, job: queue.Job) -> None:
-    """Tell whoever runs a job to end it."""
-    with open(f"{job.path}.kill", "w"):
-        pass
-
-
-@contextlib.contextmanager
-def _registered(store: Store, command: str) -> Iterator[watched.Registered]:
-    who = watched.me(command)
-    path = f"{queue.folder(store)}/workers/{who.host}-{who.pid}-{os.urandom(3).hex()}"
-    with locks.hold(path, json.dumps(who._asdict()), timeout=0):
-        try:
-            yield watched.Registered(who, path)
-        finally:
-            for name in (f"{path}.stop", path):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name)
-
-
 class _Worker:
     """One worker's life."""
 
@@ -143,7 +85,7 @@ class _Worker:
         project: Project,
         told: Told,
         caught: signals.Signals,
-        me: watched.Registered,
+        me: workers.Registered,
         terms: Terms,
         budget: Pool | None,
     ) -> None:

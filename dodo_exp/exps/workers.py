@@ -1,0 +1,80 @@
+"""Workers: who runs the queue, and how they are told to stop.
+
+Control files do it, so that a command on another machine can, and no process is ever signalled that
+might be somebody else's:
+
+    queue/workers/<id>       its lock; what it says in it is for people
+    queue/workers/<id>.stop  take no more; with `now` in it, put back what is running as well
+    queue/running/<job>.kill the job is to end, and to be over
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dodo_exp.exps import queue
+from dodo_store import locks
+from dodo_store.store import Store
+
+
+class Registered(NamedTuple):
+    """A worker and the file that says that it is there."""
+
+    who: queue.Runner
+    path: str
+
+
+class Worker(NamedTuple):
+    """A worker that is alive: its id, and who it is."""
+
+    id: str
+    who: queue.Runner
+
+
+def alive(store: Store) -> list[Worker]:
+    """All of them, on all machines."""
+    folder = f"{queue.folder(store)}/workers"
+    found = []
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        path = f"{folder}/{name}"
+        if name.endswith(".stop"):
+            continue
+        if locks.is_free(path):
+            with contextlib.suppress(OSError):
+                locks.discard(path)
+                os.unlink(f"{path}.stop")
+            continue
+        with contextlib.suppress(ValueError, TypeError):
+            found.append(Worker(name, queue.Runner(**json.loads(locks.text(path)))))
+    return found
+
+
+def stop(store: Store, workers: list[Worker], *, now: bool) -> None:
+    """Tell workers to take no more; with *now*, to put back what they are running."""
+    for each in workers:
+        with open(f"{queue.folder(store)}/workers/{each.id}.stop", "w") as file:
+            file.write("now" if now else "")
+
+
+def kill(store: Store, job: queue.Job) -> None:
+    """Tell whoever runs a job to end it."""
+    with open(f"{job.path}.kill", "w"):
+        pass
+
+
+@contextlib.contextmanager
+def registered(store: Store, command: str) -> Iterator[Registered]:
+    """Be a worker for a block."""
+    who = queue.me(command)
+    path = f"{queue.folder(store)}/workers/{who.host}-{who.pid}-{os.urandom(3).hex()}"
+    with locks.hold(path, json.dumps(who._asdict()), timeout=0):
+        try:
+            yield Registered(who, path)
+        finally:
+            for name in (f"{path}.stop", path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
