@@ -41,14 +41,16 @@ def command(**given: Any) -> Report:
         exact=given["exact"],
         wait=not given["no_wait"],
     )
+    kind = "experiment" if done.found.kind == "queued" else done.found.kind
     data = {
-        done.found.kind: done.found.name,
+        kind: done.found.name,
         "step": done.step,
         "changed": [change.path for change in done.changes],
         "kept": done.kept,
     }
     form = "json" if given["as_json"] else "text"
-    what = f"{done.found.kind} {done.found.name!r}"
+    as_it_was = " as it was queued" if done.found.kind == "queued" else ""
+    what = f"{kind} {done.found.name!r}{as_it_was}"
     if not done.changes:
         return Report(data, f"The workspace is as in {what} already.\n", form=form)
     lines = [f"Applied {what}:", *options.changed(done.changes)]

@@ -16,8 +16,8 @@ from dodo_exp.cli.render import Report
 def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool) -> Report:
     """Remove experiments by name, also such as wait in the queue or have failed.
 
-    All of NAMES or, if one is not there, none. `dodo undo` brings back those that have run; their
-    space is given back by `dodo gc`.
+    All of NAMES or, if one is not there, none. `dodo undo` brings back those that have run, `dodo
+    queue retry` those that waited; their space is given back by `dodo gc`.
     """
     from dodo_exp.errors import UsageError
     from dodo_exp.exps import dequeue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import Any
 
 import click
 
@@ -35,13 +37,12 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
     for job in found:
         if job.state != queue.RUNNING:
             raise UsageError(f"{job.name!r} is not running, it is {job.state}")
-        task = queue.task(job)
-        if task is not None and task.where != queue.QUEUE:
-            who = queue.runner(store, job)
-            pid = who.pid if who else "PID"
-            raise UsageError(f"{job.name!r} is no worker's", f"`kill -INT {pid}` ends it")
     for job in found:
-        workers.kill(store, job)
+        task = queue.task(job)
+        if task is None or task.where == queue.QUEUE:
+            workers.kill(job)
+        else:
+            _interrupt(job, queue.runner(store, job))
     until = time.monotonic() + PATIENCE
     is_told = False
     while left := [job for job in found if job in queue.running(store)]:
@@ -55,3 +56,21 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
     ended = [job.name for job in found]
     text = f"Killed {', '.join(ended)}\n"
     return Report({"killed": ended}, text, form="json" if as_json else "text")
+
+
+def _interrupt(job: Any, who: Any) -> None:
+    """End a run that is no worker's as Ctrl-C does.
+
+    Raises:
+        UsageError: it is on another machine.
+    """
+    import os
+    import signal
+
+    from dodo_exp.errors import UsageError
+
+    if who is None or who.host != os.uname().nodename:
+        where = who.host if who else "another machine"
+        raise UsageError(f"{job.name!r} is run by a command on {where}: end it there")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(who.pid, signal.SIGINT)

@@ -25,8 +25,8 @@ def command(
 ) -> Report:
     """Remove experiments from the queue.
 
-    One that waits will not be run. One that has failed goes altogether; of one that was a success
-    only the queue forgets. Logs stay.
+    One that waits will not be run, unless `dodo queue retry` puts it back. One that has failed goes
+    altogether; of one that was a success only the queue forgets. Logs stay.
     """
     from dodo_exp.errors import UsageError
     from dodo_exp.exps import dequeue

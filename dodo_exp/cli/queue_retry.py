@@ -13,7 +13,7 @@ from dodo_exp.cli.render import Report
 @click.option("--failed", is_flag=True, help="All that are over and no success.")
 @options.as_json
 def command(names: tuple[str, ...], failed: bool, as_json: bool) -> Report:
-    """Let experiments that have failed or were killed wait for another turn.
+    """Let experiments that have failed, were killed or were removed wait for another turn.
 
     They begin from the snapshot that they began from; stages that went well are not run again.
     """
@@ -28,12 +28,12 @@ def command(names: tuple[str, ...], failed: bool, as_json: bool) -> Report:
     recover(project)
     store = project.store
     over = [job for job in queue.jobs(store) if job.state in queue.ENDS]
-    found = [queue.find(store, name) for name in names]
+    found = [queue.find(store, name, removed=True) for name in names]
     found += [job for job in over if failed and job.state != queue.SUCCESS]
     for job in found:
         if job.state == queue.SUCCESS:
             raise UsageError(f"{job.name!r} is a success", "`dodo exp apply` and run it again")
-        if job.state not in queue.ENDS:
+        if job.state in (queue.QUEUED, queue.RUNNING):
             raise UsageError(f"{job.name!r} is {job.state}, it has not failed")
     queued = [job.name for job in found if queue.again(store, job) is not None]
     lines = [f"Queued experiment {name!r} for future execution.\n" for name in queued]

@@ -8,7 +8,7 @@ from dodo_exp.cli import options
 
 
 class Time(click.ParamType):  # type: ignore[type-arg]
-    """Seconds, or a number with s, m, h or d."""
+    """Seconds, or with units: 90s, 3h55m."""
 
     name = "time"
 

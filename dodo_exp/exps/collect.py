@@ -172,6 +172,7 @@ def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:
         _sweep_locks(store, before)
         _sweep_states(store)
         places.sweep(f"{store.folder}/{PLACES}", keep=0)
+        _sweep_queue(store, before)
         _sweep_logs(store, before)
         _sweep_slots(store, before)
     total = (0, 0)
@@ -208,6 +209,13 @@ def _sweep_slots(store: Store, before: float) -> None:
                     for name in files:
                         locks.discard(f"{folder}/{name}")
                     os.rmdir(folder)
+
+
+def _sweep_queue(store: Store, before: float) -> None:
+    """Jobs that were taken out long ago."""
+    for job in queue.every(store):
+        if job.state == queue.REMOVED and job.moment < before:
+            queue.remove(store, job)
 
 
 def _sweep_logs(store: Store, before: float) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dodo_exp.engine import session
 from dodo_exp.engine.log import Log
 from dodo_exp.errors import Damage, DodoError
+from dodo_exp.events import Listener
 from dodo_exp.exps import logs, queue, state, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep, load
@@ -27,13 +28,19 @@ class Performed(NamedTuple):
     ran: Ran | None
 
 
-def over(project: Project, claim: queue.Claim, done: Performed) -> Performed:
+def over(
+    project: Project, claim: queue.Claim, done: Performed, listener: Listener | None = None
+) -> Performed:
     """Say that it is, to the queue and to the command that the settings name."""
     claim.finish(done.how, done.reason)
     seconds = time.time() - claim.who.started
     name = claim.job.name
     note = watched.finished(project, name, done.how, done.reason, seconds)
-    return done if note is None else done._replace(reason=done.reason or note.text)
+    if note is not None and listener is not None:
+        listener(note)
+    elif note is not None:
+        log(project, claim.job, f"warning: {note.text}")
+    return done
 
 
 def log(project: Project, job: queue.Job, text: str) -> None:
@@ -82,7 +89,8 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
         made = made._replace(created=time.time(), seconds=time.time() - claim.who.started)
         with store.writing():
             if place is not None and os.path.isdir(place.root):
-                made = _as_it_lies(place.project(task.folder), made)
+                project = place.project(task.folder)
+                made = _as_it_lies(project, made, claim.who.started)
             name = result_name(store, claim, made.name, task.replace)
             store.experiments.set(name, keep(store, made._replace(name=name)))
     except (DodoError, StoreError, OSError):
@@ -90,11 +98,11 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
         return
 
 
-def _as_it_lies(project: Project, made: Experiment) -> Experiment:
+def _as_it_lies(project: Project, made: Experiment, started: float) -> Experiment:
     def silent(event: object) -> None:
         return None
 
     with session.begin(project, silent, tolerant=True) as workspace:
         result = capture(workspace, silent, after_run=True)
-        params, metrics = state.params_of(workspace), state.metrics_of(workspace)
+        params, metrics = state.params_of(workspace), state.metrics_since(workspace, started)
     return made._replace(result=result, params=params or made.params, metrics=metrics)

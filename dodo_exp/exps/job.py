@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any
 
 from dodo_exp.engine import signals
@@ -42,12 +43,12 @@ def perform(
     known = result_of(project, job, task)
     if known is not None:
         return over(project, claim, known)
-    claim.tell(root=place.root, local=place.local)
     options = Options(**task.options)
     with watched.recorded(project, job, options.jobs, listener, claim.who.command) as recorder:
         try:
             draft = load(store, task.record)
             place.bring(draft.base)
+            claim.tell(root=place.root, local=place.local, started=time.time())
             start = Start(draft.base, draft.parent, task.id, claim, budget)
             order = Order(
                 _request(task),
@@ -66,14 +67,15 @@ def perform(
             text = _words(error)
             recorder.say(f"error: {text}")
             keep_failed(project, claim, place, text)
-            return over(project, claim, Performed(queue.FAILED, text, None))
+            return over(project, claim, Performed(queue.FAILED, text, None), recorder)
         reason = reason_of(ran.outcome)
         for failure in ran.outcome.failures:
             recorder.say(f"error: {failure}")
         has_failed = bool(reason) and not options.ignore_errors
         how = queue.FAILED if has_failed else queue.SUCCESS
         recorder.say(f"# {how}")
-        return over(project, claim, Performed(how, reason if has_failed else "", ran))
+        done = Performed(how, reason if has_failed else "", ran)
+        return over(project, claim, done, recorder)
 
 
 def _request(task: queue.Task) -> Request:

@@ -23,6 +23,8 @@ from dodo_store.store import Store
 QUEUED, RUNNING = "queued", "running"
 SUCCESS, FAILED, KILLED, STOPPED = "success", "failed", "killed", "stopped"
 ENDS = (SUCCESS, FAILED, KILLED, STOPPED)
+REMOVED = "removed"
+"""Taken out before its turn; kept for a while, so that it can be put back."""
 
 QUEUE, TEMP, WORKSPACE = "queue", "temp", "workspace"
 """Where a job is run: whenever a worker is free, at once in a folder of its own, or in place."""
@@ -110,7 +112,7 @@ def folder(store: Store) -> str:
 
 def _path(store: Store, number: int, attempts: int, name: str, state: str) -> str:
     stem = f"{number:08}~{attempts}~{name}"
-    if state in ENDS:
+    if state in (*ENDS, REMOVED):
         return f"{folder(store)}/done/{stem}~{state}"
     return f"{folder(store)}/{FOLDERS[state]}/{stem}"
 
@@ -125,12 +127,17 @@ def _in(store: Store, place: str, state: str = "") -> Iterator[Job]:
         parts = name.split("~")
         if len(parts) == (3 if state else 4) and parts[0].isdecimal() and parts[1].isdecimal():
             how = state or parts[3]
-            if how in (QUEUED, RUNNING, *ENDS):
+            if how in (QUEUED, RUNNING, *ENDS, REMOVED):
                 yield Job(int(parts[0]), int(parts[1]), parts[2], how, f"{at}/{name}")
 
 
 def jobs(store: Store) -> list[Job]:
-    """Every job, each once, in order of number."""
+    """Every job, each once, in order of number, but for those that were removed."""
+    return [job for job in every(store) if job.state != REMOVED]
+
+
+def every(store: Store) -> list[Job]:
+    """The same, with those that were removed."""
     found: dict[int, Job] = {}
     # In the order in which a job passes through, so that one that moves meanwhile is not missed;
     # at the end once more for those that go back.
@@ -225,7 +232,7 @@ def add(store: Store, tasks: list[tuple[str, Task]]) -> list[Job]:
 
 def _next(store: Store) -> int:
     """A number that no job and no log has."""
-    last = max((job.number for job in jobs(store)), default=0)
+    last = max((job.number for job in every(store)), default=0)
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(f"{store.folder}/logs"):
             head, tilde, _ = name.partition("~")
@@ -329,13 +336,13 @@ def _finish(store: Store, job: Job, how: str, reason: str, started: float) -> Jo
 
 
 def again(store: Store, job: Job) -> Job | None:
-    """Let a job that is over wait for another turn; None if it is gone meanwhile.
+    """Let a job that is over, or was removed, wait for its turn; None if it is gone meanwhile.
 
     Raises:
         UsageError: it is not over, or cannot be read.
     """
     each = task(job)
-    if job.state not in ENDS or each is None:
+    if job.state not in (*ENDS, REMOVED) or each is None:
         raise UsageError(f"{job.name!r} is {job.state}, not over")
     path = _path(store, job.number, 0, job.name, QUEUED)
     row = {"task": each._replace(where=QUEUE, id=os.urandom(8).hex())._asdict()}
@@ -349,17 +356,20 @@ def again(store: Store, job: Job) -> Job | None:
 
 
 def remove(store: Store, job: Job) -> bool:
-    """Forget a job that waits or is over; False if it has begun meanwhile, or is gone."""
+    """Forget a job that is over, or take out one that waits; False if it has begun, or is gone."""
     if job.state == RUNNING:
         return False
     if job.state == QUEUED:
         held = claim(store, Runner(os.getpid(), os.uname().nodename, time.time(), "remove"), job)
         if held is None:
             return False
-        held.drop()
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(job.path)
+        gone = _path(store, job.number, 0, job.name, REMOVED)
+        os.rename(held.job.path, gone)
+        os.utime(gone)
+        held.close()
+        return True
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(job.path)
     with contextlib.suppress(OSError):
         locks.discard(_lock(store, job.number))
     return True
@@ -391,14 +401,15 @@ def requeue(store: Store, held: Claim) -> None:
     held.close()
 
 
-def find(store: Store, text: str) -> Job:
-    """By number or by name; of several with one name the latest.
+def find(store: Store, text: str, *, removed: bool = False) -> Job:
+    """By number or by name; of several with one name the latest. With *removed* also one of those.
 
     Raises:
         UsageError
     """
     known = jobs(store)
-    for job in reversed(known):
+    gone = [job for job in every(store) if job.state == REMOVED] if removed else []
+    for job in (*reversed(known), *reversed(gone)):
         if job.name == text:
             return job
     for job in known:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
-from dodo_exp.exps import queue
+from dodo_exp.exps import queue, workers
 from dodo_exp.project import Project
 
 
@@ -34,6 +35,10 @@ def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
         claim.finish(known.how, known.reason)
     elif task is not None and task.where == queue.TEMP:
         ending.give_up(project, claim, None, queue.FAILED, f"its process ({who}) has died")
+    elif workers.is_to_end(job):
+        ending.give_up(project, claim, None, queue.KILLED, "killed")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{job.path}.kill")
     elif job.attempts >= queue.MOST_ATTEMPTS:
         text = f"{job.attempts} workers have died of it, the last one {who}"
         ending.give_up(project, claim, None, queue.FAILED, text)

@@ -95,8 +95,8 @@ def _nodes(store: Store, oid: Oid) -> tuple[Node, ...]:
 
 
 def _queue(store: Store, known: Known) -> Iterator[Root]:
-    """What jobs start from; those that have failed can have another turn."""
-    for job in queue.jobs(store):
+    """What jobs start from; those that have failed or were removed can have another turn."""
+    for job in queue.every(store):
         if job.state == queue.SUCCESS:
             continue
         if not _is_new(known, QUEUE, str(job.number), job.state):

@@ -289,6 +289,8 @@ def _record(
     has_failed = bool(outcome.failures) and not order.options.ignore_errors
     held = FAILED if has_failed else state.of(workspace)
     params, metrics = state.params_of(workspace), state.metrics_of(workspace)
+    if has_failed and order.start is not None:
+        metrics = state.metrics_since(workspace, order.start.claim.who.started)
     known = None if order.name or outcome.tainted else state.known_as(workspace, held)
     if known is not None:
         state.remember(store, known, held)

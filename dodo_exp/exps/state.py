@@ -6,8 +6,10 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from dodo_exp.engine import plan as planning
+from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import BadInput, Damage
+from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
 from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
@@ -130,6 +132,33 @@ def metrics_of(workspace: Workspace) -> dict[str, Any]:
         except OSError as error:
             found[path] = {"error": f"{path}: {error.strerror}"}
     return found
+
+
+def metrics_since(workspace: Workspace, started: float) -> dict[str, Any]:
+    """Metrics that belong to a run which began at *started*: of stages that are up to date, and
+    those that were written since. Others are there from before.
+    """
+    found = metrics_of(workspace)
+    try:
+        selection = workspace.graph.select(workspace.graph.stages)
+        steps = planning.plan(workspace, selection, Options())
+    except DodoError:
+        return found
+    stale = {
+        out.path for step in steps if step.action != planning.UNCHANGED for out in step.stage.outs
+    }
+    return {
+        path: contents
+        for path, contents in found.items()
+        if path not in stale or _changed(workspace.path(path)) >= started
+    }
+
+
+def _changed(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def deps_of(workspace: Workspace) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dodo_exp.errors import DodoError
 from dodo_exp.exps import index, queue
 from dodo_exp.exps.queue import Runner
 from dodo_exp.exps.record import load
-from dodo_exp.exps.state import metrics_of, params_of
+from dodo_exp.exps.state import metrics_of, metrics_since, params_of
 from dodo_exp.pipeline.values import leaves
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -129,12 +129,13 @@ def _so_far(
     project: Project, workspace: Workspace, task: queue.Task, who: Runner | None
 ) -> dict[str, Any]:
     """The metrics that a run has written."""
-    if task.where == queue.WORKSPACE:
-        return metrics_of(workspace)
+    if task.where == queue.WORKSPACE and who is not None:
+        return metrics_since(workspace, who.started)
     if who is None or not who.root or not os.path.isdir(who.root):
         return {}
     try:
-        return metrics_of(Workspace(who.root, Store(project.state, who.local), tolerant=True))
+        there = Workspace(who.root, Store(project.state, who.local), tolerant=True)
+        return metrics_since(there, who.started)
     except (StoreError, DodoError, OSError):
         return {}  # it is over by now, or on another machine
 

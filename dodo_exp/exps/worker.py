@@ -148,10 +148,13 @@ class _Worker:
                 self._can_be_killed = False
         except Stopped as stop:
             if stop.code - 128 != KILL:
-                self._put_back(claim)
+                if workers.is_to_end(job):
+                    self._told.ended(job, self._killed(claim, place))
+                else:
+                    self._put_back(claim)
                 raise Signalled(stop.code - 128) from None
             self._caught.again()
-            done = ending.give_up(self._project, claim, place, queue.KILLED, "killed")
+            done = self._killed(claim, place)
         except Exception as error:
             # A fault of ours. It would be the next worker's too, so the job is over.
             ending.log(self._project, job, traceback.format_exc())
@@ -170,6 +173,9 @@ class _Worker:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{job.path}.kill")
         self._told.ended(job, done)
+
+    def _killed(self, claim: queue.Claim, place: temp.Place) -> Performed:
+        return ending.give_up(self._project, claim, place, queue.KILLED, "killed")
 
     def leave(self) -> None:
         """What is ours still is for others."""
@@ -204,7 +210,7 @@ class _Worker:
                 self.is_told_to_stop = True
                 self._caught(signal.SIGALRM, frame)
         claim = self._claim
-        if self._can_be_killed and claim and os.path.exists(f"{claim.job.path}.kill"):
+        if self._can_be_killed and claim and workers.is_to_end(claim.job):
             self._caught(KILL, frame)
 
 

@@ -60,10 +60,15 @@ def stop(store: Store, workers: list[Worker], *, now: bool) -> None:
             file.write("now" if now else "")
 
 
-def kill(store: Store, job: queue.Job) -> None:
+def kill(job: queue.Job) -> None:
     """Tell whoever runs a job to end it."""
     with open(f"{job.path}.kill", "w"):
         pass
+
+
+def is_to_end(job: queue.Job) -> bool:
+    """Whether somebody has said so."""
+    return os.path.exists(f"{job.path}.kill")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ from dodo_exp.settings import amount
 KEYS = ("mutex", "resources", "script", "timeout")
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,40}\Z")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|min|)\Z")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
+_TIMES = re.compile(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -91,8 +92,10 @@ def _timeout(ours: dict[Any, Any], at: Location | str) -> float | None:
 
 
 def seconds(value: Any) -> float | None:
-    """A number of seconds, or one with a unit; None for anything else."""
+    """A number of seconds, or with units, as in 90s, 2h or 3h55m; None for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if value == value and abs(value) != float("inf") else None
-    match = _TIME.match(value.strip()) if isinstance(value, str) else None
-    return float(match[1]) * _SECONDS[match[2]] if match else None
+    text = value.strip() if isinstance(value, str) else ""
+    if not _TIMES.match(text):
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in _TIME.findall(text))

@@ -100,6 +100,20 @@ def is_free(path: str) -> bool:
     return fd is not None or not os.path.exists(path)
 
 
+@contextlib.contextmanager
+def if_free(path: str) -> Iterator[bool]:
+    """Hold the lock at *path* for a block if nobody else does; says whether we do.
+
+    One that is not there is not made, and had by all.
+    """
+    fd = _at_once(path)
+    try:
+        yield fd is not None or not os.path.exists(path)
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
 def _at_once(path: str) -> int | None:
     """The lock file at *path*, held by us as long as it is open; None if that cannot be."""
     import fcntl
@@ -129,19 +143,19 @@ def share(
     """Hold the lock at *path* together with others, or, if *exclusive*, alone, for a block."""
     import fcntl
 
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    started = time.monotonic()
+    fd = _opened(path)
     try:
-        fd = os.open(path, flags, 0o644)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        fd = os.open(path, flags, 0o644)
-    try:
-        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        started = time.monotonic()
         while True:
             try:
                 fcntl.flock(fd, kind | fcntl.LOCK_NB)
-                break
+                if os.fstat(fd).st_nlink:
+                    break
+                # Somebody took it for one that was left, and has removed it.
+                again = _opened(path)
+                os.close(fd)
+                fd = again
             except BlockingIOError:
                 if waiting is not None and time.monotonic() - started > 0.5:
                     waiting("another command")
@@ -150,6 +164,15 @@ def share(
         yield
     finally:
         os.close(fd)
+
+
+def _opened(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, 0o644)
 
 
 class Shared:

@@ -247,11 +247,14 @@ class Store:
 
         for name in os.listdir(f"{self.folder}/tmp"):
             path = f"{self.folder}/tmp/{name}".removesuffix(".lock")
+            if path == self._scratch:
+                continue
             # A folder gets its lock before it is made and loses it after it is gone.
-            if path != self._scratch and locks.is_free(f"{path}.lock"):
-                shutil.rmtree(path, ignore_errors=True)
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{path}.lock")
+            with locks.if_free(f"{path}.lock") as is_left:
+                if is_left:
+                    shutil.rmtree(path, ignore_errors=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{path}.lock")
 
 
 def _start_of_machine() -> str:

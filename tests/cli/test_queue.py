@@ -621,3 +621,65 @@ def test_a_folder_with_an_odd_name_runs_too(space: Space, tmp_path: Path) -> Non
     space.dodo("exp", "run", "--queue", "-n", "one")
     space.dodo("exp", "run", "--run-all")
     assert space.dodo("store", "cat", "one:o").out == "1\n"
+
+
+def test_metrics_from_before_are_not_shown_as_a_running_experiments(gated: Space) -> None:
+    go(gated)
+    gated.exp("-n", "before")
+    (gated.base / "go").unlink()
+    gated.dodo("exp", "run", "--queue", "-S", "train.lr=0.8", "-n", "q")
+    process = gated.start("exp", "run", "--run-all")
+    wait_until(gated, "q", "running")
+    wait_for(lambda: "Running stage 'train'" in gated.dodo("exp", "logs", "q").out)
+    assert rows(gated)["q"]["revs"][0]["data"]["metrics"] == {}
+    gated.dodo("queue", "kill", "q")
+    process.communicate(timeout=20)
+    assert rows(gated)["q"]["revs"][0]["data"]["metrics"] == {}
+
+
+def test_what_was_removed_from_the_queue_can_be_put_back(project: Space) -> None:
+    project.dodo("exp", "run", "--queue", "-S", "train.lr=0.8", "-n", "q")
+    project.dodo("exp", "remove", "q")
+    assert states(project) == {}
+    project.dodo("gc", "--older-than", "1d")
+    project.dodo("queue", "retry", "q")
+    project.dodo("exp", "run", "--run-all")
+    assert params(rows(project)["q"])["train"]["lr"] == 0.8
+    project.dodo("exp", "run", "--queue", "-n", "r")
+    project.dodo("queue", "remove", "--all")
+    project.dodo("gc", "--grace", "0")
+    assert "no experiment 'r' in the queue" in project.dodo("queue", "retry", "r", code=2).err
+
+
+def test_a_temp_run_is_killed_as_others_are(gated: Space) -> None:
+    process = gated.start("exp", "run", "--temp", "-n", "t")
+    wait_for(lambda: "prepare" in gated.runs)
+    gated.dodo("queue", "kill", "t")
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert states(gated) == {"t": "stopped"}
+
+
+def test_a_kill_is_not_forgotten_when_the_worker_is_stopped(gated: Space) -> None:
+    gated.dodo("exp", "run", "--queue", "-n", "one")
+    process = gated.start("queue", "worker")
+    wait_for(lambda: "prepare" in gated.runs)
+    [job] = queue.running(gated.store)
+    process.send_signal(signal.SIGSTOP)
+    (gated.root / f"{job.path}.kill").touch()
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=20)
+    assert states(gated) == {"one": "killed"}
+    assert not (gated.root / f"{job.path}.kill").exists()
+
+
+def test_many_at_once_do_not_get_in_each_others_way(space: Space) -> None:
+    space.write("params.yaml", "x: 0\n")
+    space.write("dvc.yaml", "stages:\n  s: {cmd: cp params.yaml o, params: [x], outs: [o]}\n")
+    space.dodo("exp", "run", "--queue", "-q", "-S", "x=range(60)", "-n", "s")
+    others = [space.start("queue", "worker", "-q") for _ in range(4)]
+    for each in others:
+        _, err = each.communicate(timeout=60)
+        assert each.returncode == 0, err
+    assert set(states(space).values()) == {"success"}
