@@ -43,9 +43,11 @@ def told(*, quiet: bool, is_alone: bool) -> Any:
 
 def drain(project: Any, jobs: int, *, quiet: bool, command: str, form: str) -> Report:
     """Run everything that waits, *jobs* at a time."""
+    from dodo_exp.engine import session
     from dodo_exp.exps import crew, queue
     from dodo_exp.exps.recover import recover
 
+    session.check_outside(project)
     project.write()
     recover(project)
     if not queue.waiting(project.store) and not queue.running(project.store):

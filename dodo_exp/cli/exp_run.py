@@ -144,17 +144,23 @@ def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> R
             "--queue queues them, --dry lists them; a list has brackets: -S 'layers=[64, 32]'",
         )
     from dodo_exp.cli import tell
+    from dodo_exp.exps import queue
     from dodo_exp.exps.submit import submit
 
     progress = tell.Progress(quiet=given["quiet"])
     include = given["copy_paths"]
-    queued = submit(project, _order(given, changes), made, progress, include=include)
+    order = _order(given, changes)
+
+    def put(tasks: Any) -> Any:
+        return queue.add(project.store, tasks)
+
+    queued = submit(project, order, made, progress, put, include=include)
     lines, data = [], []
-    for (name, _), variant in zip(queued, made, strict=True):
+    for job, variant in zip(queued, made, strict=True):
         if variant and len(made) > 1 and not given["quiet"]:
-            tell.line(f"{name}: {_words(variant)}")
-        lines.append(f"Queued experiment {name!r} for future execution.\n")
-        data.append({"experiment": name, "params": {each.name: each.value for each in variant}})
+            tell.line(f"{job.name}: {_words(variant)}")
+        lines.append(f"Queued experiment {job.name!r} for future execution.\n")
+        data.append({"experiment": job.name, "params": {each.name: each.value for each in variant}})
     return Report(data, "".join(lines), form="json" if given["as_json"] else "text")
 
 

@@ -40,7 +40,7 @@ def command(names: tuple[str, ...], as_json: bool) -> Report:
     for job in found:
         task = queue.task(job)
         if task is None or task.where == queue.QUEUE:
-            workers.kill(job)
+            workers.kill(store, job)
         else:
             _interrupt(job, queue.runner(store, job))
     until = time.monotonic() + PATIENCE

@@ -29,7 +29,13 @@ def command(names: tuple[str, ...], failed: bool, as_json: bool) -> Report:
     store = project.store
     over = [job for job in queue.jobs(store) if job.state in queue.ENDS]
     found = [queue.find(store, name, removed=True) for name in names]
-    found += [job for job in over if failed and job.state != queue.SUCCESS]
+    latest = {job.name: job for job in queue.jobs(store)}
+    bad = [job for job in over if job.state != queue.SUCCESS and latest[job.name] == job]
+    found += bad if failed else []
+    waiting = queue.names(store)
+    for job in found:
+        if job.name in waiting and job.state in (*queue.ENDS, queue.REMOVED):
+            raise UsageError(f"there is an experiment {job.name!r} in the queue already")
     for job in found:
         if job.state == queue.SUCCESS:
             raise UsageError(f"{job.name!r} is a success", "`dodo exp apply` and run it again")

@@ -41,14 +41,18 @@ def _detached(project: object, jobs: int, form: str) -> Report:
     import subprocess
     import sys
 
+    from dodo_exp.engine import session
     from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.project import Project
 
     assert isinstance(project, Project)
+    session.check_outside(project)
     project.write()
     recover(project)
-    there = len(workers.alive(project.store))
+    host = os.uname().nodename
+    known = workers.alive(project.store)
+    there = sum(w.who.host == host and not workers.is_told_to_stop(project.store, w) for w in known)
     more = min(max(0, jobs - there), len(queue.waiting(project.store)))
     data = {"started": more, "running": there}
     if not more:

@@ -46,10 +46,12 @@ def command(max_time: float | None, idle_exit: float, quiet: bool) -> int:
     each experiment once. On TERM, INT or HUP the experiment goes back to the queue.
     """
     from dodo_exp.cli import drain
+    from dodo_exp.engine import session
     from dodo_exp.exps.worker import Terms, work
     from dodo_exp.project import Project
 
     project = Project.find()
+    session.check_outside(project)
     project.write()
     told = drain.told(quiet=quiet, is_alone=True)
     code = work(project, Terms(max_time, idle_exit), told, options.command_line(), None)

@@ -74,8 +74,7 @@ class Executor:
         """Start nothing more; what ends from here on ends because of us."""
         self._stopping.set()
 
-    @property
-    def is_stopping(self) -> bool:
+    def has_to_stop(self) -> bool:
         """Whether the run is being ended."""
         return self._stopping.is_set()
 
@@ -102,7 +101,7 @@ class Executor:
 
         who = f"stage {stage.address!r} of {self._who}"
         slots, budget = self._limits
-        with slots.take(wants, budget, who, waiting, self._stopping.is_set) as taken:
+        with slots.take(wants, budget, who, waiting, self.has_to_stop) as taken:
             for what in told:
                 self._listener(Resumed(what))
             if taken is None:
@@ -139,7 +138,7 @@ class Executor:
         log.write(f"> {command}\n".encode(errors="surrogateescape"))
         read, write = os.pipe()
         try:
-            if self.is_stopping:
+            if self.has_to_stop():
                 raise Stopping
             try:
                 process = subprocess.Popen(
@@ -166,7 +165,7 @@ class Executor:
                 self._reaper.done(process.pid)
         finally:
             os.close(read)
-        if self.is_stopping:
+        if self.has_to_stop():
             raise Stopping
         if is_late:
             self._end_all(stage)

@@ -280,20 +280,25 @@ class Journal:
         try:
             self._settle()
         except (OSError, StoreError):
-            os.close(self._fd)
+            self._shut()
             return
         self.fold(locks)
         if self._going:
             # Old outputs that nobody knows lie aside still: the next command keeps them.
-            os.close(self._fd)
+            self._shut()
             return
         if keep_edits:
             self._write(["keep"])
         else:
             _roll_back(self._root, self._edited)
-        os.close(self._fd)
+        self._shut()
         os.unlink(self.path)
         restore.remove(f"{self._stem}.aside")
+
+    def _shut(self) -> None:
+        # A thread that comes too late must not write into what has this number next.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def _change_back(store: Store, root: str, made: list[Change], scratch: str) -> None:

@@ -14,7 +14,7 @@ import time
 from typing import NamedTuple
 
 from dodo_exp.engine import fingerprint, runcache
-from dodo_exp.engine.execute import Executor, Used
+from dodo_exp.engine.execute import Executor, Stopping, Used
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
@@ -23,7 +23,7 @@ from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
 from dodo_store import restore, snapshot
-from dodo_store.errors import Changing, Damaged, Missing, NotStorable
+from dodo_store.errors import Changing, Damaged, Held, Missing, NotStorable
 from dodo_store.oid import Oid
 from dodo_store.pool import Batch, Pool
 from dodo_store.tree import Node
@@ -75,23 +75,43 @@ class Maker:
         if not stage.is_cacheable:
             return self._run(stage, found, why)
         before = runcache.failure_mark(self._store, found.key)
-        waiting = self._waiting(stage)
-        with runcache.claim(self._store, found.key, self._who, waiting):
-            waiting.over()
+        with contextlib.ExitStack() as held:
+            self._claim(stage, found, held)
             failure = runcache.failure_since(self._store, found.key, before)
             if failure is not None:
                 raise StageFailed(failure)
-            run = runcache.find(self._store, found.key) if look_up else None
-            self._set_damaged_aside()
-            if run is not None and self._restore(stage, run.record):
-                self._journal.finish_stage(stage.file, stage.name, run.record, [])
-                return Made("restored", run.record)
-            try:
-                return self._run(stage, found, why)
-            except StageFailed as error:
-                text = f"{error} (run by {self._who}, which others waited for)"
-                runcache.note_failure(self._store, found.key, text)
-                raise
+            return self._restore_or_run(stage, found, why, look_up)
+
+    def _claim(self, stage: Stage, found: Fingerprint, held: contextlib.ExitStack) -> None:
+        """Be the only one who makes it, unless the run is ended while we wait.
+
+        Raises:
+            Stopping
+        """
+        waiting = self._waiting(stage)
+        stopping = self._executor.has_to_stop
+        try:
+            held.enter_context(runcache.claim(self._store, found.key, self._who, waiting, stopping))
+        except Held:
+            raise Stopping from None
+        if stopping():
+            raise Stopping
+        waiting.over()
+
+    def _restore_or_run(
+        self, stage: Stage, found: Fingerprint, why: tuple[str, ...], look_up: bool
+    ) -> Made:
+        run = runcache.find(self._store, found.key) if look_up else None
+        self._set_damaged_aside()
+        if run is not None and self._restore(stage, run.record):
+            self._journal.finish_stage(stage.file, stage.name, run.record, [])
+            return Made("restored", run.record)
+        try:
+            return self._run(stage, found, why)
+        except StageFailed as error:
+            text = f"{error} (run by {self._who}, which others waited for)"
+            runcache.note_failure(self._store, found.key, text)
+            raise
 
     def restore_frozen(self, stage: Stage, record: StageRecord | None) -> None:
         """Bring back what is missing of a stage that is never run.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable
@@ -22,6 +23,9 @@ STAGE = "DODO_STAGE"
 """Environment variable that says of which stage a process is."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+MANY = 1 << 20
+"""No process has more descriptors."""
 
 GRACE = 10.0
 """Seconds between asking processes to end and ending them."""
@@ -117,10 +121,12 @@ def _watch(read: int, tag: str, kept: set[int]) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        for fd in range(3, 256):
-            if fd != read and fd not in kept:
-                with contextlib.suppress(OSError):
-                    os.close(fd)
+        last = 2
+        for fd in sorted({read, *kept}):
+            os.closerange(last + 1, fd)
+            last = max(last, fd)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        os.closerange(last + 1, limit if 0 <= limit < MANY else MANY)
         groups: set[int] = set()
         rest = b""
         while data := os.read(read, 4096):

@@ -80,6 +80,8 @@ def run(
                     _end(executor, reaper, turn, number, caught.hurry)
                     raise
         finally:
+            if home is not None:
+                reaper.kill()  # the folder is about to be somebody else's
             reaper.close()
     return turn.outcome()
 

@@ -32,9 +32,20 @@ class Run(NamedTuple):
 
 
 @contextlib.contextmanager
-def claim(store: Store, key: Oid, who: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one to make what *key* stands for; the claim ends with the block or with us."""
-    with locks.hold(f"{store.folder}/locks/run/{key.hex()}", who, waiting=waiting):
+def claim(
+    store: Store,
+    key: Oid,
+    who: str,
+    waiting: Callable[[str], None],
+    is_enough: Callable[[], bool],
+) -> Iterator[None]:
+    """Be the only one to make what *key* stands for; the claim ends with the block or with us.
+
+    Raises:
+        Held: it is *is_enough* of waiting.
+    """
+    path = f"{store.folder}/locks/run/{key.hex()}"
+    with locks.hold(path, who, waiting=waiting, is_enough=is_enough):
         yield
 
 

@@ -32,6 +32,19 @@ def is_inside(project: Project) -> bool:
     return os.environ.get(TAG, "").endswith(f":{project.home}")
 
 
+def check_outside(project: Project) -> None:
+    """For what a stage may not start, because it would wait for itself.
+
+    Raises:
+        Busy
+    """
+    if is_inside(project):
+        raise Busy(
+            "a stage cannot change its own project: the command that runs it holds the workspace",
+            "reading works: dodo status, dodo exp show",
+        )
+
+
 @contextmanager
 def begin(
     project: Project,
@@ -51,11 +64,7 @@ def begin(
         Failure: the folder cannot be written.
         Stopped: a signal ended the block.
     """
-    if is_inside(project):
-        raise Busy(
-            "a stage cannot change its own project: the command that runs it holds the workspace",
-            "reading works: dodo status, dodo exp show",
-        )
+    check_outside(project)
     try:
         with signals.caught():
             with _held(project, listener, wait, tolerant) as workspace:

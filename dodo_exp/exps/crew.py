@@ -19,7 +19,7 @@ from dodo_exp.engine import signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import DodoError, Failure, Stopped
-from dodo_exp.exps import queue, worker
+from dodo_exp.exps import queue, worker, workers
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.worker import ENOUGH, Told
 from dodo_exp.project import Project
@@ -57,8 +57,9 @@ def run_all(project: Project, size: int, told: Told, command: str) -> list[queue
         with signals.caught() as caught:
             try:
                 crew.run()
-            except Signalled as stop:
-                crew.end(stop.number, caught)
+            except BaseException as stop:
+                number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
+                crew.end(number, caught)
                 raise
             finally:
                 crew.close()
@@ -112,7 +113,8 @@ class _Crew:
     def _unclaimed(self) -> int:
         """Workers of ours that have no job yet."""
         runners = [queue.runner(self._store, job) for job in queue.running(self._store)]
-        busy = {who.pid for who in runners if who is not None}
+        host = os.uname().nodename
+        busy = {who.pid for who in runners if who is not None and who.host == host}
         return sum(1 for member in self._members.values() if member.pid not in busy)
 
     def _add(self) -> None:
@@ -132,8 +134,10 @@ class _Crew:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _listen(self) -> None:
-        ready, _, _ = select.select(list(self._members), [], [], worker.LOOK_UP)
-        for pipe in ready:
+        poll = select.poll()
+        for pipe in self._members:
+            poll.register(pipe, select.POLLIN | select.POLLHUP)
+        for pipe, _ in poll.poll(worker.LOOK_UP * 1000):
             words = os.read(pipe, 4096)
             if not words:
                 self._gone(pipe)
@@ -151,8 +155,11 @@ class _Crew:
         self._idle.discard(pipe)
         _, status = os.waitpid(member.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == ENOUGH:
+        if code == ENOUGH and not self._is_enough:
             self._is_enough = True
+            ours = {each.pid for each in self._members.values()}
+            known = workers.alive(self._store)
+            workers.stop(self._store, [w for w in known if w.who.pid in ours], now=False)
         elif code != 0:
             self._futile += 1
             if self._futile > queue.MOST_ATTEMPTS * self._size:

@@ -14,7 +14,7 @@ from dodo_exp.events import Listener
 from dodo_exp.exps import logs, queue, state, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep, load
-from dodo_exp.exps.run import Ran, other_name, result_name
+from dodo_exp.exps.run import Ran, other_name, result_name, set_name
 from dodo_exp.exps.temp import Place
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -51,7 +51,11 @@ def log(project: Project, job: queue.Job, text: str) -> None:
 
 def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed | None:
     """What an earlier runner has made of it, who died before he could say so."""
-    for name in (job.name, other_name(job)):
+    try:
+        draft = load(project.store, task.record)._replace(job=task.id)
+    except (StoreError, Damage):
+        return None
+    for name in (job.name, other_name(draft)):
         try:
             oid = project.store.experiments.get(name)
             made = load(project.store, oid) if oid is not None else None
@@ -91,8 +95,8 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
             if place is not None and os.path.isdir(place.root):
                 project = place.project(task.folder)
                 made = _as_it_lies(project, made, claim.who.started)
-            name = result_name(store, claim, made.name, task.replace)
-            store.experiments.set(name, keep(store, made._replace(name=name)))
+            made = made._replace(name=result_name(store, claim, made, task.replace))
+            set_name(store, made, keep(store, made), task.command)
     except (DodoError, StoreError, OSError):
         # Its record in the queue still says what went wrong.
         return

@@ -16,7 +16,7 @@ from dodo_exp.events import Listener
 from dodo_exp.exps import queue, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
 from dodo_exp.exps.record import load
-from dodo_exp.exps.run import Order, Ran, Start, reason_of, run_apart
+from dodo_exp.exps.run import Order, Ran, Start, TakenOver, reason_of, run_apart
 from dodo_exp.exps.submit import submit
 from dodo_exp.exps.temp import Place
 from dodo_exp.pipeline.overrides import Change
@@ -63,6 +63,8 @@ def perform(
             ran = run_apart(place.project(task.folder), order, job.name, recorder)
         except Stopped:
             raise
+        except TakenOver as error:
+            return Performed(queue.STOPPED, str(error), None)
         except (DodoError, StoreError, OSError) as error:
             text = _words(error)
             recorder.say(f"error: {text}")
@@ -105,10 +107,15 @@ def run_temp(
         BadInput, UsageError, Failure
         Stopped: by a signal; what it has made so far is kept.
     """
-    [(name, task)] = submit(project, order, [variant], listener, where=queue.TEMP, include=include)
+    who = queue.me(order.command)
+
+    def put(tasks: list[tuple[str, queue.Task]]) -> queue.Claim:
+        return queue.begin(project.store, *tasks[0], who)
+
+    claim = submit(project, order, [variant], listener, put, where=queue.TEMP, include=include)
+    name = claim.job.name
     try:
         with signals.caught() as caught, temp.borrow(project) as place:
-            claim = queue.begin(project.store, name, task, queue.me(order.command))
             try:
                 done = perform(project, claim, place, listener)
             except (Stopped, Signalled) as stop:
@@ -118,10 +125,10 @@ def run_temp(
                 give_up(project, claim, place, queue.STOPPED, reason)
                 text = f"stopped; what it has made is kept as {name!r}"
                 raise Stopped(number, text) from None
-            finally:
-                claim.close()
     except Signalled as stop:
         raise Stopped(stop.number, "stopped") from None
+    finally:
+        claim.close()
     if done.ran is None:
         raise Failure(done.reason, f"what it had is kept as {name!r}")
     if done.how != queue.SUCCESS:

@@ -139,13 +139,12 @@ def jobs(store: Store) -> list[Job]:
 def every(store: Store) -> list[Job]:
     """The same, with those that were removed."""
     found: dict[int, Job] = {}
-    # In the order in which a job passes through, so that one that moves meanwhile is not missed;
-    # at the end once more for those that go back.
-    for place, state in (("todo", QUEUED), ("running", RUNNING), ("done", "")):
-        for job in _in(store, place, state):
-            found[job.number] = job
-    for job in _in(store, "todo", QUEUED):
-        found.setdefault(job.number, job)
+    # In the order in which a job passes through, so that one that moves meanwhile is not missed.
+    live = {job.number: job for job in _live(store)}
+    for job in _in(store, "done"):
+        found[job.number] = job
+    # One that has just been given another turn is in two places for a moment: it is to be run.
+    found |= live | {job.number: job for job in _live(store) if job.number not in found}
     return [found[number] for number in sorted(found)]
 
 
@@ -159,14 +158,21 @@ def running(store: Store) -> list[Job]:
     return sorted(_in(store, "running", RUNNING))
 
 
+def _live(store: Store) -> Iterator[Job]:
+    """Those that are not over; one that goes back meanwhile may come twice."""
+    yield from _in(store, "todo", QUEUED)
+    yield from _in(store, "running", RUNNING)
+    yield from _in(store, "todo", QUEUED)
+
+
 def is_taken(store: Store, name: str) -> bool:
     """Whether a job that is not over has this name."""
-    return any(job.name == name for job in (*_in(store, "todo", QUEUED), *running(store)))
+    return name in names(store)
 
 
 def names(store: Store) -> set[str]:
     """The names of all jobs that are not over."""
-    return {job.name for job in (*_in(store, "todo", QUEUED), *running(store))}
+    return {job.name for job in _live(store)}
 
 
 def runner(store: Store, job: Job) -> Runner | None:
@@ -179,6 +185,11 @@ def runner(store: Store, job: Job) -> Runner | None:
 
 def _lock(store: Store, number: int) -> str:
     return f"{folder(store)}/locks/{number:08}"
+
+
+def kill_file(store: Store, job: Job) -> str:
+    """What tells the job's runner to end it, where it is there."""
+    return f"{folder(store)}/kill/{job.number:08}"
 
 
 # -- contents ------------------------------------------------------------------------------
@@ -206,7 +217,7 @@ def end_of(job: Job) -> Ended | None:
 
 def create(store: Store) -> None:
     """Make the folders, if they are not there."""
-    for name in ("todo", "running", "done", "locks", "workers"):
+    for name in ("todo", "running", "done", "locks", "kill", "workers"):
         os.makedirs(f"{folder(store)}/{name}", exist_ok=True)
 
 
@@ -261,18 +272,24 @@ class Claim:
         """Whether the file is where we have put it."""
         return os.path.exists(self.job.path)
 
-    def put_back(self) -> None:
-        """Let somebody else run it; this attempt does not count."""
+    def put_back(self) -> bool:
+        """Let somebody else run it; this attempt does not count. False if it is not ours."""
         job = self.job
         back = _path(self._store, job.number, job.attempts - 1, job.name, QUEUED)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.rename(job.path, back)
+        except FileNotFoundError:
+            return False
+        return True
 
-    def finish(self, how: str, reason: str = "") -> Job:
-        """It is over: that is durable before its place among the running is given up."""
-        done = _finish(self._store, self.job, how, reason, self.who.started)
+    def finish(self, how: str, reason: str = "") -> None:
+        """It is over: that is durable before its place among the running is given up.
+
+        Nothing is said of a job that is somebody else's by now.
+        """
+        if self.is_ours:
+            _finish(self._store, self.job, how, reason, self.who.started)
         self.close()
-        return done
 
     def drop(self) -> None:
         """Nothing is left to remember of it."""
@@ -282,6 +299,8 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the lock; its file is of no use where the job is not."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(kill_file(self._store, self.job))
         self._held.close()
         if not os.path.exists(self.job.path):
             with contextlib.suppress(OSError):
@@ -297,6 +316,7 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
         )
     except Held:
         return None
+    _forget_end(store, job)
     # Lock first, then rename: a job in running/ without a lock is dead, so it must never be there
     # before it is locked.
     path = _path(store, job.number, job.attempts + 1, job.name, RUNNING)
@@ -308,6 +328,8 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
     except BaseException:
         held.close()
         raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(kill_file(store, job))  # meant for an earlier turn
     return Claim(store, Job(job.number, job.attempts + 1, job.name, RUNNING, path), held, who)
 
 
@@ -330,28 +352,43 @@ def _finish(store: Store, job: Job, how: str, reason: str, started: float) -> Jo
     row = {"task": each._asdict() if each else None, "end": end._asdict()}
     path = _path(store, job.number, job.attempts, job.name, how)
     durable.replace(path, record.encode(record.JOB, row), mode=0o644)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(job.path)
+    # What is left of an earlier turn first: of two ends nobody could tell which counts.
+    others = [each.path for each in _in(store, "done") if each.number == job.number]
+    for old in (*(each for each in others if each != path), job.path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(old)
     return Job(job.number, job.attempts, job.name, how, path)
+
+
+def has_ended(store: Store, job: Job) -> bool:
+    """Whether this very attempt has its end on record, though it is among the running still."""
+    return any(
+        (each.number, each.attempts) == (job.number, job.attempts) and each.state in ENDS
+        for each in _in(store, "done")
+    )
 
 
 def again(store: Store, job: Job) -> Job | None:
     """Let a job that is over, or was removed, wait for its turn; None if it is gone meanwhile.
 
     Raises:
-        UsageError: it is not over, or cannot be read.
+        UsageError: it is not over.
     """
-    each = task(job)
-    if job.state not in (*ENDS, REMOVED) or each is None:
+    if job.state not in (*ENDS, REMOVED):
         raise UsageError(f"{job.name!r} is {job.state}, not over")
-    path = _path(store, job.number, 0, job.name, QUEUED)
-    row = {"task": each._replace(where=QUEUE, id=os.urandom(8).hex())._asdict()}
-    durable.replace(path, record.encode(record.JOB, row), mode=0o644)
-    try:
-        os.unlink(job.path)
-    except FileNotFoundError:
-        os.unlink(path)
-        return None
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locks.hold(_lock(store, job.number), "", timeout=0))
+        except Held:
+            return None
+        each = task(job)
+        if each is None or any(live.number == job.number for live in _live(store)):
+            return None  # somebody else was faster
+        path = _path(store, job.number, 0, job.name, QUEUED)
+        row = {"task": each._replace(where=QUEUE, id=os.urandom(8).hex())._asdict()}
+        durable.replace(path, record.encode(record.JOB, row), mode=0o644)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(job.path)
     return Job(job.number, 0, job.name, QUEUED, path)
 
 
@@ -373,6 +410,25 @@ def remove(store: Store, job: Job) -> bool:
     with contextlib.suppress(OSError):
         locks.discard(_lock(store, job.number))
     return True
+
+
+def _forget_end(store: Store, job: Job) -> None:
+    """The end of an earlier turn, which a command that was killed has left; the lock is ours."""
+    for each in _in(store, "done"):
+        if each.number == job.number:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each.path)
+
+
+def settle(store: Store) -> None:
+    """Of jobs that wait for another turn, forget how the last one ended."""
+    over = {job.number for job in _in(store, "done")}
+    for job in waiting(store) if over else ():
+        if job.number in over:
+            with contextlib.suppress(Held, OSError):
+                with locks.hold(_lock(store, job.number), "", timeout=0):
+                    if os.path.exists(job.path):
+                        _forget_end(store, job)
 
 
 def dead(store: Store) -> list[tuple[Job, Claim]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
+from dodo_exp.errors import DodoError
 from dodo_exp.exps import queue, workers
 from dodo_exp.project import Project
+from dodo_store.errors import StoreError
 
 
 def recover(project: Project) -> None:
@@ -14,31 +15,37 @@ def recover(project: Project) -> None:
 
     Where that is not allowed, on a read-only disk, they stay as they are.
     """
-    store = project.store
-    for job, claim in queue.dead(store):
-        with contextlib.suppress(OSError):
-            _recover(project, job, claim)
-        claim.close()
+    queue.settle(project.store)
+    for job, claim in queue.dead(project.store):
+        try:
+            with contextlib.suppress(OSError, DodoError, StoreError):
+                _recover(project, job, claim)
+        finally:
+            claim.close()
 
 
 def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
     from dodo_exp.exps import ending
 
     store, task = project.store, queue.task(job)
-    if task is not None and task.where == queue.WORKSPACE:
+    if queue.has_ended(store, job):
+        claim.drop()
+        return
+    who = f"pid {claim.who.pid} on {claim.who.host}"
+    if task is None:
+        claim.finish(queue.FAILED, "its file cannot be read")
+        return
+    if task.where == queue.WORKSPACE:
         ending.log(project, job, f"error: its process (pid {claim.who.pid}) has died")
         claim.drop()
         return
-    known = ending.result_of(project, job, task) if task is not None else None
-    who = f"pid {claim.who.pid} on {claim.who.host}"
+    known = ending.result_of(project, job, task)
     if known is not None:
         claim.finish(known.how, known.reason)
-    elif task is not None and task.where == queue.TEMP:
+    elif task.where == queue.TEMP:
         ending.give_up(project, claim, None, queue.FAILED, f"its process ({who}) has died")
-    elif workers.is_to_end(job):
+    elif workers.is_to_end(store, job):
         ending.give_up(project, claim, None, queue.KILLED, "killed")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{job.path}.kill")
     elif job.attempts >= queue.MOST_ATTEMPTS:
         text = f"{job.attempts} workers have died of it, the last one {who}"
         ending.give_up(project, claim, None, queue.FAILED, text)

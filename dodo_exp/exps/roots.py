@@ -99,10 +99,16 @@ def _queue(store: Store, known: Known) -> Iterator[Root]:
     for job in queue.every(store):
         if job.state == queue.SUCCESS:
             continue
-        if not _is_new(known, QUEUE, str(job.number), job.state):
-            continue
         task = queue.task(job)
+        if task is None:
+            # It has moved meanwhile, or cannot be read: then nothing can be said of it.
+            job = next((each for each in queue.every(store) if each.number == job.number), job)
+            task = queue.task(job)
+            if task is None and job.state != queue.SUCCESS and os.path.exists(job.path):
+                yield Root(QUEUE, job.name, job.path, problem="cannot be read")
         if task is None or task.record == queue.NOBODY:
+            continue
+        if not _is_new(known, QUEUE, str(job.number), task.record.hex()):
             continue
         try:
             nodes = _nodes(store, task.record)[:1]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.slots import Pool
     from dodo_exp.exps.edits import Plan
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.pipeline.overrides import Change
 
 
@@ -234,21 +235,42 @@ def check_name_free(project: Project, name: str | None, replace: bool) -> None:
         )
 
 
-def result_name(store: Store, claim: queue.Claim, name: str, replace: bool) -> str:
-    """The name for a job's result; another one if somebody has taken its own meanwhile.
+def result_name(store: Store, claim: queue.Claim, made: Experiment, replace: bool) -> str:
+    """The name for a job's result; another one if somebody has its own by now.
+
+    What has failed does not take the place of what has not.
 
     Raises:
-        Failure: the job is not ours any more.
+        TakenOver
     """
     if not claim.is_ours:
-        raise Failure(f"experiment {name!r} has been taken over by somebody else")
-    is_free = not store.experiments.has(name) or replace or find.has_failed(store, name)
-    return name if is_free and not store.snapshots.has(name) else other_name(claim.job)
+        raise TakenOver(f"experiment {made.name!r} has been taken over by somebody else")
+    may_replace = (replace and not made.error) or find.has_failed(store, made.name)
+    is_free = may_replace or not store.experiments.has(made.name)
+    return made.name if is_free and not store.snapshots.has(made.name) else other_name(made)
 
 
-def other_name(job: queue.Job) -> str:
+def other_name(made: Experiment) -> str:
     """For a result whose name somebody else has."""
-    return f"{job.name[:80]}-{job.number}"
+    return f"{made.name[:80]}-{made.job[:6]}"
+
+
+class TakenOver(Failure):
+    """A job is not ours any more; what has come of it is nobody's."""
+
+
+def set_name(store: Store, made: Experiment, oid: Oid, command: str) -> None:
+    """Give a result its name; one that loses it can have it back."""
+    from dodo_exp.engine import history
+
+    try:
+        old = store.experiments.get(made.name)
+    except StoreError:
+        old = None
+    if old is None or old == oid or find.has_failed(store, made.name):
+        store.experiments.set(made.name, oid)
+    else:
+        history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
 
 
 def _edits(workspace: Workspace, order: Order, folder: str) -> Plan | None:
@@ -321,11 +343,11 @@ def _record(
         job=order.start.job if order.start else "",
     )
     if order.start is not None:
-        name = result_name(store, order.start.claim, name, order.replace)
+        name = result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
     journal.expect(name, oid)
-    store.experiments.set(name, oid)
+    set_name(store, experiment, oid, order.command)
     if not has_failed:
         state.remember(store, name, held)
     workspace.save_caches()

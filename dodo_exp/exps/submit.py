@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
@@ -32,6 +33,9 @@ Variant = tuple[Change, ...]
 """What one experiment of a sweep sets."""
 
 
+T = TypeVar("T")
+
+
 class _Planned(NamedTuple):
     """An experiment that nothing speaks against: the params files it changes, and all params."""
 
@@ -45,13 +49,14 @@ def submit(
     order: Order,
     variants: list[Variant],
     listener: Listener,
+    put: Callable[[list[tuple[str, queue.Task]]], T],
     *,
     where: str = queue.QUEUE,
     include: tuple[str, ...] = (),
-) -> list[tuple[str, queue.Task]]:
-    """Keep what each experiment starts from; all are in order or none is kept.
+) -> T:
+    """Keep what each experiment starts from, and *put* them where they are found from then on.
 
-    *include* names paths that are taken even if they are ignored.
+    All are in order or none is kept. *include* names paths that are taken even if they are ignored.
 
     Raises:
         BadInput, UsageError, Failure
@@ -103,9 +108,7 @@ def submit(
             finally:
                 batch.drop()
         workspace.save_caches()
-        if where == queue.QUEUE:
-            queue.add(store, made)
-    return made
+        return put(made)
 
 
 def _task(project: Project, order: Order, job: str, oid: Any, where: str) -> queue.Task:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
 from dodo_exp.errors import Damage
@@ -52,7 +53,13 @@ class Place:
         self.size = node.size
         stamps = Stamps(f"{self.local}/stamps", store.generation)
         try:
-            mirror(store, node, self.root, stamps)
+            try:
+                mirror(store, node, self.root, stamps)
+            except OSError:
+                # Something in it is not ours to remove. It is out of the way, and a new one begun.
+                os.rename(self.root, f"{self._path}/not-ours-{time.time_ns()}")
+                stamps.forget()
+                mirror(store, node, self.root, stamps)
         except (Missing, Damaged) as error:
             hint = "`dodo store check --repair` says what is lost and mends what it can"
             raise Damage(f"{error.path}: {error}", hint) from None
@@ -74,7 +81,8 @@ def borrow(project: Project) -> Iterator[Place]:
             yield place
         finally:
             if place.size > LARGE or len(places.idle(at)) >= places.SPARE:
-                wipe(os.path.dirname(place.root))
+                with contextlib.suppress(OSError):
+                    wipe(os.path.dirname(place.root))
 
 
 def locals_of(store: Store) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from dodo_exp.engine.execute import shell
 from dodo_exp.engine.log import Log
+from dodo_exp.errors import UsageError
 from dodo_exp.events import Event, Listener, Note, StageEnded
 from dodo_exp.exps import logs, queue
 from dodo_exp.project import Project
@@ -86,7 +87,10 @@ def in_place(
 
 def finished(project: Project, name: str, how: str, reason: str, seconds: float) -> Note | None:
     """Run the command that the settings want run when an experiment is over; a word if it fails."""
-    command = project.settings.on_finish
+    try:
+        command = project.settings.on_finish
+    except UsageError as error:
+        return Note("warning", f"on_finish: {error}")
     if not command:
         return None
     facts = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ class _Worker:
                     self._perform(claim, place)
                     idle_since = time.monotonic()
                 elif queue.waiting(self._store):
-                    time.sleep(0.02)  # others are about to have them
+                    time.sleep(0.05)  # others are about to have them
                 elif time.monotonic() - idle_since >= self._idle_exit:
                     return 0
                 else:
@@ -131,48 +132,58 @@ class _Worker:
 
     def _next(self) -> queue.Claim | None:
         for job in queue.waiting(self._store):
-            self._claim = queue.claim(self._store, self._me.who._replace(started=time.time()), job)
+            who = self._me.who._replace(started=time.time())
+            with signals.held_off():
+                self._claim = queue.claim(self._store, who, job)
             if self._claim is not None:
                 return self._claim
         return None
 
     def _perform(self, claim: queue.Claim, place: temp.Place) -> None:
-        job = claim.job
-        self._told.began(job)
+        self._told.began(claim.job)
         try:
-            self._can_be_killed = True
+            done = self._done(claim, place)
+        finally:
+            self._claim = None
+            claim.close()
+        self._told.ended(claim.job, done)
+        if _has_threads():
+            # Something of that run cannot be ended. It must not go on in the next one's folder.
+            raise Signalled(signal.SIGALRM)
+
+    def _done(self, claim: queue.Claim, place: temp.Place) -> Performed:
+        """Run it and let it be over; or put it back, and raise what the signal was.
+
+        Raises:
+            Signalled
+        """
+        job = claim.job
+        listener = _Idling(self._told.listener(job), self._told.idle)
+        try:
             try:
-                listener = _Idling(self._told.listener(job), self._told.idle)
-                done = jobs.perform(self._project, claim, place, listener, self._budget)
+                self._can_be_killed = True
+                return jobs.perform(self._project, claim, place, listener, self._budget)
             finally:
                 self._can_be_killed = False
-        except Stopped as stop:
-            if stop.code - 128 != KILL:
-                if workers.is_to_end(job):
-                    self._told.ended(job, self._killed(claim, place))
-                else:
-                    self._put_back(claim)
-                raise Signalled(stop.code - 128) from None
-            self._caught.again()
-            done = self._killed(claim, place)
+        except (Stopped, Signalled) as stop:
+            number = stop.number if isinstance(stop, Signalled) else stop.code - 128
         except Exception as error:
             # A fault of ours. It would be the next worker's too, so the job is over.
             ending.log(self._project, job, traceback.format_exc())
             reason = f"internal error: {type(error).__name__}: {error}"
-            done = ending.give_up(self._project, claim, place, queue.FAILED, reason)
-        except Signalled as stop:
-            # Between the run and its end; the next worker finds its result.
-            self._put_back(claim)
-            if stop.number != KILL:
-                raise
+            return ending.give_up(self._project, claim, place, queue.FAILED, reason)
+        if number == KILL:
             self._caught.again()
-            return
-        finally:
-            self._claim = None
-            claim.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{job.path}.kill")
-        self._told.ended(job, done)
+        try:
+            if number == KILL or workers.is_to_end(self._store, job):
+                done = self._killed(claim, place)
+                if number == KILL:
+                    return done
+                self._told.ended(job, done)
+        except Signalled as second:
+            number = second.number
+        self._put_back(claim)
+        raise Signalled(number)
 
     def _killed(self, claim: queue.Claim, place: temp.Place) -> Performed:
         return ending.give_up(self._project, claim, place, queue.KILLED, "killed")
@@ -184,8 +195,8 @@ class _Worker:
             self._claim.close()
 
     def _put_back(self, claim: queue.Claim) -> None:
-        claim.put_back()
-        self._told.put_back(claim.job)
+        if claim.put_back():
+            self._told.put_back(claim.job)
 
     # -- control files ---------------------------------------------------------------------
 
@@ -210,8 +221,18 @@ class _Worker:
                 self.is_told_to_stop = True
                 self._caught(signal.SIGALRM, frame)
         claim = self._claim
-        if self._can_be_killed and claim and workers.is_to_end(claim.job):
+        if self._can_be_killed and claim and workers.is_to_end(self._store, claim.job):
             self._caught(KILL, frame)
+
+
+def _has_threads() -> bool:
+    """Whether threads of a run are there still, a moment after it."""
+    until = time.monotonic() + 1.0
+    while threading.active_count() > 1:
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 class _Idling:

@@ -5,7 +5,7 @@ might be somebody else's:
 
     queue/workers/<id>       its lock; what it says in it is for people
     queue/workers/<id>.stop  take no more; with `now` in it, put back what is running as well
-    queue/running/<job>.kill the job is to end, and to be over
+    queue/kill/<number>      the job is to end, and to be over
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def alive(store: Store) -> list[Worker]:
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         path = f"{folder}/{name}"
         if name.endswith(".stop"):
+            if not os.path.exists(path.removesuffix(".stop")):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
             continue
         if locks.is_free(path):
             with contextlib.suppress(OSError):
@@ -60,15 +63,20 @@ def stop(store: Store, workers: list[Worker], *, now: bool) -> None:
             file.write("now" if now else "")
 
 
-def kill(job: queue.Job) -> None:
+def is_told_to_stop(store: Store, worker: Worker) -> bool:
+    """Whether somebody wants no more of it."""
+    return os.path.exists(f"{queue.folder(store)}/workers/{worker.id}.stop")
+
+
+def kill(store: Store, job: queue.Job) -> None:
     """Tell whoever runs a job to end it."""
-    with open(f"{job.path}.kill", "w"):
+    with open(queue.kill_file(store, job), "w"):
         pass
 
 
-def is_to_end(job: queue.Job) -> bool:
+def is_to_end(store: Store, job: queue.Job) -> bool:
     """Whether somebody has said so."""
-    return os.path.exists(f"{job.path}.kill")
+    return os.path.exists(queue.kill_file(store, job))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ The text inside a lock file is for people; nothing is ever decided by it. Lock f
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -51,6 +52,7 @@ def hold(
     *,
     timeout: float = -1,
     waiting: Callable[[str], None] | None = None,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
     """Hold the lock at *path* for a block.
 
@@ -58,9 +60,10 @@ def hold(
         who: what others are told while they wait, e.g. "pid 12 `dodo repro`, since 10:02".
         timeout: seconds to wait; negative for as long as it takes, 0 for not at all.
         waiting: called once with the holder's words if it takes longer than a moment.
+        is_enough: asked now and then whether to give up waiting.
 
     Raises:
-        Held: the time is up.
+        Held: the time is up, or it is enough.
     """
     from filelock import FileLock, Timeout
 
@@ -72,11 +75,15 @@ def hold(
     except Timeout:
         if waiting is not None and timeout != 0:
             waiting(owner(path))
-        left = -1 if timeout < 0 else max(0.0, timeout - (time.monotonic() - started))
-        try:
-            lock.acquire(timeout=left, poll_interval=0.05)
-        except Timeout:
-            raise Held(path, owner(path)) from None
+        until = math.inf if timeout < 0 else started + timeout
+        while True:
+            left = max(0.0, min(0.5, until - time.monotonic()))
+            try:
+                lock.acquire(timeout=left, poll_interval=0.05)
+                break
+            except Timeout:
+                if time.monotonic() >= until or is_enough():
+                    raise Held(path, owner(path)) from None
     fd = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
     if isinstance(fd, int):
         _held[path] = fd

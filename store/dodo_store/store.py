@@ -32,7 +32,7 @@ FOLDERS = (
 LOCAL_FOLDERS = ("journal", "locks")
 PLACES = "workspaces"
 """Where folders are kept that are filled from snapshots."""
-QUEUES = ("queue/todo", "queue/done")
+QUEUES = ("queue/todo", "queue/running", "queue/done")
 
 
 class Store:

@@ -666,12 +666,12 @@ def test_a_kill_is_not_forgotten_when_the_worker_is_stopped(gated: Space) -> Non
     wait_for(lambda: "prepare" in gated.runs)
     [job] = queue.running(gated.store)
     process.send_signal(signal.SIGSTOP)
-    (gated.root / f"{job.path}.kill").touch()
+    Path(queue.kill_file(gated.store, job)).touch()
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
     process.communicate(timeout=20)
     assert states(gated) == {"one": "killed"}
-    assert not (gated.root / f"{job.path}.kill").exists()
+    assert not os.path.exists(queue.kill_file(gated.store, job))
 
 
 def test_many_at_once_do_not_get_in_each_others_way(space: Space) -> None:

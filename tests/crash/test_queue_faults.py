@@ -105,6 +105,9 @@ def states(place: Place) -> dict[str, str]:
     rows = json.loads(place.well("queue", "status", "--json").out)["experiments"]
     names = [row["name"] for row in rows]
     assert len(set(names)) == len(names), names
+    files = [file.name for file in (place.root / ".dodo" / "queue").glob("*/0*~*")]
+    numbers = [name.partition("~")[0] for name in files]
+    assert len(set(numbers)) == len(numbers), files
     return {row["name"]: row["state"] for row in rows}
 
 

@@ -56,7 +56,7 @@ def test_a_result_whose_objects_are_gone_does_not_hide_an_older_one(tmp_path: Pa
 def _work(folder: str, started: float) -> None:
     """One of many that want the same result: claim, look, make it if it is not there."""
     store = Store(f"{folder}/.dodo")
-    with runcache.claim(store, key_of(LINES), "a worker", lambda owner: None):
+    with runcache.claim(store, key_of(LINES), "a worker", lambda owner: None, lambda: False):
         if runcache.find(store, key_of(LINES)) is None:
             time.sleep(0.2)
             with open(f"{folder}/made", "a") as file:
