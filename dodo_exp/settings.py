@@ -121,7 +121,9 @@ def _check(name: str, table: str, key: str, value: Any) -> None:
     if key not in keys:
         hint = did_you_mean(key, keys, "settings")
         raise BadInput(name, f"[{table}] has no setting {key!r}", hint)
-    if not keys[key] and isinstance(value, str):
+    if not keys[key]:
+        if not isinstance(value, str):
+            raise BadInput(name, f"[{table}] {key}: not a text")
         return
     if value not in keys[key]:
         hint = did_you_mean(str(value), keys[key], "known")

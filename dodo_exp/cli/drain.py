@@ -32,6 +32,8 @@ def told(*, quiet: bool, is_alone: bool) -> Any:
     def ended(job: Any, done: Any) -> None:
         if done.how == queue.SUCCESS:
             say(f"Ran experiment {job.name!r}")
+            if done.experiment not in ("", job.name):
+                tell.warning(f"{job.name!r} is another one by now: kept as {done.experiment!r}")
         else:
             tell.error(f"experiment {job.name!r}: {done.reason or done.how}")
 
@@ -52,8 +54,13 @@ def drain(project: Any, jobs: int, *, quiet: bool, command: str, form: str) -> R
     recover(project)
     if not queue.waiting(project.store) and not queue.running(project.store):
         return Report([], "No experiments in the queue.\n", form=form)
-    done = crew.run_all(project, jobs, told(quiet=quiet, is_alone=jobs == 1), command)
-    return report(project, done, form)
+    done, was_stopped = crew.run_all(project, jobs, told(quiet=quiet, is_alone=jobs == 1), command)
+    made = report(project, done, form)
+    left = len(queue.waiting(project.store))
+    if not was_stopped or not left:
+        return made
+    tell.error(f"stopped by `dodo queue stop`: {left} are waiting still")
+    return made._replace(code=1)
 
 
 def report(project: Any, done: list[Any], form: str) -> Report:
@@ -68,7 +75,8 @@ def report(project: Any, done: list[Any], form: str) -> Report:
         end = queue.end_of(job)
         seconds = end.ended - end.started if end else None
         reason = end.reason if end else ""
-        metrics = _metrics(project, job.name) if job.state == queue.SUCCESS else {}
+        name = end.experiment if end and end.experiment else job.name
+        metrics = _metrics(project, name) if job.state == queue.SUCCESS else {}
         flat = {
             name or file: value
             for file, contents in metrics.items()
@@ -76,8 +84,8 @@ def report(project: Any, done: list[Any], form: str) -> Report:
             for name, value in leaves(contents["data"])
         }
         columns |= dict.fromkeys(flat)
-        rows.append([job.name, job.state.capitalize(), seconds, flat])
-        row = {"experiment": job.name, "state": job.state, "reason": reason, "seconds": seconds}
+        rows.append([name, job.state.capitalize(), seconds, flat])
+        row = {"experiment": name, "state": job.state, "reason": reason, "seconds": seconds}
         data.append({**row, "metrics": metrics})
     body = [[*row[:2], _seconds(row[2]), *(row[3].get(c) for c in columns)] for row in rows]
     grid = Grid(["Experiment", "State", "Time", *columns], body, keep=3)

@@ -134,9 +134,12 @@ def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> R
         return list(around.glob(project.folder or ".", pattern))
 
     made = overrides.expand(changes, matching)
-    if given["dry"] and len(made) == 1:
-        return _plan(project, made[0], given)
     if given["dry"]:
+        if given["queue"]:
+            from dodo_exp.cli import tell
+            from dodo_exp.exps.submit import check
+
+            check(project, _order(given, changes), made, tell.Progress(quiet=given["quiet"]))
         return _listed(made, given)
     if not given["queue"]:
         raise UsageError(
@@ -172,10 +175,12 @@ def _words(variant: tuple[Any, ...]) -> str:
 
 def _listed(made: list[Any], given: dict[str, Any]) -> Report:
     rows = [{change.name: change.value for change in each} for each in made]
-    names = [f"{given['name']}-{i}" if given["name"] else None for i in range(1, len(rows) + 1)]
+    name = given["name"]
+    names = [f"{name}-{i}" if name else None for i in range(1, len(rows) + 1)]
+    names = [name] if len(rows) == 1 else names
     data = [{"name": name, "params": row} for name, row in zip(names, rows, strict=True)]
     lines = [
-        f"{name or f'experiment {i}'}: {_words(each)}"
+        f"{name or f'experiment {i}'}: {_words(each) or 'as the workspace is'}"
         for i, (name, each) in enumerate(zip(names, made, strict=True), 1)
     ]
     return Report(data, "\n".join(lines) + "\n", form="json" if given["as_json"] else "text")

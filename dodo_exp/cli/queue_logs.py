@@ -37,22 +37,37 @@ def command(names: tuple[str, ...], follow: bool, everything: bool) -> int:
         raise UsageError("name experiments, or --all of them")
     project = Project.find()
     recover(project)
-    found = _found(project, names, everything, follow)
-    width = max((len(name) for _, name, _ in found), default=0)
-    tails = [_Tail(path, f"{name:{width}} | " if len(found) > 1 else "") for _, name, path in found]
-    for tail in tails:
-        tail.print()
-    while follow:
-        running = {job.number for job in _running(project)}
-        for tail in tails:
+    tails: dict[int, _Tail] = {}
+    while True:
+        going = _going(project, names, everything) if follow else set()
+        for number, name, path in _found(project, names, everything, follow, is_first=not tails):
+            if number not in tails:
+                is_one = len(names) < 2 and not everything
+                tails[number] = _Tail(path, "" if is_one else f"{name} | ")
+        for tail in tails.values():
             tail.print()
-        if not any(number in running for number, _, _ in found):
+        if not going:
             break
         time.sleep(LOOK_UP)
         recover(project)
-    for tail in tails:
+    for tail in tails.values():
         tail.end()
     return 0
+
+
+def _going(project: Any, names: tuple[str, ...], everything: bool) -> set[int]:
+    """Numbers of those that are meant and not over; with *everything*, as long as anybody works."""
+    from dodo_exp.exps import queue, workers
+
+    store = project.store
+    running, waiting = queue.running(store), queue.waiting(store)
+    if everything:
+        is_worked_on = bool(waiting) and bool(workers.alive(store))
+        return {job.number for job in (*running, *(waiting if is_worked_on else ()))}
+    if not names:
+        return {job.number for job in running}
+    live = (*running, *waiting)
+    return {job.number for job in live if job.name in names or str(job.number) in names}
 
 
 def _running(project: Any) -> list[Any]:
@@ -62,9 +77,9 @@ def _running(project: Any) -> list[Any]:
 
 
 def _found(
-    project: Any, names: tuple[str, ...], everything: bool, follow: bool
+    project: Any, names: tuple[str, ...], everything: bool, follow: bool, *, is_first: bool
 ) -> list[tuple[int, str, str]]:
-    """Number, name and path of each log that is meant."""
+    """Number, name and path of each log that is meant and there."""
     from dodo_exp.errors import UsageError, did_you_mean
     from dodo_exp.exps import logs, queue
 
@@ -75,13 +90,15 @@ def _found(
     if not names:
         if not known:
             raise UsageError("nothing has run here", "`dodo exp run` runs the pipeline")
-        return known[-1:]
+        return known[-1:] if is_first else []
     found = []
     for name in names:
         of_name = [log for log in known if log[1] == name]
         of_name = of_name or [log for log in known if name.isdecimal() and log[0] == int(name)]
         if not of_name:
             waits = any(job.name == name for job in queue.waiting(project.store))
+            if waits and follow:
+                continue
             if waits:
                 raise UsageError(f"{name!r} waits in the queue and has not run yet")
             raise UsageError(f"no log of {name!r}", did_you_mean(name, [log[1] for log in known]))

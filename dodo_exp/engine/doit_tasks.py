@@ -58,17 +58,33 @@ class _Attentive(queue.Queue[Any]):
     would handle it when the next stage ends, hours later. So it looks up now and then.
     """
 
+    is_over = False
+    """Whether the run is: then who waits for more is told that there is none."""
+
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         while block and timeout is None:
             try:
                 return super().get(timeout=LOOK_UP)
             except queue.Empty:
-                continue
+                if self.is_over:
+                    return None
         return super().get(block, timeout)
 
 
 class _Runner(MThreadRunner):  # type: ignore[misc]
-    Queue = staticmethod(_Attentive)
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._queues: list[_Attentive] = []
+
+    def Queue(self) -> _Attentive:
+        """Called by doit for its queues."""
+        self._queues.append(_Attentive())
+        return self._queues[-1]
+
+    def close(self) -> None:
+        """No thread of the run waits for anything more."""
+        for each in self._queues:
+            each.is_over = True
 
 
 class Quiet:
@@ -149,6 +165,9 @@ def run(made: list[Task], *, jobs: int, keep_going: bool) -> None:
     reporter = Quiet()
     memory = Dependency(NoMemory, "")
     runner = _Runner(memory, reporter, continue_=keep_going, num_process=jobs)
-    runner.run_all(control.task_dispatcher())
+    try:
+        runner.run_all(control.task_dispatcher())
+    finally:
+        runner.close()
     if reporter.errors:
         raise RuntimeError("; ".join(reporter.errors))

@@ -25,6 +25,7 @@ from dodo_exp.errors import StageFailed
 from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.model import Stage
+from dodo_exp.pipeline.needs import Needs
 
 
 class Stopping(Exception):
@@ -106,18 +107,19 @@ class Executor:
                 self._listener(Resumed(what))
             if taken is None:
                 raise Stopping
-            environment = {**self._environment, **self._shares(taken)}
+            environment = {**self._environment, **self._shares(wants, taken)}
             environment |= {"DVC_STAGE": stage.address, STAGE: stage.address}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
             with Log(log) as file:
                 for command in stage.cmds:
                     self._command(stage, command, wdir, environment, file, until, taken.descriptors)
 
-    def _shares(self, taken: Taken) -> dict[str, str]:
+    def _shares(self, wants: Needs, taken: Taken) -> dict[str, str]:
         """What a command is told of what it may use."""
         found = {"DODO_SLOT": str(taken.slot)} if taken.slot is not None else {}
-        for name, units in taken.resources.items():
-            ids = self._limits.slots.ids(name, units)
+        for name, amount in wants.resources:
+            units = taken.resources[name]
+            ids = self._limits.slots.ids(name, units, amount)
             found[f"DODO_RESOURCE_{name.upper().replace('-', '_')}"] = ids
             if name == "gpu":
                 found["CUDA_VISIBLE_DEVICES"] = ids

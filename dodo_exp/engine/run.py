@@ -264,4 +264,13 @@ def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Ev
             reaper.signal(signal.SIGTERM)
             turn.wait(GRACE / 2, hurry)
     reaper.kill()
-    turn.wait(GRACE)
+    if not turn.wait(GRACE):
+        _stuck.append(turn)
+
+
+_stuck: list[_Turn] = []
+
+
+def is_stuck() -> bool:
+    """Whether a thread of an earlier run goes on, which nothing could end."""
+    return any(not turn.wait(0) for turn in _stuck)

@@ -105,8 +105,13 @@ class Slots:
                 there = f"of which there is {known.total:g}"
                 raise BadInput(at, f"stage {stage!r} needs {amount:g} of {name!r}, {there}")
 
-    def ids(self, name: str, units: list[int]) -> str:
-        """What units are called, with commas: what CUDA_VISIBLE_DEVICES wants to hear."""
+    def ids(self, name: str, units: list[int], amount: float) -> str:
+        """What units are called, with commas: what CUDA_VISIBLE_DEVICES wants to hear.
+
+        Of what is not counted one by one, the amount.
+        """
+        if self._known[name].unit != 1:
+            return f"{amount:.0f}" if amount == int(amount) else str(amount)
         named = self._known[name].ids
         return ",".join(named[i] if i < len(named) else str(i) for i in units)
 

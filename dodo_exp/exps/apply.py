@@ -9,7 +9,7 @@ from dodo_exp.engine import history, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError, UsageError
 from dodo_exp.events import Listener
-from dodo_exp.exps import find, state
+from dodo_exp.exps import find, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import Done, bring, to_nodes
 from dodo_exp.exps.record import Experiment, load
@@ -223,6 +223,11 @@ def _step(project: Project, number: int | None) -> history.Step:
 
 def _check_refs(project: Project, back: tuple[history.Renamed, ...]) -> None:
     for ref in back:
+        if ref.new is not None and queue.is_taken(project.store, ref.name):
+            raise UsageError(
+                f"there is an experiment {ref.name!r} in the queue by now",
+                f"remove it first: `dodo exp remove {ref.name}`",
+            )
         found = history.refs_of(project.store, ref.kind).get(ref.name)
         if found not in (ref.old, ref.new):
             raise UsageError(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dodo_exp.engine import history
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, index, logs, queue, roots
+from dodo_exp.exps.dequeue import forget
 from dodo_exp.project import Project
 from dodo_store import durable, gc, locks, places
 from dodo_store.errors import StoreError
@@ -152,6 +153,7 @@ def _let_go(
 ) -> None:
     refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in gone)
     if refs:
+        forget(store, {each.name for each in gone})
         number = history.add(store, command, refs=refs)
         if policy.grace == 0:
             steps = [*steps, number]

@@ -38,10 +38,10 @@ class Member(NamedTuple):
     pipe: int
 
 
-def run_all(project: Project, size: int, told: Told, command: str) -> list[queue.Job]:
+def run_all(project: Project, size: int, told: Told, command: str) -> tuple[list[queue.Job], bool]:
     """Run what waits, *size* at a time, until nothing is left that anybody runs.
 
-    Returns the jobs that have come to an end since, in order.
+    Returns the jobs that have come to an end since, in order, and whether somebody wanted no more.
 
     Raises:
         Stopped: by a signal; what was running waits for its turn again.
@@ -65,13 +65,14 @@ def run_all(project: Project, size: int, told: Told, command: str) -> list[queue
                 crew.close()
     except Signalled as stop:
         raise Stopped(stop.number, "stopped; what was running is in the queue again") from None
-    return [
+    done = [
         job
         for job in queue.jobs(store)
         if job.state in queue.ENDS
         and job.number not in before
         and (job.number in known or job.number > max(before | known, default=0))
     ]
+    return done, crew.is_enough
 
 
 class _Crew:
@@ -85,9 +86,12 @@ class _Crew:
         self._command = command
         self._budget = Pool(f"jobs-{os.getpid()}", size, 1.0)
         self._members: dict[int, Member] = {}
+        # Here, so that a disk that is read-only is told once.
+        os.makedirs(self._folder, exist_ok=True)
         self._idle: set[int] = set()
         self._futile = 0
-        self._is_enough = False
+        self.is_enough = False
+        """Whether a worker was told to take no more."""
 
     def run(self) -> None:
         """Have workers as long as something waits; then wait for others' workers."""
@@ -98,14 +102,14 @@ class _Crew:
                 continue
             if self._members:
                 self._listen()
-            elif self._is_enough or not queue.running(self._store):
+            elif self.is_enough or not queue.running(self._store):
                 return
             else:
                 time.sleep(0.1)  # somebody else is at it
 
     def _wants_more(self) -> bool:
         at_work = len(self._members) - len(self._idle)
-        if self._is_enough or at_work >= self._size or len(self._members) >= MOST * self._size:
+        if self.is_enough or at_work >= self._size or len(self._members) >= MOST * self._size:
             return False
         # Workers that are about to take something are at work; more waits only if they are fewer.
         return len(queue.waiting(self._store)) > self._unclaimed()
@@ -155,8 +159,8 @@ class _Crew:
         self._idle.discard(pipe)
         _, status = os.waitpid(member.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == ENOUGH and not self._is_enough:
-            self._is_enough = True
+        if code == ENOUGH and not self.is_enough:
+            self.is_enough = True
             ours = {each.pid for each in self._members.values()}
             known = workers.alive(self._store)
             workers.stop(self._store, [w for w in known if w.who.pid in ours], now=False)
@@ -182,8 +186,11 @@ class _Crew:
 
     def close(self) -> None:
         """Nothing of the budget stays."""
-        folder = f"{self._project.state}/slots/{os.uname().nodename}/{self._budget.name}"
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._project.state}/slots/{os.uname().nodename}/{self._budget.name}"
 
 
 def _be(project: Project, told: Told, command: str, budget: Pool, write: int, parent: int) -> None:

@@ -26,13 +26,15 @@ class Performed(NamedTuple):
     how: str
     reason: str
     ran: Ran | None
+    experiment: str = ""
+    """The name that its result has."""
 
 
 def over(
     project: Project, claim: queue.Claim, done: Performed, listener: Listener | None = None
 ) -> Performed:
     """Say that it is, to the queue and to the command that the settings name."""
-    claim.finish(done.how, done.reason)
+    claim.finish(done.how, done.reason, done.experiment)
     seconds = time.time() - claim.who.started
     name = claim.job.name
     note = watched.finished(project, name, done.how, done.reason, seconds)
@@ -62,7 +64,8 @@ def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed |
         except (StoreError, Damage):
             continue
         if made is not None and made.job == task.id:
-            return Performed(queue.FAILED if made.error else queue.SUCCESS, made.error, None)
+            how = queue.FAILED if made.error else queue.SUCCESS
+            return Performed(how, made.error, None, name)
     return None
 
 
@@ -77,17 +80,20 @@ def give_up(
     known = result_of(project, claim.job, task) if task is not None else None
     if known is not None:
         return over(project, claim, known)
-    keep_failed(project, claim, place, reason)
+    name = keep_failed(project, claim, place, reason)
     with contextlib.suppress(OSError):
         log(project, claim.job, f"error: {reason}")
-    return over(project, claim, Performed(how, reason, None))
+    return over(project, claim, Performed(how, reason, None, name))
 
 
-def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reason: str) -> None:
-    """Keep an experiment that has not come to its end, with what lies in its folder."""
+def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reason: str) -> str:
+    """Keep an experiment that has not come to its end, with what lies in its folder.
+
+    Returns its name; "" where it could not be kept.
+    """
     store, task = project.store, queue.task(claim.job)
     if task is None:
-        return
+        return ""
     try:
         made = load(store, task.record)._replace(error=reason, job=task.id)
         made = made._replace(created=time.time(), seconds=time.time() - claim.who.started)
@@ -97,9 +103,10 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
                 made = _as_it_lies(project, made, claim.who.started)
             made = made._replace(name=result_name(store, claim, made, task.replace))
             set_name(store, made, keep(store, made), task.command)
+            return made.name
     except (DodoError, StoreError, OSError):
         # Its record in the queue still says what went wrong.
-        return
+        return ""
 
 
 def _as_it_lies(project: Project, made: Experiment, started: float) -> Experiment:

@@ -68,15 +68,15 @@ def perform(
         except (DodoError, StoreError, OSError) as error:
             text = _words(error)
             recorder.say(f"error: {text}")
-            keep_failed(project, claim, place, text)
-            return over(project, claim, Performed(queue.FAILED, text, None), recorder)
+            name = keep_failed(project, claim, place, text)
+            return over(project, claim, Performed(queue.FAILED, text, None, name), recorder)
         reason = reason_of(ran.outcome)
         for failure in ran.outcome.failures:
             recorder.say(f"error: {failure}")
         has_failed = bool(reason) and not options.ignore_errors
         how = queue.FAILED if has_failed else queue.SUCCESS
         recorder.say(f"# {how}")
-        done = Performed(how, reason if has_failed else "", ran)
+        done = Performed(how, reason if has_failed else "", ran, ran.experiment or "")
         return over(project, claim, done, recorder)
 
 
@@ -129,6 +129,7 @@ def run_temp(
         raise Stopped(stop.number, "stopped") from None
     finally:
         claim.close()
+    name = done.experiment or name
     if done.ran is None:
         raise Failure(done.reason, f"what it had is kept as {name!r}")
     if done.how != queue.SUCCESS:

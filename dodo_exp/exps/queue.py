@@ -75,7 +75,9 @@ class Task(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How it went. `attempts` were begun; `reason` says why it is no success."""
+    """How it went. `attempts` were begun; `reason` says why it is no success; `experiment` is the
+    name that the result has, which is another one if the job's own was taken by then.
+    """
 
     how: str
     reason: str
@@ -83,6 +85,7 @@ class Ended(NamedTuple):
     ended: float
     host: str
     attempts: int
+    experiment: str = ""
 
 
 class Runner(NamedTuple):
@@ -282,13 +285,13 @@ class Claim:
             return False
         return True
 
-    def finish(self, how: str, reason: str = "") -> None:
+    def finish(self, how: str, reason: str = "", experiment: str = "") -> None:
         """It is over: that is durable before its place among the running is given up.
 
         Nothing is said of a job that is somebody else's by now.
         """
         if self.is_ours:
-            _finish(self._store, self.job, how, reason, self.who.started)
+            _finish(self._store, self.job, how, reason, self.who.started, experiment)
         self.close()
 
     def drop(self) -> None:
@@ -346,9 +349,10 @@ def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
     return Claim(store, Job(number, 1, name, RUNNING, path), held, who)
 
 
-def _finish(store: Store, job: Job, how: str, reason: str, started: float) -> Job:
+def _finish(store: Store, job: Job, how: str, reason: str, started: float, experiment: str) -> Job:
     each = task(job)
-    end = Ended(how, reason, started, time.time(), os.uname().nodename, job.attempts)
+    host = os.uname().nodename
+    end = Ended(how, reason, started, time.time(), host, job.attempts, experiment or job.name)
     row = {"task": each._asdict() if each else None, "end": end._asdict()}
     path = _path(store, job.number, job.attempts, job.name, how)
     durable.replace(path, record.encode(record.JOB, row), mode=0o644)

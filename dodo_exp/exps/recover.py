@@ -41,7 +41,7 @@ def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
         return
     known = ending.result_of(project, job, task)
     if known is not None:
-        claim.finish(known.how, known.reason)
+        claim.finish(known.how, known.reason, known.experiment)
     elif task.where == queue.TEMP:
         ending.give_up(project, claim, None, queue.FAILED, f"its process ({who}) has died")
     elif workers.is_to_end(store, job):

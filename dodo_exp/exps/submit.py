@@ -61,17 +61,11 @@ def submit(
     Raises:
         BadInput, UsageError, Failure
     """
-    wanted = _names(project, order, len(variants))
     session.tidy(project, listener)
     project.write()
     store = project.store
     workspace = Workspace(project.root, store)
-    for text in workspace.notes:
-        listener(Note("warning", text))
-    planned = [
-        _plan(workspace, project, order, name, variant, listener)
-        for name, variant in zip(wanted, variants, strict=True)
-    ]
+    planned = _all_planned(workspace, project, order, variants, listener)
     queue.create(store)
     extra = tuple(project.inside(path) for path in include)
     made = []
@@ -109,6 +103,31 @@ def submit(
                 batch.drop()
         workspace.save_caches()
         return put(made)
+
+
+def check(project: Project, order: Order, variants: list[Variant], listener: Listener) -> None:
+    """Refuse what `submit` would refuse, and keep nothing.
+
+    Raises:
+        BadInput, UsageError, Failure
+    """
+    _all_planned(Workspace(project.root, project.store), project, order, variants, listener)
+
+
+def _all_planned(
+    workspace: Workspace,
+    project: Project,
+    order: Order,
+    variants: list[Variant],
+    listener: Listener,
+) -> list[_Planned]:
+    wanted = _names(project, order, len(variants))
+    for text in workspace.notes:
+        listener(Note("warning", text))
+    return [
+        _plan(workspace, project, order, name, variant, listener)
+        for name, variant in zip(wanted, variants, strict=True)
+    ]
 
 
 def _task(project: Project, order: Order, job: str, oid: Any, where: str) -> queue.Task:

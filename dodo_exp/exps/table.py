@@ -78,7 +78,9 @@ def show(project: Project) -> Table:
     ]
     going = _going(project, workspace)
     names = {line.name for line in going}
-    done = [_line(row) for row in index.rows(project.store) if row.name not in names]
+    done = [_line(row) for row in index.rows(project.store)]
+    # One that has failed and has another turn is seen as that.
+    done = [line for line in done if not line.error or line.name not in names]
     lines += [line for line in going if line.status == queue.RUNNING]
     lines += [line for line in done if not line.status]
     lines += [line for line in going if line.status == queue.QUEUED]

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 from dodo_exp.engine import history
 from dodo_exp.errors import BadInput, Damage, Failure, UsageError
-from dodo_exp.exps import find, names
+from dodo_exp.exps import find, names, queue
 from dodo_exp.exps.record import Experiment, load, of_plain
 from dodo_exp.project import Project
 from dodo_store import durable, pack, record
@@ -268,6 +268,11 @@ def _names(
             known.append(experiment.name)
             continue
         other = "snapshot" if kind == "experiment" else "experiment"
+        if queue.is_taken(project.store, experiment.name):
+            raise UsageError(
+                f"there is an experiment {experiment.name!r} in the queue: nothing was kept",
+                f"remove it first: `dodo exp remove {experiment.name}`",
+            )
         if history.refs_of(project.store, other).has(experiment.name):
             raise UsageError(
                 f"there is {'a' if other == 'snapshot' else 'an'} {other} {experiment.name!r} here",

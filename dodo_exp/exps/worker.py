@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NamedTuple
 
-from dodo_exp.engine import signals
+from dodo_exp.engine import run, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import Stopped
@@ -147,7 +146,7 @@ class _Worker:
             self._claim = None
             claim.close()
         self._told.ended(claim.job, done)
-        if _has_threads():
+        if run.is_stuck():
             # Something of that run cannot be ended. It must not go on in the next one's folder.
             raise Signalled(signal.SIGALRM)
 
@@ -223,16 +222,6 @@ class _Worker:
         claim = self._claim
         if self._can_be_killed and claim and workers.is_to_end(self._store, claim.job):
             self._caught(KILL, frame)
-
-
-def _has_threads() -> bool:
-    """Whether threads of a run are there still, a moment after it."""
-    until = time.monotonic() + 1.0
-    while threading.active_count() > 1:
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class _Idling:

@@ -683,3 +683,165 @@ def test_many_at_once_do_not_get_in_each_others_way(space: Space) -> None:
         _, err = each.communicate(timeout=60)
         assert each.returncode == 0, err
     assert set(states(space).values()) == {"success"}
+
+
+def test_retries_at_the_same_time_queue_it_once(failing: Space) -> None:
+    failing.dodo("exp", "run", "--queue", "-S", "seed=1,2,3", "-n", "s")
+    failing.dodo("exp", "run", "--run-all", code=1)
+    retries = [failing.start("queue", "retry", "--failed") for _ in range(4)]
+    for each in retries:
+        each.communicate(timeout=30)
+    assert states(failing) == dict.fromkeys(("s-1", "s-2", "s-3"), "queued")
+
+
+def test_what_waits_for_another_ends_at_once_and_leaves_nothing_behind(gated: Space) -> None:
+    """The worker goes on with the next experiment, and no part of the killed one is left in it."""
+    text = gated.read("dvc.yaml").replace("    params: [train.lr]\n", "")
+    gated.write("dvc.yaml", text.replace("params.yaml > model", "> model"))
+    gated.dodo("exp", "run", "--queue", "-n", "holder")
+    holder = gated.start("queue", "worker")
+    wait_for(
+        lambda: "Running stage 'train'" in gated.dodo("exp", "logs").out if gated.runs else False
+    )
+    gated.dodo("exp", "run", "--queue", "-n", "waiter")
+    waiter = gated.start("queue", "worker", "--idle-exit", "30")
+    wait_for(lambda: "waiting for" in gated.dodo("exp", "logs").out)
+    started = time.monotonic()
+    gated.dodo("queue", "kill", "waiter")
+    assert time.monotonic() - started < 8
+    go(gated)
+    holder.communicate(timeout=20)
+    assert holder.returncode == 0
+    gated.dodo("exp", "run", "--queue", "-n", "next")
+    wait_for(lambda: states(gated)["next"] == "success")
+    waiter.terminate()
+    waiter.communicate(timeout=20)
+    assert states(gated) == {"holder": "success", "waiter": "killed", "next": "success"}
+
+
+def test_what_fails_does_not_take_the_place_of_a_good_one(failing: Space) -> None:
+    (failing.base / "bad").unlink()
+    failing.exp("-n", "one")
+    (failing.base / "bad").touch()
+    failing.dodo("exp", "run", "--queue", "--replace", "-S", "train.lr=0.7", "-n", "one")
+    failing.dodo("exp", "run", "--run-all", code=1)
+    found = rows(failing)
+    assert found["one"]["executor"] is None
+    assert params(found["one"])["train"]["lr"] == 0.1
+    [other] = [name for name in found if name not in (None, "one")]
+    assert found[other]["executor"]["state"] == "failed"
+
+
+def test_what_a_queued_experiment_replaces_can_be_had_back(project: Space) -> None:
+    project.exp("-n", "one")
+    project.dodo("exp", "run", "--queue", "--replace", "-S", "train.lr=0.7", "-n", "one")
+    project.dodo("exp", "run", "--run-all")
+    assert params(rows(project)["one"])["train"]["lr"] == 0.7
+    project.dodo("undo")
+    assert params(rows(project)["one"])["train"]["lr"] == 0.1
+
+
+def test_a_name_that_waits_is_not_brought_back_by_undo_or_import(project: Space) -> None:
+    project.exp("-n", "one")
+    project.dodo("exp", "export", "../pack", "one")
+    project.dodo("exp", "remove", "one")
+    project.dodo("exp", "run", "--queue", "-S", "train.lr=0.7", "-n", "one")
+    assert "in the queue" in project.dodo("undo", code=2).err
+    assert "in the queue" in project.dodo("exp", "import", "../pack", code=2).err
+
+
+def test_a_stage_cannot_run_the_queue_it_is_in(space: Space) -> None:
+    space.write("raw.txt", "1\n")
+    cmd = "for a in 'start' 'start --detach' worker; do dodo queue $a; echo $?; done > o"
+    space.write("dvc.yaml", f"stages:\n  s:\n    cmd: {cmd}\n    deps: [raw.txt]\n    outs: [o]\n")
+    space.dodo("exp", "run", "--queue", "-n", "one")
+    space.dodo("exp", "run", "--queue", "-n", "two", "-m", "x")
+    space.dodo("exp", "run", "--run-all")
+    assert space.dodo("store", "cat", "one:o").out == "4\n4\n4\n"
+    assert set(states(space).values()) == {"success"}
+
+
+def test_what_a_stage_leaves_running_does_not_reach_the_next_experiment(space: Space) -> None:
+    space.write("params.yaml", "x: 0\n")
+    loop = "(while :; do echo $x > side; sleep 0.02; done) & "
+    cmd = f"x=$(cat params.yaml); {loop} sleep 0.3; cp params.yaml o"
+    space.write("dvc.yaml", f'stages:\n  s:\n    cmd: "{cmd}"\n    params: [x]\n    outs: [o]\n')
+    space.dodo("exp", "run", "--queue", "-S", "x=1,2", "-n", "s")
+    space.dodo("exp", "run", "--run-all")
+    assert "x: 2" in space.dodo("store", "cat", "s-2:side").out
+
+
+def test_a_folder_that_cannot_be_cleaned_is_given_up(project: Space) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root may")
+    project.dodo("exp", "run", "--temp", "-n", "one")
+    [place] = (project.root / ".dodo" / "workspaces").glob("*/project")
+    (place / "stuck").mkdir()
+    if os.system(f"mount -t tmpfs tmpfs '{place}/stuck'") != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        (place / "stuck" / "x").touch()
+        project.dodo("exp", "run", "--temp", "-S", "train.lr=0.5", "-n", "two")
+        project.dodo("exp", "run", "--temp", "-S", "train.lr=0.6", "-n", "three")
+    finally:
+        for stuck in (project.root / ".dodo" / "workspaces").rglob("stuck"):
+            os.system(f"umount '{stuck}'")
+    assert {"one", "two", "three"} <= rows(project).keys()
+
+
+def test_run_all_that_is_told_to_stop_says_what_waits(gated: Space) -> None:
+    gated.dodo("exp", "run", "--queue", "-S", "train.lr=1,2", "-n", "s")
+    process = gated.start("exp", "run", "--run-all")
+    wait_for(lambda: "prepare" in gated.runs)
+    gated.dodo("queue", "stop")
+    go(gated)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "1 are waiting still" in err
+
+
+def test_following_a_log_waits_for_its_experiment(gated: Space) -> None:
+    gated.dodo("exp", "run", "--queue", "-n", "one")
+    logs = gated.start("queue", "logs", "-f", "one")
+    time.sleep(0.5)
+    assert logs.poll() is None
+    go(gated)
+    gated.dodo("exp", "run", "--run-all")
+    out, _ = logs.communicate(timeout=20)
+    assert "Running stage 'train'" in out and out.endswith("# success\n")
+
+
+def test_a_dry_queue_refuses_what_queueing_would(project: Space) -> None:
+    project.dodo("exp", "run", "--queue", "-n", "one")
+    assert "in the queue" in project.dodo("exp", "run", "--queue", "--dry", "-n", "one", code=2).err
+    assert project.dodo("exp", "run", "--queue", "--dry", "-n", "two").out == (
+        "two: as the workspace is\n"
+    )
+
+
+def test_what_dvc_has_made_is_taken_over_in_a_folder_of_its_own(space: Space) -> None:
+    import hashlib
+
+    space.write("raw.txt", "1\n")
+    space.write(
+        "dvc.yaml", "stages:\n  s: {cmd: cp raw.txt o; exit 1, deps: [raw.txt], outs: [o]}\n"
+    )
+    space.write("o", "1\n")
+    md5 = hashlib.md5(b"1\n").hexdigest()
+    entry = f"{{path: %s, hash: md5, md5: {md5}, size: 2}}"
+    lock = f"deps: [{entry % 'raw.txt'}], outs: [{entry % 'o'}]"
+    space.write("dvc.lock", f"schema: '2.0'\nstages:\n  s: {{cmd: cp raw.txt o; exit 1, {lock}}}\n")
+    ran = space.dodo("exp", "run", "--temp", "-n", "one")
+    assert "is as dvc.lock says" in ran.err
+    assert space.dodo("store", "cat", "one:o").out == "1\n"
+
+
+def test_a_record_that_waits_and_cannot_be_read_keeps_gc_from_removing(project: Space) -> None:
+    project.dodo("exp", "run", "--queue", "-n", "one")
+    [job] = queue.jobs(project.store)
+    data = Path(job.path).read_bytes()
+    Path(job.path).write_bytes(data[:-1] + b"x")
+    project.dodo("gc", "--grace", "0", code=5)
+    Path(job.path).write_bytes(data)
+    project.dodo("exp", "run", "--run-all")
+    assert states(project) == {"one": "success"}
