@@ -40,10 +40,12 @@ def command(names: tuple[str, ...], follow: bool, everything: bool) -> int:
     tails: dict[int, _Tail] = {}
     while True:
         going = _going(project, names, everything) if follow else set()
-        for number, name, path in _found(project, names, everything, follow, is_first=not tails):
+        found = _found(project, names, everything, follow, is_first=not tails)
+        width = max((len(name) for _, name, _ in found), default=0)
+        for number, name, path in found:
             if number not in tails:
                 is_one = len(names) < 2 and not everything
-                tails[number] = _Tail(path, "" if is_one else f"{name} | ")
+                tails[number] = _Tail(path, "" if is_one else f"{name:{width}} | ")
         for tail in tails.values():
             tail.print()
         if not going:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
-from typing import NamedTuple
 
+from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
 from dodo_exp.engine.slots import Limits, Taken
@@ -30,20 +28,6 @@ from dodo_exp.pipeline.needs import Needs
 
 class Stopping(Exception):
     """The run is being ended; this stage with it."""
-
-
-class Used(NamedTuple):
-    """What commands took: seconds of processor time, bytes of the largest process.
-
-    The memory is 0 where it was no more than our own.
-    """
-
-    cpu: float = 0.0
-    memory: int = 0
-
-    def plus(self, other: Used) -> Used:
-        """Of commands that ran one after the other."""
-        return Used(self.cpu + other.cpu, max(self.memory, other.memory))
 
 
 class Executor:
@@ -158,7 +142,7 @@ class Executor:
             finally:
                 os.close(write)
             self._reaper.add(process.pid)
-            child = _Child(process)
+            child = Child(process)
             try:
                 is_late = self._forward(stage, child, read, log, until)
                 code, used = child.wait()
@@ -202,7 +186,7 @@ class Executor:
         return f"its output is in {path}"
 
     def _forward(
-        self, stage: Stage, child: _Child, read: int, log: Log, until: float | None
+        self, stage: Stage, child: Child, read: int, log: Log, until: float | None
     ) -> bool:
         """Pass output on until the command has ended; True if its time was up before.
 
@@ -231,65 +215,6 @@ class Executor:
                 child.end(signal.SIGKILL if is_late else signal.SIGTERM)
                 is_late = True
                 until = time.monotonic() + GRACE
-
-
-class _Child:
-    """A command's process; what it used is known when it has ended."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._own = _own_memory()
-        self._used = Used()
-
-    def has_ended(self) -> bool:
-        """Whether it has, without waiting."""
-        return self._look(os.WNOHANG)
-
-    def wait(self) -> tuple[int, Used]:
-        """Its exit code as Popen has it, and what it used."""
-        self._look(0)
-        return self._process.returncode, self._used
-
-    def _look(self, flags: int) -> bool:
-        if self._process.returncode is None:
-            pid, status, usage = os.wait4(self._process.pid, flags)
-            if pid:
-                self._process.returncode = os.waitstatus_to_exitcode(status)
-                self._used = Used(
-                    usage.ru_utime + usage.ru_stime, _memory(usage.ru_maxrss * _UNIT, self._own)
-                )
-        return self._process.returncode is not None
-
-    def end(self, number: int) -> None:
-        """Send a signal to its process group."""
-        try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-
-
-def _memory(most: int, own: int) -> int:
-    """Bytes from what the system says; 0 for what is hidden behind our *own* most.
-
-    It counts what a process was before it became the command, and that is what we are.
-    """
-    return most if most > own * 1.02 else 0
-
-
-def _own_memory() -> int:
-    """Bytes that we have had at most, ourselves."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
-
-
-_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts memory."""
 
 
 def shell(command: str) -> list[str]:

@@ -14,7 +14,8 @@ import time
 from typing import NamedTuple
 
 from dodo_exp.engine import fingerprint, runcache
-from dodo_exp.engine.execute import Executor, Stopping, Used
+from dodo_exp.engine.child import Used
+from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
