@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from dodo_exp.engine import history
 from dodo_exp.errors import DodoError, UsageError, did_you_mean
-from dodo_exp.exps import queue
 from dodo_exp.exps.record import Experiment, load
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
@@ -35,7 +34,7 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
         UsageError: there is none, or several.
         Damaged: its ref cannot be read.
     """
-    queued = {job.name: job for job in _queued(store)} if "queued" in kinds else {}
+    queued = dict(_queued(store)) if "queued" in kinds else {}
     kinds = tuple(kind for kind in kinds if kind != "queued")
     for kind in kinds:
         refs = history.refs_of(store, kind)
@@ -43,9 +42,8 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
             oid = refs.get(text)
             if oid is not None:
                 return Found(kind, text, oid)
-    task = queue.task(queued[text]) if text in queued else None
-    if task is not None:
-        return Found("queued", text, task.record)
+    if text in queued:
+        return Found("queued", text, queued[text])
     found = [each for each in everything(store, kinds) if _is_prefix(text, each.oid)]
     if len({each.oid for each in found}) > 1:
         names = ", ".join(each.name for each in found[:5])
@@ -59,12 +57,14 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
     raise UsageError(f"no {what} {text!r}", hint)
 
 
-def _queued(store: Store) -> Iterator[queue.Job]:
-    """Experiments that are not over, but for the one in the workspace."""
+def _queued(store: Store) -> Iterator[tuple[str, Oid]]:
+    """Names and records of experiments that are not over, but for the one in the workspace."""
+    from dodo_exp.exps import queue
+
     for job in (*queue.waiting(store), *queue.running(store)):
         task = queue.task(job)
         if task is not None and task.where != queue.WORKSPACE:
-            yield job
+            yield job.name, task.record
 
 
 def everything(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Found]:

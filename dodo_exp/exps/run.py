@@ -13,7 +13,7 @@ from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, Failure, UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, queue, state
+from dodo_exp.exps import find, state
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -24,6 +24,7 @@ from dodo_store.tree import Node
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.slots import Pool
+    from dodo_exp.exps import queue
     from dodo_exp.exps.edits import Plan
     from dodo_exp.exps.record import Experiment
     from dodo_exp.pipeline.overrides import Change
@@ -221,6 +222,8 @@ def check_name_free(project: Project, name: str | None, replace: bool) -> None:
     """Raises: UsageError"""
     if name is None:
         return
+    from dodo_exp.exps import queue
+
     store = project.store
     if store.snapshots.has(name):
         raise UsageError(f"there is a snapshot {name!r} already", "choose another name")
