@@ -18,7 +18,13 @@ FEW = 20
 
 def printable(text: str) -> str:
     """Text whose control characters cannot move a terminal's cursor or colours."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in HARMLESS else repr(c)[1:-1] for c in text)
+
+
+HARMLESS = "\n\t\u200c\u200d"
+"""Among them the joiners, which make one emoji of several and shape letters."""
 
 
 class Wording:

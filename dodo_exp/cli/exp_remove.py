@@ -10,10 +10,15 @@ from dodo_exp.cli.render import Report
 
 @click.command("remove")
 @click.argument("names", nargs=-1, shell_complete=options.complete_known)
-@click.option("-A", "--all", "everything", is_flag=True, help="Remove every experiment.")
+@click.option(
+    "-A", "--all", "--all-commits", "everything", is_flag=True, help="Remove every experiment."
+)
+@click.option("--keep", is_flag=True, help="Remove every experiment but NAMES.")
 @click.option("--queue", is_flag=True, help="Remove every experiment that waits in the queue.")
 @options.as_json
-def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool) -> Report:
+def command(
+    names: tuple[str, ...], everything: bool, keep: bool, queue: bool, as_json: bool
+) -> Report:
     """Remove experiments by name, also such as wait in the queue or have failed.
 
     All of NAMES or, if one is not there, none. `dodo undo` brings back those that have run, `dodo
@@ -24,8 +29,8 @@ def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool
     from dodo_exp.exps.remove import remove
     from dodo_exp.project import Project
 
-    if [bool(names), everything, queue].count(True) != 1:
-        raise UsageError("name the experiments to remove, or say --all or --queue")
+    if [bool(names), everything, queue].count(True) != 1 or (keep and not names):
+        raise UsageError("name the experiments to remove (or --keep), or say --all or --queue")
     project, words = Project.find(), options.command_line()
     if queue:
         gone = dequeue.dequeue(project, (), {"queued": True}, words)
@@ -33,6 +38,8 @@ def command(names: tuple[str, ...], everything: bool, queue: bool, as_json: bool
         return Report({"removed": gone}, text, form="json" if as_json else "text")
     if everything:
         gone = remove(project, "experiment", (), words, everything=True)
+    elif keep and not (names := dequeue.others(project, names)):
+        return Report({"removed": []}, "There are no others.\n", form="json" if as_json else "text")
     else:
         gone = dequeue.remove_named(project, names, words)
     text = f"Removed {', '.join(gone)}\n" if gone else "There are no experiments.\n"

@@ -2,126 +2,322 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from dodo_exp.cli import options
 from dodo_exp.cli.render import Grid, Report
+
+FEW_FLAGS = 5
+"""So many warnings about single experiments are printed; their State says it of all."""
 
 
 @click.command("show")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, in the shape of DVC's.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with numbers in full.")
-@click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
+@click.option("--filter", metavar="QUERY", help="Only rows for which it holds: 'acc > 0.9'.")
+@click.option("--sort-by", metavar="NAME", help="Order rows by this column.")
 @click.option(
-    "--precision",
-    type=click.IntRange(1, 17),
-    default=5,
-    metavar="N",
-    help="Significant digits in tables (5).",
+    "--sort-order",
+    type=click.Choice(["asc", "desc"]),
+    default="asc",
+    help="Smallest first (asc), or largest.",
 )
-def command(as_json: bool, as_csv: bool, as_md: bool, precision: int) -> Report:
+@click.option("-n", "--num", type=int, metavar="N", help="Only the first N rows.")
+@click.option(
+    "--rev",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=options.complete_known,
+    help="Only this experiment, snapshot, or 'workspace'.",
+)
+@click.option("--only-changed", is_flag=True, help="Leave out columns that do not vary.")
+@click.option("--drop", multiple=True, metavar="REGEX", help="Leave out columns of such headers.")
+@click.option("--keep", multiple=True, metavar="REGEX", help="But not these.")
+@click.option("--param-deps", is_flag=True, help="Of params only those that a stage reads.")
+@click.option("--hide-workspace", is_flag=True, help="Leave out the workspace.")
+@click.option("--hide-snapshots", is_flag=True, help="Leave out snapshots.")
+@click.option("--hide-queued", is_flag=True, help="Leave out experiments that wait.")
+@click.option("--hide-failed", is_flag=True, help="Leave out experiments that have failed.")
+@click.option("--sha", is_flag=True, help="Show ids in place of names.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, in the shape of DVC's.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full.")
+@click.option("--md", "form", flag_value="md", help="Print a Markdown table.")
+@click.option("--html", metavar="FILE", help="Write a page with the table, curves and charts.")
+@click.option("--open", "opens", is_flag=True, help="With --html: show it in the browser.")
+@options.precision
+@click.option("--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
+@click.option("--no-pager", is_flag=True, help="Print a long table in one piece.")
+@click.option("-f", "--force", is_flag=True, help="Read every experiment anew.")
+@click.option("-A", "--all-commits", "_a", is_flag=True, hidden=True, help="As DVC's; always so.")
+@click.option("-a", "--all-branches", "_b", is_flag=True, hidden=True, help="As DVC's; always so.")
+@click.option("-T", "--all-tags", "_c", is_flag=True, hidden=True, help="As DVC's; always so.")
+@click.option("--no-fetch", is_flag=True, hidden=True, help="As DVC's: no live metrics.")
+def command(**given: Any) -> Report:
     """Show experiments with their metrics and params.
 
-    The workspace comes first, then the experiments, the newest first. On a terminal that is too
-    narrow, columns that do not vary are left out first.
+    The workspace comes first, then snapshots, then the experiments, the newest first. On a terminal
+    that is too narrow, columns that do not vary are told below the table, and the last ones are
+    left out. A dependency has a column where it varies.
+
+    QUERY compares columns with values: `acc > 0.9 and (lr < 0.1 or model == resnet)`. It also knows
+    name, state, tags, note, created (a date), age and seconds (30s, 10m, 2h, 3d); `=~` matches a
+    regular expression, `in` a list or a part of a text, `null` is what is not there. Names with
+    unusual signs go between backquotes.
     """
-    from dodo_exp.cli import tell
-    from dodo_exp.engine import session
-    from dodo_exp.exps import table
-    from dodo_exp.exps.recover import recover
+    from dodo_exp.exps import view
     from dodo_exp.project import Project
 
+    wanted = _view(given)
+    view.check(wanted)
+    if given["watch"]:
+        return Report(frames=_frames(wanted, given))
+    if given["opens"] and not given["html"]:
+        from dodo_exp.errors import UsageError
+
+        raise UsageError("--open shows the page that --html FILE writes")
     project = Project.find()
-    session.tidy(project, tell.Progress())
-    recover(project)
-    shown = table.show(project)
-    for line in shown.lines:
-        for flag in line.flags:
-            tell.warning(f"{line.name}: {flag}")
-    for contents in (*shown.lines[0].params.values(), *shown.lines[0].metrics.values()):
-        if "error" in contents:
-            tell.warning(contents["error"])
-    has_states = any(line.state for line in shown.lines)
-    form = "json" if as_json else "csv" if as_csv else "md" if as_md else "text"
-    grid = Grid(
-        ["Experiment", "Created", *(["State"] if has_states else []), *shown.headers()],
-        [
-            [
-                line.name or "workspace",
-                _created(line.created, form),
-                *([line.state or None] if has_states else []),
-                *shown.values(line),
-            ]
-            for line in shown.lines
-        ],
-        keep=3 if has_states else 2,
+    table = _table(project, wanted, given, is_first=True)
+    if given["html"]:
+        from dodo_exp.cli import pages
+
+        page: Report = pages.table(project, table, given["html"], opens=given["opens"])
+        return page
+    return _report(table, wanted, given)
+
+
+def _view(given: dict[str, Any]) -> Any:
+    from dodo_exp.exps.view import View
+
+    hidden = {"workspace": "workspace", "snapshots": "snapshot", "queued": "queued",
+              "failed": "failed"}  # fmt: skip
+    return View(
+        names=given["names"],
+        filter=given["filter"] or "",
+        sort_by=given["sort_by"] or "",
+        descending=given["sort_order"] == "desc",
+        number=given["num"],
+        hide=frozenset(kind for name, kind in hidden.items() if given[f"hide_{name}"]),
+        keep=given["keep"],
+        drop=given["drop"],
+        only_changed=given["only_changed"],
     )
-    data = _json(shown) if as_json else None
-    return Report(data, "", grid, form, precision=precision)
 
 
-def _created(seconds: float | None, form: str) -> str | None:
-    if seconds is None:
+def _table(project: Any, wanted: Any, given: dict[str, Any], *, is_first: bool) -> Any:
+    """The table as it is now, with what should be known of it told."""
+    from dodo_exp.cli import tell
+    from dodo_exp.engine import session
+    from dodo_exp.exps import index, table, view
+    from dodo_exp.exps.recover import recover
+
+    if is_first:
+        session.tidy(project, tell.Progress())
+        if given["force"]:
+            index.forget(project.store)
+    recover(project)
+    if given["param_deps"]:
+        wanted = wanted._replace(params=view.params_of_stages(project))
+    whole = table.show(project, live=not given["no_fetch"])
+    chosen = view.apply(whole, wanted)
+    if is_first:
+        _warn(chosen)
+    return chosen
+
+
+def _warn(table: Any) -> None:
+    from dodo_exp.cli import tell
+
+    flags = [f"{line.name}: {flag}" for line in table.lines if line.flags for flag in line.flags]
+    for flag in flags[:FEW_FLAGS]:
+        tell.warning(flag)
+    if len(flags) > FEW_FLAGS:
+        tell.warning(f"and {len(flags) - FEW_FLAGS} more of such a kind")
+    for line in table.lines[:1]:
+        if line.kind == "workspace":
+            for contents in (*line.contents.params.values(), *line.contents.metrics.values()):
+                if "error" in contents:
+                    tell.warning(contents["error"])
+
+
+WATCH = 1.0
+"""Seconds between two looks of `--watch`."""
+
+
+def _frames(wanted: Any, given: dict[str, Any]) -> Iterator[Report]:
+    """The table again and again; where it cannot be made, why."""
+    from dodo_exp.errors import DodoError
+    from dodo_exp.project import Project
+
+    is_first = True
+    while True:
+        try:
+            yield _report(_table(Project.find(), wanted, given, is_first=is_first), wanted, given)
+        except DodoError as error:
+            if is_first:
+                raise
+            yield Report(text=f"error: {error}\n")
+        is_first = False
+        time.sleep(WATCH)
+
+
+def _report(table: Any, wanted: Any, given: dict[str, Any]) -> Report:
+    form = given["form"] or "text"
+    if form == "json":
+        return Report(_json(table), form=form, is_compact=len(table.lines) > 20)
+    make = _csv_grid if form == "csv" else _grid
+    return Report(
+        text="",
+        grid=make(table, wanted, given),
+        form=form,
+        precision=given["precision"],
+        pages=not given["no_pager"],
+    )
+
+
+def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
+    """The table for people: dependencies by the first digits of their digests."""
+    from dodo_exp.exps.index import DEP
+
+    lines = table.lines
+    own = [("Experiment", [(line.id[:7] if given["sha"] else "") or line.name for line in lines]),
+           ("Created", [created(line.created) for line in lines])]  # fmt: skip
+    if any(line.flags or line.status or line.kind == "snapshot" for line in lines):
+        own.append(("State", [line.state or None for line in lines]))
+    if any(line.tags for line in lines):
+        own.append(("Tags", [", ".join(line.tags) or None for line in lines]))
+    own = [(header, cells) for header, cells in own if wanted.has_column(header)]
+    minor = sum(1 for column in table.columns if column.kind == DEP)
+    rows = [
+        [*first, *rest] for *first, rest in zip(*(c for _, c in own), table.rows(), strict=True)
+    ]
+    if minor:
+        rows = [[*row[:-minor], *(v and v[:7] for v in row[-minor:])] for row in rows]
+    by = wanted.sort_by
+    pinned = [
+        len(own) + i
+        for i, (column, header) in enumerate(zip(table.columns, table.headers, strict=True))
+        if by and by in (header, column.name, f"{column.file}:{column.name}")
+    ]
+    headers = [*(header for header, _ in own), *table.headers]
+    return Grid(headers, rows, len(own), minor, frozenset(pinned))
+
+
+def _csv_grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
+    """The table for programs, with the columns that DVC has before the values."""
+    lines = table.lines
+    has_states = any(line.state for line in lines)
+    own = ["Experiment", "rev", "typ", "Created", "parent", *(["State", "Executor"] * has_states)]
+    rows = []
+    for line, values in zip(lines, table.rows(), strict=True):
+        is_base = line.kind != "experiment"
+        first = [
+            None if line.kind == "workspace" else line.name,
+            line.kind if line.kind == "workspace" else line.id[:7],
+            "baseline" if is_base else "branch_commit",
+            created(line.created, whole=True),
+            line.parent,
+            *([line.state or None, _executor_name(line)] * has_states),
+        ]
+        rows.append([*first[: len(own)], *values])
+    kept = [i for i, header in enumerate(own) if wanted.has_column(header)]
+    kept += range(len(own), len(own) + len(table.columns))
+    headers = [*own, *table.headers]
+    return Grid([headers[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
+def created(seconds: float | None, *, whole: bool = False) -> str | None:
+    """A moment for people: the time of today, the date of other days; or all of it."""
+    if not seconds:
         return None
-    import time
-
     moment = time.localtime(seconds)
-    if form in ("csv", "json"):
+    if whole:
         return time.strftime("%Y-%m-%dT%H:%M:%S", moment)
     today = time.strftime("%Y-%m-%d", moment) == time.strftime("%Y-%m-%d")
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d", moment)
 
 
-def _json(shown: Any) -> list[Any]:
-    """DVC's `exp show --json`: the workspace, then one baseline that holds the experiments."""
-    workspace, *experiments = shown.lines
-    return [
-        {**_revision(workspace, "workspace", None), "experiments": None},
+def _json(table: Any) -> list[Any]:
+    """DVC's `exp show --json`: a list of baselines, the first of them the workspace.
+
+    Snapshots are baselines of their own; experiments are all of one, which stands for the project.
+    """
+    of_kind: dict[str, list[Any]] = {"workspace": [], "snapshot": [], "experiment": []}
+    for line in table.lines:
+        of_kind[line.kind].append(line)
+    experiments = [
         {
-            "rev": "project",
-            "name": None,
-            "data": None,
-            "error": None,
-            "experiments": [
-                {
-                    "revs": [_revision(line, line.id, line.name)],
-                    "executor": _executor(line),
-                    "name": line.name,
-                }
-                for line in experiments
-            ],
-        },
+            "revs": [_revision(line, line.id, line.name)],
+            "executor": _executor(line),
+            "name": line.name,
+        }
+        for line in of_kind["experiment"]
     ]
+    empty: dict[str, Any] = {key: {} for key in ("params", "metrics", "deps", "outs", "meta")}
+    project = {
+        "rev": PROJECT,
+        "name": "project",
+        "data": {"rev": PROJECT, "timestamp": None, **empty},
+        "error": None,
+        "experiments": experiments or None,
+    }
+    here = [_revision(line, "workspace", None) for line in of_kind["workspace"]]
+    kept = [_revision(line, line.id, line.name) for line in of_kind["snapshot"]]
+    return [
+        *({**each, "experiments": None} for each in here),
+        project,
+        *({**each, "experiments": None} for each in kept),
+    ]
+
+
+PROJECT = "0" * 32
+"""The id of what all experiments of a project have in common, for readers that need one."""
+
+
+def _executor_name(line: Any) -> str | None:
+    name = _runner_name(line)
+    return name.capitalize() if name else None
+
+
+def _runner_name(line: Any) -> str | None:
+    return {"workspace": "workspace", "temp": "tempdir", "queue": "dvc-task"}.get(line.where)
 
 
 def _executor(line: Any) -> dict[str, Any] | None:
     """Who runs it, in DVC's words."""
     if not line.status:
         return None
-    names = {"workspace": "workspace", "temp": "tempdir", "queue": "dvc-task"}
     who = line.runner
     local = {"root": who.root, "pid": who.pid, "log": None, "returncode": None} if who else None
-    return {"state": line.status, "name": names.get(line.where), "local": local}
+    return {"state": line.status, "name": _runner_name(line), "local": local}
 
 
 def _revision(line: Any, rev: str, name: str | None) -> dict[str, Any]:
     problems = [flag for flag in line.flags if flag.startswith("unreadable")]
     problems += [line.error] if line.error else []
+    contents = line.contents
     return {
         "rev": rev,
         "name": name,
         "data": {
             "rev": rev,
-            "timestamp": _created(line.created, "json"),
-            "params": line.params,
-            "metrics": line.metrics,
+            "timestamp": created(line.created, whole=True),
+            "params": contents.params,
+            "metrics": contents.metrics,
             "deps": {
                 path: {"hash": digest, "size": None, "nfiles": None}
-                for path, digest in line.deps.items()
+                for path, digest in contents.deps.items()
             },
             "outs": {},
-            "meta": {"parent": line.parent, "message": line.message, "flags": list(line.flags)},
+            "meta": {
+                "parent": line.parent,
+                "message": line.message,
+                "tags": list(line.tags),
+                "seconds": line.seconds,
+                "flags": list(line.flags),
+            },
         },
-        "error": {"msg": problems[0], "type": "StoreError"} if problems else None,
+        "error": {"msg": problems[0], "type": "DodoError"} if problems else None,
     }

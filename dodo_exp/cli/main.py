@@ -23,9 +23,15 @@ VERBS: Table = {
         "": "Run and compare experiments.",
         "run": "Run the pipeline and keep the result as an experiment.",
         "show": "Show experiments with their metrics and params.",
+        "list": "List experiments by name.",
+        "diff": "Show how two experiments differ.",
         "apply": "Bring an experiment's files into the workspace.",
         "save": "Keep the workspace as an experiment, without running anything.",
         "remove": "Remove experiments.",
+        "rename": "Give an experiment another name.",
+        "tag": "Put words on experiments to find them by.",
+        "note": "Write a note to an experiment.",
+        "branch": "Keep an experiment as a snapshot, or as a branch of Git.",
         "logs": "Print what an experiment's commands wrote.",
         "export": "Write experiments with all their files into one file.",
         "import": "Read experiments from such a file.",
@@ -40,6 +46,22 @@ VERBS: Table = {
         "remove": "Remove experiments from the queue.",
         "retry": "Let experiments that have failed wait for another turn.",
         "worker": "Run experiments of the queue, one after the other.",
+    },
+    "params": {
+        "": "Show and compare params.",
+        "show": "Show params.",
+        "diff": "Show how params differ.",
+    },
+    "metrics": {
+        "": "Show and compare metrics.",
+        "show": "Show metrics.",
+        "diff": "Show how metrics differ.",
+    },
+    "plots": {
+        "": "Draw curves, charts and images.",
+        "show": "Draw the plots of the workspace or of experiments.",
+        "diff": "Draw plots of several experiments over each other.",
+        "templates": "List the kinds of plots, or print one.",
     },
     "repro": "Bring the pipeline up to date without keeping an experiment.",
     "status": "Show which stages are out of date.",
@@ -65,7 +87,7 @@ VERBS: Table = {
     },
     "completion": "Print the completion script of a shell.",
 }
-ALIASES = {"experiments": "exp"}
+ALIASES = {"experiments": "exp", "ls": "list", "rm": "remove"}
 
 
 class Verbs(click.Group):
@@ -82,7 +104,7 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the verb, or make the group of verbs."""
-        name = ALIASES.get(name, name)
+        name = name if name in self._table else ALIASES.get(name, name)
         entry = self._table.get(name) if name else None
         if entry is None:
             return None
@@ -264,7 +286,7 @@ def _usage(error: click.UsageError, args: list[str]) -> tuple[str, str | None]:
     message = message[:1].lower() + message[1:].rstrip(".")
     words, table = ["dodo"], VERBS
     for word in args:
-        entry = table.get(ALIASES.get(word, word)) if word else None
+        entry = table.get(word, table.get(ALIASES.get(word, word))) if word else None
         if entry is not None:
             words.append(word)
         if not isinstance(entry, dict):

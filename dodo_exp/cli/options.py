@@ -181,6 +181,15 @@ no_wait = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
+precision = click.option(
+    "--precision",
+    type=click.IntRange(1, 17),
+    default=5,
+    metavar="N",
+    help="Significant digits in tables (5).",
+)
+
+
 def size(count: int) -> str:
     """Bytes for people, in powers of ten."""
     if count < 1000:

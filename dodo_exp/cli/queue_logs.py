@@ -95,7 +95,7 @@ def _found(
         return known[-1:] if is_first else []
     found = []
     for name in names:
-        of_name = [log for log in known if log[1] == name]
+        of_name = logs.of(project.store, name)
         of_name = of_name or [log for log in known if name.isdecimal() and log[0] == int(name)]
         if not of_name:
             waits = any(job.name == name for job in queue.waiting(project.store))

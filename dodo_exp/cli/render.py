@@ -5,24 +5,34 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-from unicodedata import combining, east_asian_width
 
 from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
+from dodo_exp.pipeline.values import all_same, canonical
 from dodo_exp.wording import printable
 
 
 class Grid(NamedTuple):
-    """A table; columns in `keep` are never left out to fit a terminal."""
+    """A table; the first `keep` columns, and `pinned` ones, are the last to be left out.
+
+    The last `minor` ones are shown to people only where they vary.
+    """
 
     headers: list[str]
     rows: list[list[Any]]
     keep: int = 1
+    minor: int = 0
+    pinned: frozenset[int] = frozenset()
 
 
 class Report(NamedTuple):
-    """A verb's result: `data` for JSON, `text` or `grid` for people, in the `form` asked for."""
+    """A verb's result: `data` for JSON, `text` or `grid` for people, in the `form` asked for.
+
+    `more` are grids that follow the first, `after` is text below them all. With `frames` there is
+    one report after the other.
+    """
 
     data: Any = None
     text: str = ""
@@ -30,23 +40,93 @@ class Report(NamedTuple):
     form: str = "text"
     code: int = 0
     precision: int | None = 5
+    more: tuple[Grid, ...] = ()
+    after: str = ""
+    is_compact: bool = False
+    """JSON on one line: for much of it."""
+    pages: bool = True
+    """Whether what is longer than the terminal goes through a pager."""
+    frames: Iterator[Report] | None = None
 
 
 def emit(report: Report) -> int:
     """Print a report; return the exit code."""
+    if report.frames is not None:
+        return _play(report.frames)
+    out = shown(report)
+    if out:
+        _out(out, pages=report.pages and report.form == "text")
+    return report.code
+
+
+def shown(report: Report) -> str:
+    """A report's whole output, with the end of its last line."""
     if report.form == "json":
-        out = to_json(report.data)
+        out = to_json(report.data, compact=report.is_compact)
     elif report.form == "csv" and report.grid is not None:
         out = to_csv(report.grid)
     elif report.form == "md" and report.grid is not None:
-        out = to_markdown(report.grid, report.precision)
+        grids = (report.grid, *report.more)
+        out = "\n".join(to_markdown(grid, report.precision) for grid in grids)
     elif report.grid is not None:
-        out = printable(report.text) + to_text(report.grid, report.precision)
+        grids = (report.grid, *report.more)
+        out = printable(report.text)
+        out += "\n".join(to_text(grid, report.precision) for grid in grids)
+        out += printable(report.after)
     else:
         out = printable(report.text)
-    if out:
-        _print(out if out.endswith("\n") else out + "\n")
-    return report.code
+    return out if not out or out.endswith("\n") else out + "\n"
+
+
+def _play(frames: Iterator[Report]) -> int:
+    """Show one report in the other's place, until the user has seen enough.
+
+    Where there is no terminal, only what differs from the last one is printed.
+    """
+    before = None
+    is_terminal = sys.stdout.isatty()
+    try:
+        for report in frames:
+            out = shown(report)
+            if is_terminal:
+                lines = out.splitlines()
+                rows = _terminal_size()[1] - 1
+                if len(lines) > rows > 1:
+                    more = f"... and {len(lines) - rows + 1} lines more"
+                    lines = [*lines[: rows - 1], more]
+                _print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+            elif out != before:
+                _print(out if before is None else "\n" + out)
+            before = out
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _out(text: str, *, pages: bool) -> None:
+    if pages and sys.stdout.isatty() and text.count("\n") >= _terminal_size()[1] > 0:
+        pager = os.environ.get("DODO_PAGER", os.environ.get("PAGER", "less"))
+        if pager.strip() not in ("", "cat") and _page(text, pager):
+            return
+    _print(text)
+
+
+def _page(text: str, pager: str) -> bool:
+    """Show a text through a pager; False where there is none."""
+    import subprocess
+
+    env = {**os.environ, "LESS": os.environ.get("LESS", "FRSX")}
+    try:
+        there = subprocess.Popen(
+            pager, shell=True, stdin=subprocess.PIPE, env=env, encoding="utf-8", errors="replace"
+        )
+    except OSError:
+        return False
+    try:
+        there.communicate(text)
+    except (BrokenPipeError, KeyboardInterrupt):
+        there.wait()
+    return there.returncode not in (126, 127)  # the shell's words for "no such command"
 
 
 def _print(text: str) -> None:
@@ -62,18 +142,30 @@ def _print(text: str) -> None:
         raise Failure(f"cannot write to standard output: {error.strerror}") from None
 
 
-def to_json(data: Any) -> str:
+def to_json(data: Any, *, compact: bool = False) -> str:
     """Valid JSON: NaN and infinities become null."""
     import json
 
-    return json.dumps(_finite(data), indent=2, ensure_ascii=False, default=_plain)
+    def dump(value: Any) -> str:
+        return json.dumps(
+            value,
+            indent=None if compact else 2,
+            ensure_ascii=False,
+            default=_plain,
+            allow_nan=False,
+        )
+
+    try:
+        return dump(data)
+    except ValueError:
+        return dump(_finite(data))
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return value
@@ -101,89 +193,172 @@ def to_markdown(grid: Grid, precision: int | None) -> str:
     def row(cells: list[str]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
 
-    body = [[cell(value, precision) for value in each] for each in grid.rows]
-    rule = row(["---:" if _is_number_column(grid, i) else "---" for i in range(len(grid.headers))])
-    return row([cell(head, None) for head in grid.headers]) + rule + "".join(map(row, body))
+    columns = [i for i in range(len(grid.headers)) if i not in _quiet(grid)]
+    body = [[cell(each[i], precision) for i in columns] for each in grid.rows]
+    rule = row(["---:" if _is_number_column(grid, i) else "---" for i in columns])
+    return row([cell(grid.headers[i], None) for i in columns]) + rule + "".join(map(row, body))
+
+
+def _quiet(grid: Grid) -> set[int]:
+    """Minor columns that do not vary."""
+    count = len(grid.headers)
+    return {
+        i
+        for i in range(count - grid.minor, count)
+        if len(grid.rows) < 2 or all_same([row[i] for row in grid.rows])
+    }
 
 
 def to_text(grid: Grid, precision: int | None) -> str:
     """Columns under headers, numbers to the right; on a terminal, as many as fit."""
-    cells = [
-        [cell(head, None) for head in grid.headers],
-        *([cell(v, precision) for v in row] for row in grid.rows),
-    ]
-    widths = [max(width(row[i]) for row in cells) for i in range(len(grid.headers))]
-    shown = _fitting(grid, widths)
-    right = [_is_number_column(grid, i) for i in shown]
-    lines = []
-    for number, row in enumerate(cells):
-        columns = [padded(row[i], widths[i], right=r) for i, r in zip(shown, right, strict=True)]
-        text = "  ".join(columns).rstrip()
-        lines.append(styled(text, BOLD, sys.stdout) if number == 0 else text)
-    left_out = [grid.headers[i] for i in range(len(grid.headers)) if i not in shown]
-    note = f"\nnot shown: {', '.join(left_out)} (a wider terminal or --json has them)\n"
-    return "\n".join(lines) + "\n" + (note if left_out else "")
+    limit = _terminal_size()[0]
+    made: dict[int, list[str]] = {}
+
+    def column(i: int) -> list[str]:
+        if i not in made:
+            texts = [printable(grid.headers[i]), *(cell(row[i], precision) for row in grid.rows)]
+            made[i] = [cut(text, CUT) for text in texts] if limit else texts
+        return made[i]
+
+    columns, folded, missing = _fitting(grid, column, limit)
+    padded_ = [_aligned(column(i), right=_is_number_column(grid, i)) for i in columns]
+    lines = ["  ".join(row).rstrip() for row in zip(*padded_, strict=True)]
+    if lines:
+        lines[0] = styled(lines[0], BOLD, sys.stdout)
+    notes = []
+    if folded:
+        rows = [f"{column(i)[0]} {column(i)[1]}" for i in folded]
+        notes.append(_note("the same in every row: ", rows, "", limit))
+    if missing:
+        where = " (--drop makes room; --csv and --json have them)"
+        notes.append(_note("no room for: ", [column_[0] for column_ in map(column, missing)], where,
+                           limit))  # fmt: skip
+    return "".join(f"{line}\n" for line in [*lines, *([""] if notes else []), *notes])
 
 
-def _fitting(grid: Grid, widths: list[int]) -> list[int]:
-    """Columns to show: of those that do not vary the widest go first, then the last ones."""
-    everything = list(range(len(widths)))
-    limit = _terminal_width()
-    if limit is None:
-        return everything
-    constant = [i for i in everything if i >= grid.keep and _is_constant(grid, i)]
-    varying = [i for i in everything if i >= grid.keep and i not in constant]
-    shown = set(everything)
-    constant.sort(key=lambda i: -widths[i])
-    for i in [*constant, *reversed(varying)]:
-        if sum(widths[j] + 2 for j in shown) - 2 <= limit:
+def _widest(texts: list[str]) -> int:
+    return max(map(len if "".join(texts).isascii() else width, texts))
+
+
+def _aligned(texts: list[str], *, right: bool) -> list[str]:
+    """A column's texts made equally wide."""
+    widest = _widest(texts)
+    if "".join(texts).isascii():
+        return [text.rjust(widest) if right else text.ljust(widest) for text in texts]
+    return [padded(text, widest, right=right) for text in texts]
+
+
+CUT = 40
+"""Columns that a cell takes at most on a terminal."""
+NOTE_LINES = 3
+
+
+def _note(label: str, names: list[str], after: str, limit: int) -> str:
+    """Names in a row, as many as have room in a few lines."""
+    room = max(limit, 40) * NOTE_LINES - len(label) - len(after) - len(" and 1,000 more")
+    taken: list[str] = []
+    for name in names:
+        room -= width(name) + 2
+        if room < 0 and taken:
             break
-        shown.discard(i)
-    return sorted(shown)
+        taken.append(name)
+    more = f" and {len(names) - len(taken):,} more" if len(taken) < len(names) else ""
+    return f"{label}{', '.join(taken)}{more}{after}"
 
 
-def _terminal_width() -> int | None:
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return int(os.environ["COLUMNS"])
+def _fitting(
+    grid: Grid, column: Callable[[int], list[str]], limit: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Columns to show; such as do not vary and are folded; such as there is no room for.
+
+    Of those that do not vary the widest go first, then the last of the others. Columns beyond what
+    fits are not even made into text: there may be hundreds, of thousands of rows.
+    """
+    count = len(grid.headers)
+    constant = {
+        i for i in range(grid.keep, count) if all_same([row[i] for row in grid.rows])
+    } - grid.pinned
+    quiet = _quiet(grid)
+    everything = [i for i in range(count) if i not in quiet]
+    if not limit:
+        return everything, [], []
+    shown, room = [], limit + 2
+    varying = [i for i in everything if i not in constant]
+    missing = []
+    for i in sorted(varying, key=lambda i: (i >= grid.keep and i not in grid.pinned, i)):
+        wide = _widest(column(i)) + 2 if room > 0 else 0
+        if i >= grid.keep and (room <= 0 or wide > room):
+            room = 0 if i not in grid.pinned else room
+            missing.append(i)
+            continue
+        room -= wide
+        shown.append(i)
+    folded = []
+    wide_of = {
+        i: _widest(column(i)[:2]) + 2
+        for i in everything
+        if i in constant
+    } if room > 0 and not missing else {}  # fmt: skip
+    for i in sorted((i for i in everything if i in constant), key=lambda i: wide_of.get(i, 0)):
+        if i in wide_of and wide_of[i] <= room:
+            room -= wide_of[i]
+            shown.append(i)
+        else:
+            folded.append(i)
+    return sorted(shown), sorted(folded), sorted(missing)
+
+
+def _terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal; zeros where there is none and COLUMNS does not say."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        there = os.get_terminal_size(sys.stdout.fileno())
+        columns, lines = there.columns or 80, there.lines
     except (OSError, ValueError):
-        return None
-
-
-def _is_constant(grid: Grid, i: int) -> bool:
-    return len(grid.rows) > 1 and all(row[i] == grid.rows[0][i] for row in grid.rows)
+        columns = lines = 0
+    if os.environ.get("COLUMNS", "").isdecimal():
+        columns = int(os.environ["COLUMNS"])
+    return columns, lines
 
 
 def _is_number_column(grid: Grid, i: int) -> bool:
-    values = [row[i] for row in grid.rows if row[i] is not None]
-    return bool(values) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) for v in values
-    )
+    kinds = {type(row[i]) for row in grid.rows} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
 
 
 def cell(value: Any, precision: int | None) -> str:
     """A value on one line; floats to *precision* significant digits, `-` for what is not there."""
+    kind = type(value)
+    if kind is float:
+        return repr(value) if precision is None else f"{value:.{precision}g}"
+    if kind is int:
+        return str(value)
+    if kind is str:
+        return value if value.isprintable() else printable(value).replace("\n", "\\n")
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value) if precision is None else f"{value:.{precision}g}"
-    if isinstance(value, str):
-        return printable(value).replace("\n", "\\n")
     if isinstance(value, list | tuple | dict):
-        from dodo_exp.pipeline.values import canonical
-
         return canonical(value)
     return str(value)
 
 
 def width(text: str) -> int:
-    """Columns that a terminal needs for a text: wide East Asian characters take two."""
+    """Columns that a terminal needs for a text: Chinese and emoji take two a character."""
     if text.isascii():
         return len(text)
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+    from wcwidth import wcswidth
+
+    return max(wcswidth(text), 0)
+
+
+def cut(text: str, to: int) -> str:
+    """A text with its end cut off if it is wider than so many columns."""
+    if len(text) <= to and (text.isascii() or width(text) <= to):
+        return text
+    while width(text) > to - 1:
+        text = text[: to - 1] if len(text) > to else text[:-1]
+    return text + "…"
 
 
 def padded(text: str, to: int, *, right: bool = False) -> str:

@@ -65,6 +65,17 @@ def remove_named(project: Project, names: tuple[str, ...], command: str) -> list
     return sorted(gone)
 
 
+def others(project: Project, kept: tuple[str, ...]) -> tuple[str, ...]:
+    """Experiments that have run, but for some.
+
+    Raises:
+        UsageError: one of those is not there.
+    """
+    store = project.store
+    spared = {find.find(store, name, ("experiment",)).name for name in kept}
+    return tuple(name for name in sorted(store.experiments.names()) if name not in spared)
+
+
 def forget(store: Store, names: set[str]) -> None:
     """Of failed experiments that are gone nothing stays in the queue either."""
     for job in queue.jobs(store):

@@ -1,25 +1,43 @@
 """Index: what `exp show` needs of every experiment, in one file that can be made again.
 
 The refs are the truth. The index remembers the folder's stat, which moves with every ref that is
-added, replaced or removed, so an index that fits is used without looking at a single ref.
+added, replaced or removed, so an index that fits is used without looking at a single ref; and each
+ref's own, so that of thousands only those are read that are new.
+
+Values are kept flat, beside the columns that they belong to: most experiments share their columns,
+and a table is made without going through nested mappings.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from dodo_exp.exps.record import load
+from dodo_exp.exps.record import Experiment, load
+from dodo_exp.pipeline.values import leaves
 from dodo_store import durable, record
 from dodo_store.errors import Damaged, Missing, StoreError
 from dodo_store.stamps import Mark, is_settled, mark, now
 from dodo_store.store import Store
 
-VERSION = 2
+VERSION = 3
+METRIC, PARAM, DEP = "metric", "param", "dep"
+
+
+class Column(NamedTuple):
+    """A metric or param by its dotted name in a file; or a dependency, which has no name."""
+
+    kind: str
+    file: str
+    name: str
 
 
 class Row(NamedTuple):
-    """An experiment without its stages and snapshots; `problem` says why it cannot be read."""
+    """An experiment or a snapshot without its stages; `problem` says why it cannot be read.
+
+    `values` stand under `columns`; `contents` are its params, metrics and deps, packed.
+    """
 
     name: str
     id: str
@@ -27,46 +45,81 @@ class Row(NamedTuple):
     seconds: float
     parent: str | None
     state: bytes
-    params: dict[str, Any]
-    metrics: dict[str, Any]
-    deps: dict[str, str]
     stale: tuple[str, ...]
     tainted: tuple[str, ...]
     message: str
+    tags: tuple[str, ...]
     error: str
     problem: str
+    columns: tuple[Column, ...]
+    values: list[Any]
+    contents: bytes
 
 
 def rows(store: Store) -> list[Row]:
     """Every experiment, the newest first."""
-    folder = store.experiments.folder
+    return _rows(store, "experiment", f"{store.folder}/index")
+
+
+def snapshots(store: Store) -> list[Row]:
+    """Every snapshot, the newest first."""
+    return _rows(store, "snapshot", f"{store.folder}/index-snapshots")
+
+
+def _rows(store: Store, kind: str, path: str) -> list[Row]:
+    refs = store.experiments if kind == "experiment" else store.snapshots
     try:
-        found = os.stat(folder)
+        stamp = mark(os.stat(refs.folder))
     except FileNotFoundError:
         return []
-    stamp = mark(found)
-    kept_stamp, kept = _read(store)
+    kept_stamp, kept = _read(path)
     if kept_stamp != stamp:
-        kept = _renew(store, kept)
-        if is_settled(stamp, now()):
-            _write(store, stamp, kept)
-    return sorted((Row(*row) for row in kept.values()), key=lambda row: row.created, reverse=True)
+        moment = now()
+        kept = _renew(store, kind, kept, moment)
+        if is_settled(stamp, moment):
+            _write(path, stamp, kept)
+    return sorted((row for _, row in kept.values()), key=lambda row: row.created, reverse=True)
 
 
-def _renew(store: Store, kept: dict[str, Any]) -> dict[str, Any]:
-    """Read the refs, and the records of those that are new or moved."""
-    renewed: dict[str, Any] = {}
-    for name in store.experiments.names():
+def forget(store: Store) -> None:
+    """Let the index be made anew, from every record."""
+    for name in ("index", "index-snapshots"):
+        with suppress(OSError):
+            os.unlink(f"{store.folder}/{name}")
+
+
+Kept = dict[str, tuple[Mark | None, Row]]
+"""The stat of the ref that was read, None while it could change unseen; and what it led to."""
+
+
+def _renew(store: Store, kind: str, kept: Kept, moment: int) -> Kept:
+    """Look at the refs, and read those that are new or moved, with their records."""
+    refs = store.experiments if kind == "experiment" else store.snapshots
+    renewed: Kept = {}
+    shapes: dict[tuple[Column, ...], tuple[Column, ...]] = {}
+    for name in refs.names():
         try:
-            oid = store.experiments.get(name)
+            found = mark(os.lstat(refs.path(name)))
+        except OSError:
+            continue
+        old = kept.get(name)
+        if old is not None and old[0] == found:
+            renewed[name] = old
+            continue
+        settled = found if is_settled(found, moment) else None
+        try:
+            oid = refs.get(name)
         except Damaged as error:
-            renewed[name] = _unreadable(name, "", str(error))
+            renewed[name] = (None, _unreadable(name, "", str(error)))
             continue
         if oid is None:
             continue
-        row = kept.get(name)
-        known = row is not None and row[1] == oid.hex() and not row[-1]
-        renewed[name] = row if known else _row(store, name, oid.hex())
+        if old is not None and old[1].id == oid.hex() and not old[1].problem:
+            renewed[name] = (settled, old[1])
+            continue
+        row = _row(store, name, oid.hex())
+        row = row._replace(columns=shapes.setdefault(row.columns, row.columns))
+        renewed[name] = (None if row.problem else settled, row)
     return renewed
 
 
@@ -77,6 +130,12 @@ def _row(store: Store, name: str, oid: str) -> Row:
         experiment = load(store, parse(oid))
     except (Missing, Damaged) as error:
         return _unreadable(name, oid, str(error))
+    return row_of(experiment, name, oid)
+
+
+def row_of(experiment: Experiment, name: str, oid: str) -> Row:
+    """An experiment's row."""
+    columns, values = flat(experiment.metrics, experiment.params, experiment.deps)
     return Row(
         name,
         oid,
@@ -84,36 +143,64 @@ def _row(store: Store, name: str, oid: str) -> Row:
         experiment.seconds,
         experiment.parent,
         experiment.state,
-        experiment.params,
-        experiment.metrics,
-        experiment.deps,
         experiment.stale,
         experiment.tainted,
         experiment.message,
+        experiment.tags,
         experiment.error,
         "",
+        columns,
+        values,
+        record.pack([experiment.params, experiment.metrics, experiment.deps]),
     )
 
 
+def flat(
+    metrics: dict[str, Any], params: dict[str, Any], deps: dict[str, str]
+) -> tuple[tuple[Column, ...], list[Any]]:
+    """Columns and values of what was read of files; such as could not be read have none."""
+    found: dict[Column, Any] = {}
+    for kind, files in ((METRIC, metrics), (PARAM, params)):
+        for file, contents in files.items():
+            if "data" in contents:
+                for name, value in leaves(contents["data"]):
+                    if name or value != {}:
+                        found[Column(kind, file, name)] = value
+    for path, digest in deps.items():
+        found[Column(DEP, path, "")] = digest
+    return tuple(found), list(found.values())
+
+
 def _unreadable(name: str, oid: str, problem: str) -> Row:
-    return Row(name, oid, 0.0, 0.0, None, b"", {}, {}, {}, (), (), "", "", problem)
+    row = Row(name, oid, 0.0, 0.0, None, b"", (), (), "", (), "", problem, (), [], b"")
+    return row._replace(contents=record.pack([{}, {}, {}]))
 
 
-def _path(store: Store) -> str:
-    return f"{store.folder}/index"
-
-
-def _read(store: Store) -> tuple[Any, dict[str, Any]]:
+def _read(path: str) -> tuple[Mark | None, Kept]:
+    """The index as it was written: columns once for all rows that share them."""
     try:
-        version, stamp, kept = record.read(record.CACHE, _path(store), lists=True)
-    except (OSError, StoreError, ValueError, TypeError):
+        version, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
+        if version != VERSION:
+            return None, {}
+        columns = [tuple(Column(*each) for each in shape) for shape in shapes]
+        kept: Kept = {}
+        for seen, shape, row in packed:
+            row[6], row[7], row[9] = tuple(row[6]), tuple(row[7]), tuple(row[9])
+            row.insert(12, columns[shape])
+            kept[row[0]] = (tuple(seen) if seen else None, Row._make(row))
+        return (tuple(stamp), kept)
+    except (OSError, StoreError, ValueError, TypeError, IndexError, AttributeError):
         return None, {}
-    return (tuple(stamp), kept) if version == VERSION else (None, {})
 
 
-def _write(store: Store, stamp: Mark, kept: dict[str, Any]) -> None:
+def _write(path: str, stamp: Mark, kept: Kept) -> None:
+    shapes: dict[tuple[Column, ...], int] = {}
+    packed = []
+    for seen, row in kept.values():
+        shape = shapes.setdefault(row.columns, len(shapes))
+        packed.append([seen, shape, [*row[:12], *row[13:]]])
     try:
-        data = record.encode(record.CACHE, [VERSION, stamp, kept])
-        durable.replace(_path(store), data, sync=False)
+        data = record.encode(record.CACHE, [VERSION, stamp, list(shapes), packed])
+        durable.replace(path, data, sync=False)
     except (OSError, StoreError, OverflowError, ValueError):
         return

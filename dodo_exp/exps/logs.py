@@ -27,3 +27,21 @@ def files_of(store: Store) -> dict[tuple[int, str], list[str]]:
         if tilde and number.isdecimal() and dot and (not part or part[1:].isdecimal()):
             found.setdefault((int(number), name), []).append(f"{folder}/{file}")
     return found
+
+
+def of(store: Store, name: str) -> list[tuple[int, str, str]]:
+    """The logs of an experiment by name, in order; of one that was renamed, the one it had."""
+    known = every(store)
+    found = [log for log in known if log[1] == name]
+    if found or not store.experiments.has(name):
+        return found
+    from dodo_exp.errors import DodoError
+    from dodo_exp.exps import find
+    from dodo_store.errors import StoreError
+
+    try:
+        experiment = find.experiment(store, name, ("experiment",))
+        before = [log for log in known if log[1] in experiment.was]
+        return sorted(before, key=lambda log: -abs(os.stat(log[2]).st_mtime - experiment.created))
+    except (DodoError, StoreError, OSError):
+        return []

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dodo_exp.errors import UsageError
 
 _RULE = re.compile(r"[^\W_][\w.\-]*\Z")
+_JOINERS = "\u200d\ufe0f"
 _RESERVED = {"HEAD", "workspace"}
 _FIRST = (
     "amber ample apt azure bold brave brief brisk calm civil clean clear close cool coral "
@@ -44,8 +45,8 @@ def fresh(is_taken: Callable[[str], bool]) -> str:
     raise AssertionError("BUG: a thousand names were taken")
 
 
-def check(name: str) -> None:
-    """Hold a name that the user chose to the rules.
+def check(name: str, what: str = "experiment name") -> None:
+    """Hold a name or a tag that the user chose to the rules.
 
     Raises:
         UsageError
@@ -53,5 +54,13 @@ def check(name: str) -> None:
     rule = "letters, digits, '-', '_' and '.', at most 100, a letter or digit first"
     if name in _RESERVED:
         raise UsageError(f"the name {name!r} is reserved", rule)
-    if not _RULE.match(name) or len(name.encode()) > 100 or name.endswith((".lock", ".")):
-        raise UsageError(f"not an experiment name: {name[:40]!r}", rule)
+    if not _RULE.match(_plain(name)) or len(name.encode()) > 100 or name.endswith((".lock", ".")):
+        raise UsageError(f"not {'an' if what[0] in 'aeiou' else 'a'} {what}: {name[:40]!r}", rule)
+
+
+def _plain(name: str) -> str:
+    """The name with a letter for every emoji and other sign that needs no quotes in a shell."""
+    return "".join(
+        "x" if ord(c) > 0x2000 and (c in _JOINERS or (c.isprintable() and not c.isspace())) else c
+        for c in name
+    )

@@ -40,10 +40,15 @@ class Experiment(NamedTuple):
     """Why it is no success; "" for one that is."""
     job: str = ""
     """The job that it is the result of, if it was queued."""
+    tags: tuple[str, ...] = ()
+    """Words that the user has put on it."""
+    was: tuple[str, ...] = ()
+    """Names that it had before; its log is under one of them."""
 
 
-OPTIONAL = ("error", "job")
+OPTIONAL = ("error", "job", "tags", "was")
 """Fields that records of earlier versions lack."""
+LISTS = ("stale", "tainted", "tags", "was")
 
 
 def keep(store: Store, experiment: Experiment) -> Oid:
@@ -67,7 +72,7 @@ def of_plain(row: Any) -> Experiment:
         given = {name: row[name] for name in Experiment._fields if name not in OPTIONAL}
         given |= {name: row[name] for name in OPTIONAL if name in row}
         given |= {"base": Node(*given["base"]), "result": Node(*given["result"])}
-        given |= {name: tuple(given[name]) for name in ("stale", "tainted")}
+        given |= {name: tuple(given[name]) for name in LISTS if name in given}
         given["stages"] = tuple(map(tuple, given["stages"]))
         return Experiment(**given)
     except (KeyError, TypeError) as error:

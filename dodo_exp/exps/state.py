@@ -28,16 +28,23 @@ def known_as(workspace: Workspace, state: Oid) -> str | None:
     """
     store = workspace.store
     if not os.path.isdir(_states(store)):
-        return next((row.name for row in index.rows(store) if row.state == state), None)
+        return _in_index(store, state)
     try:
         with open(f"{_states(store)}/{state.hex()}", encoding="utf-8") as file:
             name = file.read(500)
         oid = store.experiments.get(name)
-        if oid is not None and load(store, oid).state == state:
+        if oid is None:  # renamed, or removed, perhaps by an undo
+            return _in_index(store, state)
+        if load(store, oid).state == state:
             return name
     except (OSError, StoreError, Damage, ValueError):
         pass
     return None
+
+
+def _in_index(store: Store, state: Oid) -> str | None:
+    rows = index.rows(store)
+    return next((row.name for row in rows if row.state == state and not row.error), None)
 
 
 def _states(store: Store) -> str:
@@ -50,6 +57,16 @@ def remember(store: Store, name: str, state: Oid) -> None:
         _note_all(store)
     for path, text in ((f"{_states(store)}/{state.hex()}", name), (_pointer(store), name)):
         durable.replace(path, text.encode(), sync=False)
+
+
+def renamed(store: Store, old: str, new: str, state: Oid) -> None:
+    """An experiment has another name: what is noted under the old one follows it."""
+    for path in (f"{_states(store)}/{state.hex()}", _pointer(store)):
+        with suppress(OSError, ValueError):
+            with open(path, encoding="utf-8") as file:
+                is_meant = file.read(500) == old
+            if is_meant:
+                durable.replace(path, new.encode(), sync=False)
 
 
 def _note_all(store: Store) -> None:

@@ -1,38 +1,43 @@
-"""Table: the workspace and all experiments as rows of values, for every form of output."""
+"""Table: the workspace, snapshots and experiments as rows of values, for every form of output."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import index, queue
+from dodo_exp.exps.index import DEP, METRIC, PARAM, Column
 from dodo_exp.exps.queue import Runner
 from dodo_exp.exps.record import load
-from dodo_exp.exps.state import metrics_of, metrics_since, params_of
-from dodo_exp.pipeline.values import leaves
+from dodo_exp.exps.state import deps_of, metrics_of, metrics_since, params_of
 from dodo_exp.project import Project
+from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.store import Store
 
+WORKSPACE, SNAPSHOT, EXPERIMENT = "workspace", "snapshot", "experiment"
+
 
 class Line(NamedTuple):
-    """One row: `name` is empty for the workspace; metrics and params are
-    {file: {"data": contents}} or {file: {"error": words}}."""
+    """One row: its `values` stand under its own `columns`."""
 
+    kind: str
     name: str
     id: str
     created: float | None
     seconds: float | None
     parent: str | None
-    metrics: dict[str, Any]
-    params: dict[str, Any]
-    deps: dict[str, str]
-    flags: tuple[str, ...]
-    message: str
+    columns: tuple[Column, ...]
+    values: list[Any]
+    packed: bytes
+    flags: tuple[str, ...] = ()
+    message: str = ""
+    tags: tuple[str, ...] = ()
     status: str = ""
-    """running, queued or failed; "" for one that has ended well, and for the workspace."""
+    """running, queued or failed; "" for one that has ended well, and for what is no experiment."""
     where: str = ""
     """Where it runs or will run: workspace, temp or queue."""
     runner: Runner | None = None
@@ -43,57 +48,129 @@ class Line(NamedTuple):
     def state(self) -> str:
         """How it stands, and, where the numbers may not belong to the params, one word more."""
         words = [flag.split(":")[0] for flag in self.flags]
-        return ", ".join([self.status.capitalize(), *words] if self.status else words)
+        status = self.status or (SNAPSHOT if self.kind == SNAPSHOT else "")
+        return ", ".join([status.capitalize(), *words] if status else words)
+
+    @property
+    def contents(self) -> Contents:
+        """What was read of its files."""
+        return Contents(*record.unpack(self.packed))
+
+
+class Contents(NamedTuple):
+    """Params and metrics as {file: {"data": contents}} or {file: {"error": words}}, and the
+    digests of dependencies that no stage makes."""
+
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    deps: dict[str, str]
 
 
 class Table(NamedTuple):
-    """Rows, and the columns their values make: (file, dotted name) of metrics and of params."""
+    """Rows, and the columns that are shown of them under their headers."""
 
     lines: tuple[Line, ...]
-    metrics: tuple[tuple[str, str], ...]
-    params: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
+    headers: tuple[str, ...]
 
-    def headers(self) -> list[str]:
-        """Column names; a name stands alone where no other file has the same."""
-        names = [name for _, name in (*self.metrics, *self.params)]
-        return [
-            name if name and names.count(name) == 1 else f"{file}:{name}".rstrip(":")
-            for file, name in (*self.metrics, *self.params)
-        ]
+    def getter(self, column: Column) -> Callable[[Line], Any]:
+        """What gives a line's value in a column; None where it has none."""
+        places: dict[int, int | None] = {}
 
-    def values(self, line: Line) -> list[Any]:
-        """The row's values under the columns; None where it has none."""
-        found = {**_cells(line.metrics), **_cells(line.params)}
-        return [found.get(column) for column in (*self.metrics, *self.params)]
+        def get(line: Line) -> Any:
+            shape = id(line.columns)
+            if shape not in places:
+                is_there = column in line.columns
+                places[shape] = line.columns.index(column) if is_there else None
+            place = places[shape]
+            return None if place is None else line.values[place]
+
+        return get
+
+    def rows(self) -> list[list[Any]]:
+        """Each line's values under the table's columns."""
+        ways: dict[int, list[int] | None] = {}
+        made = []
+        for line in self.lines:
+            shape = id(line.columns)
+            if shape not in ways:
+                places = {column: i for i, column in enumerate(line.columns)}
+                way = [places.get(column, -1) for column in self.columns]
+                is_same = way == list(range(len(line.columns)))
+                ways[shape] = None if is_same else way
+            known = ways[shape]
+            if known is None:
+                made.append(line.values)
+            else:
+                values = [*line.values, None]
+                made.append([values[place] for place in known])
+        return made
 
 
-def show(project: Project) -> Table:
-    """The workspace, then experiments that run, are done, wait, and have failed.
+def show(project: Project, *, live: bool = True) -> Table:
+    """The workspace, snapshots, then experiments that run, are done, wait, and have failed.
 
-    Each kind the newest first. Waits for no lock.
+    Each kind the newest first. Waits for no lock. Unless *live*, what those that run have written
+    so far is not looked at.
     """
     workspace = Workspace(project.root, project.store)
-    lines = [
-        Line("", "", None, None, None, metrics_of(workspace), params_of(workspace), {}, (), "")
-    ]
-    going = _going(project, workspace)
+    here = (params_of(workspace), metrics_of(workspace), deps_of(workspace))
+    lines = [_line_of(WORKSPACE, WORKSPACE, *here)]
+    going = _going(project, workspace, live)
     names = {line.name for line in going}
-    done = [_line(row) for row in index.rows(project.store)]
+    done = [_line(row, EXPERIMENT) for row in index.rows(project.store)]
     # One that has failed and has another turn is seen as that.
     done = [line for line in done if not line.error or line.name not in names]
+    lines += [_line(row, SNAPSHOT) for row in index.snapshots(project.store)]
     lines += [line for line in going if line.status == queue.RUNNING]
     lines += [line for line in done if not line.status]
     lines += [line for line in going if line.status == queue.QUEUED]
     lines += [line for line in done if line.status]
     workspace.save_caches()
-    return Table(
-        tuple(lines),
-        _columns(line.metrics for line in lines),
-        _columns(line.params for line in lines),
-    )
+    return table_of(lines)
 
 
-def _going(project: Project, workspace: Workspace) -> list[Line]:
+def kept(project: Project) -> Table:
+    """Experiments that have run, the newest first; nothing but the index is read."""
+    return table_of(_line(row, EXPERIMENT) for row in index.rows(project.store))
+
+
+def table_of(lines: Iterable[Line]) -> Table:
+    """A table of lines with all their columns: metrics, params, dependencies."""
+    lines = tuple(lines)
+    shapes = {id(line.columns): line.columns for line in lines}
+    seen: dict[Column, None] = {}
+    for columns in shapes.values():
+        seen.update(dict.fromkeys(columns))
+    ordered = tuple(c for kind in (METRIC, PARAM, DEP) for c in seen if c.kind == kind)
+    return Table(lines, ordered, tuple(headers(ordered)))
+
+
+def headers(columns: tuple[Column, ...]) -> list[str]:
+    """Column names; a name stands alone where no other column has the same."""
+    times: dict[str, int] = {}
+    for column in columns:
+        name = column.name or column.file
+        times[name] = times.get(name, 0) + 1
+    return [
+        column.file
+        if not column.name
+        else column.name
+        if times[column.name] == 1
+        else f"{column.file}:{column.name}"
+        for column in columns
+    ]
+
+
+def _line_of(
+    kind: str, name: str, params: dict[str, Any], metrics: dict[str, Any], deps: dict[str, str]
+) -> Line:
+    columns, values = index.flat(metrics, params, deps)
+    packed = record.pack([params, metrics, deps])
+    return Line(kind, name, "", None, None, None, columns, values, packed)
+
+
+def _going(project: Project, workspace: Workspace, live: bool) -> list[Line]:
     """Experiments that run, with what they have written so far, or wait; the newest first."""
     store = project.store
     found = []
@@ -106,22 +183,22 @@ def _going(project: Project, workspace: Workspace) -> list[Line]:
             draft = None if task.record == queue.NOBODY else load(store, task.record)
         except (StoreError, DodoError):
             continue
-        params = draft.params if draft is not None else params_of(workspace)
+        line = _line_of(
+            EXPERIMENT,
+            job.name,
+            draft.params if draft is not None else params_of(workspace),
+            _so_far(project, workspace, task, who) if live else {},
+            draft.deps if draft is not None else {},
+        )
         found.append(
-            Line(
-                job.name,
-                draft.job if draft is not None else "",
-                who.started if who is not None else task.queued,
-                None,
-                draft.parent if draft is not None else None,
-                _so_far(project, workspace, task, who),
-                params,
-                draft.deps if draft is not None else {},
-                (),
-                draft.message if draft is not None else "",
-                job.state,
-                task.where,
-                who,
+            line._replace(
+                id=draft.job if draft is not None else "",
+                created=who.started if who is not None else task.queued,
+                parent=draft.parent if draft is not None else None,
+                message=draft.message if draft is not None else "",
+                status=job.state,
+                where=task.where,
+                runner=who,
             )
         )
     return found
@@ -142,7 +219,31 @@ def _so_far(
         return {}  # it is over by now, or on another machine
 
 
-def _line(row: index.Row) -> Line:
+def _line(row: index.Row, kind: str) -> Line:
+    flags: tuple[str, ...] = ()
+    if row.problem or row.stale or row.tainted:
+        flags = _flags(row)
+    return Line(
+        kind,
+        row.name,
+        row.id,
+        row.created,
+        row.seconds,
+        row.parent,
+        row.columns,
+        row.values,
+        row.contents,
+        flags,
+        row.message,
+        row.tags,
+        queue.FAILED if row.error else "",
+        queue.QUEUE if row.error else "",
+        None,
+        row.error,
+    )
+
+
+def _flags(row: index.Row) -> tuple[str, ...]:
     flags = []
     if row.problem:
         flags.append(f"unreadable: {row.problem}")
@@ -150,36 +251,4 @@ def _line(row: index.Row) -> Line:
         flags.append(f"partial: {', '.join(row.stale)} out of date")
     if row.tainted:
         flags.append(f"tainted: inputs of {', '.join(row.tainted)} changed while it ran")
-    return Line(
-        row.name,
-        row.id,
-        row.created,
-        row.seconds,
-        row.parent,
-        row.metrics,
-        row.params,
-        row.deps,
-        tuple(flags),
-        row.message,
-        queue.FAILED if row.error else "",
-        queue.QUEUE if row.error else "",
-        error=row.error,
-    )
-
-
-def _columns(contents: Any) -> tuple[tuple[str, str], ...]:
-    seen: dict[tuple[str, str], None] = {}
-    for files in contents:
-        seen.update(dict.fromkeys(_cells(files)))
-    return tuple(seen)
-
-
-def _cells(files: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """(file, dotted name) -> value; a file that could not be read has no cells."""
-    return {
-        (file, name): value
-        for file, contents in files.items()
-        if "data" in contents
-        for name, value in leaves(contents["data"])
-        if name or value != {}
-    }
+    return tuple(flags)

@@ -209,7 +209,7 @@ def _check_fields(experiment: Experiment) -> None:
     )
     texts = (
         *(experiment.name, experiment.message, *experiment.stale, *experiment.tainted),
-        *(experiment.error, experiment.job),
+        *(experiment.error, experiment.job, *experiment.tags, *experiment.was),
         *(text for pair in experiment.deps.items() for text in pair),
         *(text for row in experiment.stages for text in row[:2]),
         *([] if experiment.parent is None else [experiment.parent]),

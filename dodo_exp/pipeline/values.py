@@ -164,3 +164,14 @@ def _in_order_of(one: dict[Any, Any], other: dict[Any, Any]) -> list[Any]:
     """The keys of *other* as it has them, 1 or true, in the order of *one*."""
     own = {key: key for key in other}
     return [own[key] for key in one]
+
+
+def all_same(values: list[Any]) -> bool:
+    """Whether there is one value in several places; one alone has nothing to be compared with."""
+    if len(values) < 2:
+        return False
+    first = values[0]
+    kind = type(first)
+    if kind in (int, str, bool, bytes):  # most are, and there may be thousands
+        return all(type(value) is kind and value == first for value in values)
+    return all(value is first or is_same(first, value) for value in values)

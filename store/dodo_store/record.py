@@ -55,6 +55,11 @@ def pack(value: Any) -> bytes:
     return bytes(msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape"))
 
 
+def unpack(data: bytes) -> Any:
+    """A value from its own bytes, which nothing else guards; see `pack`."""
+    return msgpack.unpackb(data, unicode_errors="surrogateescape", strict_map_key=False)
+
+
 def encode(kind: int, value: Any) -> bytes:
     """Frame *value* as a record of this *kind*.
 

@@ -39,7 +39,7 @@ def test_a_narrow_terminal_loses_what_does_not_vary_first(project: Space) -> Non
         "two         HH:MM:SS    87      0.25     7\n"
         "one         HH:MM:SS    86       0.1     7\n"
         "\n"
-        "not shown: train.layers (a wider terminal or --json has them)\n"
+        "the same in every row: train.layers [64, 32]\n"
     )
 
 

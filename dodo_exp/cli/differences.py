@@ -1,0 +1,98 @@
+"""Differences: what `exp diff`, `params diff` and `metrics diff` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Grid, Report
+from dodo_exp.exps.compare import Difference, of_kind
+from dodo_exp.exps.index import DEP, METRIC, PARAM
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HEADERS = {METRIC: "Metric", PARAM: "Param", DEP: "Dependency"}
+
+
+def two(function: F) -> F:
+    """The two sides, and how their differences are shown."""
+    for decorator in reversed(
+        [
+            click.argument("a", required=False, shell_complete=options.complete_known),
+            click.argument("b", required=False, shell_complete=options.complete_known),
+            click.option("--all", "unchanged", is_flag=True, help="Also what does not differ."),
+            click.option("--no-path", is_flag=True, help="Leave out the file's name."),
+            click.option("--json", "form", flag_value="json", help="Print the result as JSON."),
+            click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
+            click.option("--md", "form", flag_value="md", help="Print a Markdown table."),
+            options.precision,
+        ]
+    ):
+        function = decorator(function)
+    return function
+
+
+def grid(
+    found: list[Difference],
+    kind: str,
+    names: tuple[str, str],
+    *,
+    no_path: bool,
+    has_change: bool = True,
+) -> Grid | None:
+    """A table of the differences of one kind; None where there are none."""
+    rows: list[list[Any]] = []
+    for each in of_kind(found, kind):
+        old, new = each.old, each.new
+        if kind == DEP:
+            rows.append([each.column.file, old and old[:7], new and new[:7]])
+            continue
+        row = [each.column.name, old, new, *([each.change] if has_change else [])]
+        rows.append(row if no_path else [each.column.file, *row])
+    if not rows:
+        return None
+    headers = [HEADERS[kind], *names, *(["Change"] if has_change and kind != DEP else [])]
+    if not no_path and kind != DEP:
+        headers.insert(0, "Path")
+    return Grid(headers, rows, keep=len(headers))
+
+
+def report(grids: list[Grid | None], data: Any, names: tuple[str, str], given: Any) -> Report:
+    """Tables one below the other, or that nothing differs."""
+    form = given["form"] or "text"
+    there = [each for each in grids if each is not None]
+    if not there:
+        text = f"No differences between {names[0]!r} and {names[1]!r}.\n" if form == "text" else ""
+        return Report(data, text, form=form)
+    first, *more = there
+    return Report(data, "", first, form, precision=given["precision"], more=tuple(more))
+
+
+def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
+    """`params diff` and `metrics diff`.
+
+    Raises:
+        UsageError
+    """
+    from dodo_exp.exps import compare, side, view
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    one, other = side.pair(project, given["a"], given["b"])
+    found = of_kind(
+        compare.compare(
+            one.contents,
+            other.contents,
+            unchanged=given["unchanged"],
+            params=view.params_of_stages(project) if given.get("deps") else None,
+            targets=tuple(project.inside(path) for path in given["targets"]),
+        ),
+        kind,
+    )
+    names = (one.name, other.name)
+    made = grid(found, kind, names, no_path=given["no_path"], has_change=kind == METRIC)
+    data: Any = next(iter(compare.as_data(found).values()), {})
+    return report([made], data, names, given)

@@ -1,0 +1,59 @@
+"""`dodo exp list`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Grid, Report
+
+
+@click.command("list")
+@click.option("--name-only", is_flag=True, help="Print names, one a line.")
+@click.option("--sha-only", "--id-only", is_flag=True, help="Print ids, one a line.")
+@click.option("--filter", metavar="QUERY", help="Only those for which it holds; see `exp show`.")
+@click.option("-n", "--num", type=click.IntRange(0), metavar="N", help="Only the newest N.")
+@click.option("-A", "--all-commits", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@options.as_json
+def command(**given: Any) -> Report:
+    """List experiments that have run, the newest first, with their tags and notes."""
+    from dodo_exp.cli.exp_show import created
+    from dodo_exp.exps import table, view
+    from dodo_exp.project import Project
+
+    wanted = view.View(filter=given["filter"] or "", number=given["num"])
+    lines = view.apply(table.kept(Project.find()), wanted).lines
+    data = [
+        {
+            "name": line.name,
+            "id": line.id,
+            "created": line.created,
+            "state": line.state,
+            "tags": list(line.tags),
+            "note": line.message,
+        }
+        for line in lines
+    ]
+    form = "json" if given["as_json"] else "text"
+    if given["name_only"] or given["sha_only"]:
+        words = [line.name if given["name_only"] else line.id for line in lines]
+        return Report(words, "".join(f"{word}\n" for word in words), form=form)
+    if not lines:
+        return Report(data, "There are no experiments.\n", form=form)
+    rows = [
+        [
+            line.name,
+            line.id[:7],
+            created(line.created),
+            line.state or None,
+            ", ".join(line.tags) or None,
+            line.message or None,
+        ]
+        for line in lines
+    ]
+    heads = ["Experiment", "Id", "Created", "State", "Tags", "Note"]
+    full = [i for i in range(6) if i < 3 or any(row[i] for row in rows)]
+    rows = [[row[i] for i in full] for row in rows]
+    return Report(data, "", Grid([heads[i] for i in full], rows, 6), form)

@@ -1,0 +1,20 @@
+"""`dodo metrics show`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import values_show
+from dodo_exp.cli.render import Report
+
+
+@click.command("show")
+@values_show.of_files
+def command(**given: Any) -> Report:
+    """Show the metrics of the workspace, or of experiments beside each other.
+
+    TARGETS are metrics files; without any, all that dvc.yaml names.
+    """
+    return values_show.report("metric", given)

@@ -1,0 +1,23 @@
+"""`dodo params diff`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import differences
+from dodo_exp.cli.render import Report
+
+
+@click.command("diff")
+@differences.two
+@click.option("--targets", multiple=True, metavar="PATH", help="Only these files.")
+@click.option("--deps", is_flag=True, help="Only params that a stage reads.")
+def command(**given: Any) -> Report:
+    """Show how the params of A and B differ.
+
+    A and B are experiments, snapshots or `workspace`. Without B, the workspace; without A, the
+    experiment that the workspace was made from.
+    """
+    return differences.of_one_kind("param", given)

@@ -1,0 +1,21 @@
+"""`dodo params show`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import values_show
+from dodo_exp.cli.render import Report
+
+
+@click.command("show")
+@values_show.of_files
+@click.option("--deps", is_flag=True, help="Only params that a stage reads.")
+def command(**given: Any) -> Report:
+    """Show the params of the workspace, or of experiments beside each other.
+
+    TARGETS are params files; without any, all that the pipeline reads.
+    """
+    return values_show.report("param", given)

@@ -1,0 +1,102 @@
+"""Values: what `params show` and `metrics show` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dodo_exp.cli import options
+from dodo_exp.cli.render import Grid, Report
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def of_files(function: F) -> F:
+    """Which files of which experiments, and how they are shown."""
+    for decorator in reversed(
+        [
+            click.argument("targets", nargs=-1),
+            click.option("--rev", "names", multiple=True, metavar="NAME",
+                         shell_complete=options.complete_known,
+                         help="Of this experiment or snapshot rather than the workspace."),
+            click.option("-A", "--all", "everything", is_flag=True,
+                         help="Of the workspace and every experiment."),
+            click.option("-R", "--recursive", is_flag=True,
+                         help="TARGETS are folders: every file in and below them."),
+            click.option("--json", "form", flag_value="json", help="Print the result as JSON."),
+            click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
+            click.option("--md", "form", flag_value="md", help="Print a Markdown table."),
+            options.precision,
+        ]
+    ):  # fmt: skip
+        function = decorator(function)
+    return function
+
+
+def report(kind: str, given: dict[str, Any]) -> Report:
+    """A row for each value, with a column for each experiment; or all, a row for each of them.
+
+    Raises:
+        UsageError
+    """
+    from dodo_exp.errors import UsageError
+    from dodo_exp.exps import side, view
+    from dodo_exp.exps.index import Column, flat
+    from dodo_exp.exps.table import Contents
+    from dodo_exp.project import Project
+
+    project = Project.find()
+    names = _names(project, given)
+    sides = [side.side(project, name) for name in names or ("workspace",)]
+    params = view.params_of_stages(project) if given.get("deps") else None
+    paths = [project.inside(target) for target in given["targets"]]
+    found: dict[Column, dict[int, Any]] = {}
+    data: dict[str, Any] = {}
+    for i, each in enumerate(sides):
+        contents = each.contents.params if kind == "param" else each.contents.metrics
+        files = {f: c for f, c in contents.items() if _is_wanted(f, paths, given["recursive"])}
+        data[each.name if names else ""] = {"data": files}
+        empty = Contents(files, {}, {}) if kind == "param" else Contents({}, files, {})
+        columns, values = flat(empty.metrics, empty.params, {})
+        for column, value in zip(columns, values, strict=True):
+            if params is None or view.is_dep(column, params):
+                found.setdefault(column, {})[i] = value
+        _warn(each.name if names else "", files)
+    if paths and not any(each["data"] for each in data.values()):
+        what = f"{kind}s file"
+        raise UsageError(
+            f"no {what} {given['targets'][0]!r}", "`dodo stage list` says what is read"
+        )
+    form = given["form"] or "text"
+    if not found:
+        return Report(data, f"There are no {kind}s.\n" if form == "text" else "", form=form)
+    heads = [each.name for each in sides] if names else ["Value"]
+    rows = [
+        [column.file, column.name, *(values.get(i) for i in range(len(sides)))]
+        for column, values in found.items()
+    ]
+    grid = Grid(["Path", kind.capitalize(), *heads], rows, keep=3)
+    return Report(data, "", grid, form, precision=given["precision"])
+
+
+def _names(project: Any, given: dict[str, Any]) -> tuple[str, ...]:
+    if not given["everything"]:
+        return tuple(given["names"])
+    from dodo_exp.exps import index
+
+    return ("workspace", *(row.name for row in index.rows(project.store) if not row.problem))
+
+
+def _is_wanted(file: str, paths: list[str], recursive: bool) -> bool:
+    below = any(path == "." or file.startswith(f"{path}/") for path in paths)
+    return not paths or file in paths or (recursive and below)
+
+
+def _warn(name: str, files: dict[str, Any]) -> None:
+    from dodo_exp.cli import tell
+
+    for contents in files.values():
+        if "error" in contents:
+            tell.warning(f"{name}: {contents['error']}" if name else contents["error"])

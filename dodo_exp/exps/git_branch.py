@@ -1,0 +1,145 @@
+"""Git branch: an experiment as a branch of the Git repository that the project lies in.
+
+One commit on top of HEAD. It has what Git would take of the experiment's files: not those that Git
+ignores, as outputs mostly are. Neither the workspace nor Git's index is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from dodo_exp.errors import Failure, UsageError
+from dodo_exp.exps import find, temp
+from dodo_exp.exps.record import load
+from dodo_exp.project import Project
+from dodo_store import durable
+from dodo_store.ignore import Ignore
+
+Env = dict[str, str]
+
+
+class _Git:
+    """Git, in the folder of the project."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __call__(self, *words: str, data: bytes = b"", env: Env | None = None) -> str:
+        """What a command of Git prints.
+
+        Raises:
+            Failure: with Git's own words.
+        """
+        done = self.run(*words, data=data, env=env)
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [
+                "no reason given"
+            ]
+            raise Failure(f"git {words[0]}: {said[-1].removeprefix('fatal: ')}")
+        return done.stdout.decode("utf-8", "surrogateescape").strip()
+
+    def run(
+        self, *words: str, data: bytes = b"", env: Env | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """How a command of Git ends."""
+        try:
+            return subprocess.run(
+                ["git", *words],
+                cwd=self._folder,
+                input=data,
+                capture_output=True,
+                env={**os.environ, "LC_ALL": "C", **(env or {})},
+            )
+        except FileNotFoundError:
+            raise Failure("there is no git on this machine") from None
+
+
+def create(project: Project, name: str, branch: str | None, message: str, *, force: bool) -> str:
+    """Make the branch; returns its name.
+
+    Raises:
+        UsageError: no repository, or the branch is there.
+        Failure: Git says no.
+    """
+    git = _Git(project.root)
+    if git.run("rev-parse", "--is-inside-work-tree").returncode:
+        hint = "without --git the experiment is kept as a snapshot"
+        raise UsageError("the project is in no Git repository", hint)
+    found = find.find(project.store, name)
+    branch = branch or f"{found.name}-branch"
+    if git.run("check-ref-format", "--branch", branch).returncode:
+        raise UsageError(f"{branch!r} is no name for a branch of Git")
+    ref = f"refs/heads/{branch}"
+    is_there = git.run("rev-parse", "-q", "--verify", ref).returncode == 0
+    if is_there and not force:
+        raise UsageError(f"there is a branch {branch!r} already", "--force lets it go")
+    if is_there and git.run("symbolic-ref", "HEAD").stdout.decode().strip() == ref:
+        raise UsageError(f"{branch!r} is the branch that is checked out", "choose another name")
+    experiment = load(project.store, found.oid)
+    project.write()
+    with temp.borrow(project) as place:
+        place.bring(experiment.result)
+        tree = _tree(project, git, place.root, place.local)
+    head = git.run("rev-parse", "-q", "--verify", "HEAD").stdout.decode().strip()
+    parents = ["-p", head] if head else []
+    text = message or experiment.message or f"dodo: experiment {found.name}"
+    commit = git("commit-tree", tree, *parents, data=text.encode())
+    git("update-ref", "-m", f"dodo exp branch {found.name}", ref, commit)
+    return branch
+
+
+def _tree(project: Project, git: _Git, files: str, scratch: str) -> str:
+    """The repository's tree with the project's part of it made what lies in *files*."""
+    prefix = git("rev-parse", "--show-prefix").rstrip("/")
+    index = f"{scratch}/git-index-{durable.temporary_name()}"
+    env = {"GIT_INDEX_FILE": index, "GIT_WORK_TREE": files,
+           "GIT_DIR": git("rev-parse", "--absolute-git-dir")}  # fmt: skip
+    try:
+        there = _Git(files)
+        has_head = git.run("rev-parse", "-q", "--verify", f"HEAD:{prefix}").returncode == 0
+        there("read-tree", *([f"HEAD:{prefix}"] if has_head else ["--empty"]), env=env)
+        known = set(filter(None, there("ls-files", "-z", env=env).split("\0")))
+        here = set(_files(files))
+        ignored = _ignored(git, here - known)
+        passed_over = Ignore(project.root, (".dvcignore", ".dodoignore"))
+        gone = {path for path in known - here if not _is_passed_over(passed_over, path)}
+        paths = "\0".join(sorted((here - ignored) | gone))
+        data = paths.encode("utf-8", "surrogateescape")
+        there("update-index", "--add", "--remove", "-z", "--stdin", data=data, env=env)
+        tree = there("write-tree", env=env)
+        if not prefix:
+            return tree
+        is_born = git.run("rev-parse", "-q", "--verify", "HEAD").returncode == 0
+        whole = {"GIT_INDEX_FILE": index}
+        git("read-tree", *(["HEAD"] if is_born else ["--empty"]), env=whole)
+        git("rm", "-r", "-q", "--cached", "--ignore-unmatch", ".", env=whole)
+        git("read-tree", f"--prefix={prefix}/", tree, env=whole)
+        return git("write-tree", env=whole)
+    finally:
+        if os.path.exists(index):
+            os.unlink(index)
+
+
+def _files(root: str) -> list[str]:
+    found = []
+    for folder, names, files in os.walk(root):
+        links = [name for name in names if os.path.islink(os.path.join(folder, name))]
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in (*files, *links)]
+    return found
+
+
+def _ignored(git: _Git, paths: set[str]) -> set[str]:
+    """Those that Git ignores, by the rules that hold in the project's own folder."""
+    data = "\0".join(sorted(paths)).encode("utf-8", "surrogateescape")
+    done = git.run("check-ignore", "--no-index", "-z", "--stdin", data=data)
+    if done.returncode > 1:
+        raise Failure(f"git check-ignore: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return set(filter(None, done.stdout.decode("utf-8", "surrogateescape").split("\0")))
+
+
+def _is_passed_over(ignore: Ignore, path: str) -> bool:
+    """Whether dodo does not take the path: then its absence says nothing."""
+    parts = path.split("/")
+    ways = ["/".join(parts[: i + 1]) for i in range(len(parts))]
+    return any(ignore.skips(way, way != path) for way in ways)

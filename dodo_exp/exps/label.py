@@ -1,0 +1,152 @@
+"""Label: names, tags and notes of what is kept. A record never changes: a new one takes its place.
+
+So `dodo undo` takes a label back like anything else, and labels go along with an export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dodo_exp.engine import history, session
+from dodo_exp.errors import UsageError
+from dodo_exp.exps import find, names, queue, state
+from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.project import Project
+from dodo_store import locks
+from dodo_store.store import Store
+
+MOST_TEXT = 10_000
+"""Characters of a note."""
+FOLDED = {"experiment": "an experiment", "snapshot": "a snapshot"}
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[Store]:
+    """Labels are read, changed and set by one command at a time."""
+    if session.is_inside(project):
+        raise UsageError("a stage cannot change its own project's experiments")
+    store = project.store
+    if store.exists:
+        project.write()
+        history.finish(store)
+        with locks.share(f"{store.folder}/locks/labels", exclusive=True):
+            yield store
+    else:
+        yield store
+
+
+def rename(project: Project, old: str, new: str, command: str, *, replace: bool) -> str:
+    """Give an experiment or a snapshot another name; returns the one it had.
+
+    Raises:
+        UsageError: there is no such, or the new name is taken.
+    """
+    names.check(new)
+    with _alone(project) as store:
+        found = _find(store, old)
+        if found.name == new:
+            raise UsageError(f"{FOLDED[found.kind]} of this name is what it is already")
+        _check_free(store, found.kind, new, replace)
+        before = load(store, found.oid)
+        made = before._replace(name=new, was=(*before.was, found.name))
+        there = history.refs_of(store, found.kind)
+        taken = there.get(new) if there.has(new) else None
+        gone = history.Renamed(found.kind, found.name, found.oid, None)
+        come = history.Renamed(found.kind, new, taken, keep(store, made))
+        history.add(store, command, refs=(gone, come))
+        if found.kind == "experiment":
+            state.renamed(store, found.name, new, made.state)
+        return found.name
+
+
+def _check_free(store: Store, kind: str, name: str, replace: bool) -> None:
+    """Raises: UsageError"""
+    other = "snapshot" if kind == "experiment" else "experiment"
+    if history.refs_of(store, other).has(name):
+        raise UsageError(f"there is {FOLDED[other]} {name!r} already", "choose another name")
+    if queue.is_taken(store, name):
+        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
+    if not replace and history.refs_of(store, kind).has(name):
+        hint = "choose another name, or --force to replace it"
+        raise UsageError(f"there is {FOLDED[kind]} {name!r} already", hint)
+
+
+def _find(store: Store, name: str) -> find.Found:
+    """Raises: UsageError"""
+    if queue.is_taken(store, name):
+        raise UsageError(f"{name!r} is in the queue", "label it when it has run")
+    return find.find(store, name)
+
+
+def tag(
+    project: Project, given: tuple[str, ...], words: tuple[str, ...], command: str, *, remove: bool
+) -> dict[str, tuple[str, ...]]:
+    """Put words on experiments and snapshots, or take them off; returns the tags of each.
+
+    All of those named, or none.
+
+    Raises:
+        UsageError
+    """
+    for word in words:
+        names.check(word, "tag")
+
+    def change(experiment: Experiment) -> Experiment:
+        if remove:
+            return experiment._replace(tags=tuple(t for t in experiment.tags if t not in words))
+        return experiment._replace(tags=tuple(sorted({*experiment.tags, *words})))
+
+    return {name: each.tags for name, each in _changed(project, given, change, command).items()}
+
+
+def note(project: Project, name: str, text: str, command: str) -> str:
+    """Set the note of an experiment or a snapshot; returns its name.
+
+    Raises:
+        UsageError
+    """
+    if len(text) > MOST_TEXT:
+        raise UsageError(f"a note of {len(text):,} characters", f"at most {MOST_TEXT:,}")
+    (found,) = _changed(project, (name,), lambda e: e._replace(message=text), command)
+    return found
+
+
+def _changed(
+    project: Project,
+    given: tuple[str, ...],
+    change: Callable[[Experiment], Experiment],
+    command: str,
+) -> dict[str, Experiment]:
+    with _alone(project) as store:
+        refs, done = [], {}
+        for found in dict.fromkeys(_find(store, name) for name in given):
+            before = load(store, found.oid)
+            after = done[found.name] = change(before)
+            if after != before:
+                new = keep(store, after._replace(name=found.name))
+                refs.append(history.Renamed(found.kind, found.name, found.oid, new))
+        if refs:
+            history.add(store, command, refs=tuple(refs))
+        return done
+
+
+def branch(project: Project, name: str, new: str | None, command: str, *, replace: bool) -> str:
+    """Keep an experiment as a snapshot, too; returns the snapshot's name.
+
+    Raises:
+        UsageError
+    """
+    if new is not None:
+        names.check(new)
+    with _alone(project) as store:
+        found = _find(store, name)
+        wanted = new or f"{found.name}-branch"
+        _check_free(store, "snapshot", wanted, replace)
+        before = load(store, found.oid)
+        made = before._replace(name=wanted, was=(*before.was, found.name), parent=found.name)
+        there = store.snapshots
+        taken = there.get(wanted) if there.has(wanted) else None
+        ref = history.Renamed("snapshot", wanted, taken, keep(store, made))
+        history.add(store, command, refs=(ref,))
+        return wanted

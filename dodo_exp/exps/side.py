@@ -1,0 +1,96 @@
+"""Side: one of the things that are compared: the workspace, an experiment, or a snapshot."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import UsageError
+from dodo_exp.events import Listener
+from dodo_exp.exps import find, index, state
+from dodo_exp.exps.capture import capture
+from dodo_exp.exps.record import load
+from dodo_exp.exps.table import WORKSPACE, Contents
+from dodo_exp.project import Project
+from dodo_store.tree import Node
+
+
+class Side(NamedTuple):
+    """Something with params and metrics; `node` is its files, None for the workspace."""
+
+    name: str
+    contents: Contents
+    node: Node | None
+
+    @property
+    def is_workspace(self) -> bool:
+        """Whether it is what lies in the folder now."""
+        return self.node is None
+
+
+def side(project: Project, name: str, workspace: Workspace | None = None) -> Side:
+    """What a name stands for: an experiment, also one that waits, a snapshot, or `workspace`.
+
+    Raises:
+        UsageError, Damage, Missing, Damaged
+    """
+    if name == WORKSPACE:
+        return here(workspace or Workspace(project.root, project.store))
+    found = find.find(project.store, name, find.ALL_KINDS)
+    experiment = load(project.store, found.oid)
+    contents = Contents(experiment.params, experiment.metrics, experiment.deps)
+    return Side(found.name, contents, experiment.result)
+
+
+def here(workspace: Workspace) -> Side:
+    """The workspace as it lies."""
+    contents = Contents(
+        state.params_of(workspace), state.metrics_of(workspace), state.deps_of(workspace)
+    )
+    return Side(WORKSPACE, contents, None)
+
+
+def pair(project: Project, one: str | None, other: str | None) -> tuple[Side, Side]:
+    """Both sides of a comparison: by default what the workspace came from, and the workspace.
+
+    Raises:
+        UsageError: there is nothing to compare with.
+    """
+    workspace = Workspace(project.root, project.store)
+    first = side(project, one or base(project, workspace), workspace)
+    second = side(project, other or WORKSPACE, workspace)
+    workspace.save_caches()
+    return first, second
+
+
+def base(project: Project, workspace: Workspace) -> str:
+    """The experiment that the workspace was last seen to hold, or else the newest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    name = state.current(workspace)
+    if name is None:
+        name = next((row.name for row in index.rows(project.store) if not row.error), None)
+    if name is None:
+        raise UsageError("there is no experiment to compare with", "`dodo exp run` makes one")
+    return name
+
+
+def files(project: Project, one: Side, other: Side, listener: Listener) -> tuple[Node, Node]:
+    """The files of both; those of the workspace are taken into the store for it.
+
+    Raises:
+        Failure, BadInput
+    """
+    nodes = [each.node for each in (one, other)]
+    if None in nodes:
+        project.write()
+        workspace = Workspace(project.root, project.store, tolerant=True)
+        with project.store.writing():
+            now = capture(workspace, listener, after_run=True)
+        workspace.save_caches()
+        nodes = [now if node is None else node for node in nodes]
+    first, second = nodes
+    assert first is not None and second is not None
+    return first, second
