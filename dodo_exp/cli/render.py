@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
-from dodo_exp.pipeline.values import all_same, canonical
+from dodo_exp.pipeline.values import all_same, canonical, finite
 from dodo_exp.wording import printable
 
 
@@ -158,17 +157,7 @@ def to_json(data: Any, *, compact: bool = False) -> str:
     try:
         return dump(data)
     except ValueError:
-        return dump(_finite(data))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return value
+        return dump(finite(data))
 
 
 def _plain(value: Any) -> str:

@@ -175,3 +175,14 @@ def all_same(values: list[Any]) -> bool:
     if kind in (int, str, bool, bytes):  # most are, and there may be thousands
         return all(type(value) is kind and value == first for value in values)
     return all(value is first or is_same(first, value) for value in values)
+
+
+def finite(value: Any) -> Any:
+    """A value that JSON can hold: NaN and infinities, which it cannot, become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value

@@ -1,0 +1,33 @@
+"""`dodo plots diff`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dodo_exp.cli import drawing, options
+from dodo_exp.cli.render import Report
+
+
+@click.command("diff")
+@click.argument("names", nargs=-1, shell_complete=options.complete_known)
+@click.option("--targets", multiple=True, metavar="PATH", help="Only these files or plots.")
+@drawing.drawn
+def command(**given: Any) -> Report:
+    """Draw the plots of several experiments over each other, on an HTML page.
+
+    NAMES are experiments, snapshots or `workspace`. One is compared with the workspace; without
+    any, the experiment that the workspace was made from is.
+    """
+    names = list(given["names"])
+    if not names:
+        from dodo_exp.engine.workspace import Workspace
+        from dodo_exp.exps import side
+        from dodo_exp.project import Project
+
+        project = Project.find()
+        names = [side.base(project, Workspace(project.root, project.store))]
+    if len(names) == 1:
+        names.append("workspace")
+    return drawing.report(names, given["targets"], given)
