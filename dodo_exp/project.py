@@ -36,14 +36,14 @@ class Project:
         self._settings: Settings | None = None
 
     @classmethod
-    def find(cls) -> Project:
-        """The project that the current folder belongs to.
+    def find(cls, here: str | None = None) -> Project:
+        """The project that the current folder, or *here*, belongs to.
 
         Raises:
             NoProject
         """
         try:
-            here = os.getcwd()
+            here = here or os.getcwd()
         except FileNotFoundError:
             raise Failure("the current folder does not exist any more") from None
         root = find_root(here)

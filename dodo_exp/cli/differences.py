@@ -67,8 +67,24 @@ def report(grids: list[Grid | None], data: Any, names: tuple[str, str], given: A
     if not there:
         text = f"No differences between {names[0]!r} and {names[1]!r}.\n" if form == "text" else ""
         return Report(data, text, form=form)
+    if form == "csv" and len(there) > 1:  # one table, each row with the kind that it is of
+        return Report(data, "", _one_grid(there, names), form)
     first, *more = there
     return Report(data, "", first, form, precision=given["precision"], more=tuple(more))
+
+
+def _one_grid(grids: list[Grid], names: tuple[str, str]) -> Grid:
+    heads = ["Kind", "Path", "Name", *names, "Change"]
+    rows: list[list[Any]] = []
+    for each in grids:
+        kind = next((k for k, word in HEADERS.items() if word in each.headers), "file")
+        for row in each.rows:
+            of = dict(zip(each.headers, row, strict=True))
+            path = of.get("Path", of.get("Dependency", of.get("File")))
+            values = row[-2:] if kind == DEP else row[-3:-1] if kind != "file" else [None, None]
+            name = of.get(HEADERS.get(kind, "")) if kind in (METRIC, PARAM) else None
+            rows.append([kind, path, name, *values, None if kind == DEP else row[-1]])
+    return Grid(heads, rows)
 
 
 def of_one_kind(kind: str, given: dict[str, Any]) -> Report:

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 
+from dodo_exp.engine import dvclive
 from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
@@ -94,7 +95,7 @@ class Executor:
             environment = {**self._environment, **self._shares(wants, taken)}
             environment |= {"DVC_STAGE": stage.address, STAGE: stage.address}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
-            with Log(log) as file:
+            with Log(log) as file, dvclive.standing_in(self._root, stage):
                 for command in stage.cmds:
                     self._command(stage, command, wdir, environment, file, until, taken.descriptors)
 

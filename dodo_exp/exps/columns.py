@@ -49,6 +49,7 @@ def finder(table: Table, what: str) -> Find:
         ends = [header for header in table.headers if header.endswith(f".{text}")]
         known = [*table.headers, *OWN]
         hint = f"did you mean {ends[0]!r}?" if ends else did_you_mean(text, known, "columns")
-        raise UsageError(f"{what}: no column {text!r}", hint)
+        few = "`dodo exp show --csv` has all of them in its first line"
+        raise UsageError(f"{what}: no column {text!r}", hint or few)
 
     return find

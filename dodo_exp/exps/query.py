@@ -3,7 +3,8 @@
     query      = either ("or" either)*
     either     = both ("and" both)*
     both       = "not" both | "(" query ")" | comparison
-    comparison = value (("==" | "=" | "!=" | "<" | "<=" | ">" | ">=" | "=~" | "!~" | "in") value)*
+    comparison = value (("==" | "=" | "is" | "!=" | "is not" | "<" | "<=" | ">" | ">=" | "=~" | "!~"
+                         | "in" | "not in") value)*
     value      = column | number | text | date | true | false | null | "(" value, ... ")"
 
 A column that a row does not have is null. Null is equal to null alone, and neither more nor less
@@ -28,7 +29,7 @@ Ask = Callable[[Line], bool]
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<date>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?![\w.])
-    | (?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[smhd]?)(?![\w.])
+    | (?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[smhdw]?)(?![\w.])
     | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | `(?P<quoted>[^`]+)`
     | (?P<sign>=~|!~|==|!=|<=|>=|<|>|=|\(|\)|\[|\]|,|&&|\|\||!)
@@ -36,12 +37,15 @@ _TOKEN = re.compile(
     )""",
     re.X,
 )
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-WORDS = {"and", "or", "not", "in"}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+WORDS = {"and", "or", "not", "in", "is"}
 SAME = {"&&": "and", "||": "or", "!": "not", "=": "==", "[": "(", "]": ")"}
 CONSTANTS = {"true": True, "false": False, "null": None, "none": None, "nan": math.nan}
 COMPARED = ("==", "!=", "<", "<=", ">", ">=", "=~", "!~", "in")
 DEEPEST = 50
+MOST_DIGITS = 400
+MOST_TEXT = 10_000
+"""Characters of a value that a pattern is tried on."""
 
 
 class Token(NamedTuple):
@@ -58,7 +62,7 @@ def compile(text: str, find: Find) -> Ask:
     Raises:
         UsageError: with the place of what is wrong.
     """
-    return _Parser(text, find).whole()
+    return _Parser(text, find).whole() if text.strip() else lambda line: True
 
 
 class _Parser:
@@ -85,11 +89,16 @@ class _Parser:
     def _token(self, match: re.Match[str], at: int) -> Token:
         kind = match.lastgroup
         if match["number"] is not None:
-            number = float(match["number"])
-            value = number if any(c in match["number"] for c in ".eE") else int(match["number"])
-            return Token("value", value * SECONDS.get(match["unit"], 1), match.start("number"))
+            digits, at = match["number"], match.start("number")
+            if len(digits) > MOST_DIGITS:
+                raise self._fault("a number too long", at)
+            value = float(digits) if any(c in digits for c in ".eE") else int(digits)
+            return Token("value", value * SECONDS.get(match["unit"], 1), at)
         if kind == "date":
-            return Token("value", moment(match["date"]), at)
+            seconds = moment(match["date"])
+            if seconds is None:
+                raise self._fault("no such date", at)
+            return Token("value", seconds, at)
         if kind == "text":
             return Token("value", re.sub(r"\\(.)", r"\1", match["text"][1:-1]), at)
         if kind == "quoted":
@@ -162,7 +171,7 @@ class _Parser:
         made = self._either()
         if not self._take(")"):
             raise self._fault("')' expected", self._at())
-        if self._sign() in COMPARED:
+        if self._sign() in (*COMPARED, "is", "not"):
             self._next = start
             return None
         return made
@@ -170,7 +179,7 @@ class _Parser:
     def _comparison(self) -> Ask:
         left = self._value(is_first=True)
         steps: list[tuple[str, Get, Get]] = []
-        while sign := self._take(*COMPARED):
+        while sign := self._compared():
             right = self._value(is_first=left is None)
             if sign in ("=~", "!~"):
                 self._check_pattern(right)
@@ -181,6 +190,16 @@ class _Parser:
             return lambda line: bool(alone(line))
         tests = [_test(*step) for step in steps]
         return tests[0] if len(tests) == 1 else lambda line: all(test(line) for test in tests)
+
+    def _compared(self) -> str:
+        """The comparison that comes next; `is`, `is not` and `not in` are words for others."""
+        if self._take("is"):
+            return "!=" if self._take("not") else "=="
+        after = self._tokens[self._next + 1 : self._next + 2]
+        if self._sign() == "not" and after and after[0][:2] == ("sign", "in"):
+            self._next += 2
+            return "not in"
+        return self._take(*COMPARED)
 
     def _check_pattern(self, pattern: Get) -> None:
         try:
@@ -216,22 +235,23 @@ class _Parser:
         return lambda line: [value(line) for value in values]
 
 
-def moment(text: str) -> float:
-    """A date, with or without a time of day, as seconds since the epoch."""
+def moment(text: str) -> float | None:
+    """A date, with or without a time of day, as seconds since the epoch; None for none."""
     from datetime import datetime
 
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        raise UsageError(f"--filter: {text!r} is no date") from None
+        return None
 
 
 def _test(sign: str, left: Get, right: Get) -> Ask:
     if sign in ("==", "!="):
         wanted = sign == "=="
         return lambda line: _is_equal(left(line), right(line)) is wanted
-    if sign == "in":
-        return lambda line: _is_in(left(line), right(line))
+    if sign in ("in", "not in"):
+        inside = sign == "in"
+        return lambda line: _is_in(left(line), right(line)) is inside
     if sign in ("=~", "!~"):
         matches = sign == "=~"
         return lambda line: _has(left(line), right(line)) is matches
@@ -255,7 +275,7 @@ def _is_in(left: Any, right: Any) -> bool:
 
 def _has(left: Any, pattern: Any) -> bool:
     texts = left if isinstance(left, list | tuple) else [left]
-    return any(isinstance(t, str) and re.search(pattern, t) is not None for t in texts)
+    return any(isinstance(t, str) and re.search(pattern, t[:MOST_TEXT]) is not None for t in texts)
 
 
 def _is_ordered(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:

@@ -68,8 +68,8 @@
 
   // -- queries: the language of `exp show --filter`; see docs/how-to/compare.md ----------------
 
-  const TOKEN = /\s*(?:(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?![\w.])|([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([smhd]?)(?![\w.])|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|`([^`]+)`|(=~|!~|==|!=|<=|>=|<|>|=|\(|\)|\[|\]|,|&&|\|\||!)|([\p{L}_][\p{L}\p{N}_./@-]*(?::[\p{L}\p{N}_./"-]+)?))/uy;
-  const UNITS = { s: 1, m: 60, h: 3600, d: 86400, "": 1 };
+  const TOKEN = /\s*(?:(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?![\w.])|([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([smhdw]?)(?![\w.])|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|`([^`]+)`|(=~|!~|==|!=|<=|>=|<|>|=|\(|\)|\[|\]|,|&&|\|\||!)|([\p{L}_][\p{L}\p{N}_./@-]*(?::[\p{L}\p{N}_./"-]+)?))/uy;
+  const UNITS = { s: 1, m: 60, h: 3600, d: 86400, w: 604800, "": 1 };
   const SAME = { "&&": "and", "||": "or", "!": "not", "=": "==", "[": "(", "]": ")" };
   const COMPARED = new Set(["==", "!=", "<", "<=", ">", ">=", "=~", "!~", "in"]);
   const CONSTANTS = { true: true, false: false, null: null, none: null, nan: NaN };
@@ -87,7 +87,7 @@
       else if (quoted) found.push({ value: quoted.slice(1, -1).replace(/\\(.)/g, "$1") });
       else if (ticked) found.push({ name: ticked });
       else if (sign) found.push({ sign: SAME[sign] || sign });
-      else if (["and", "or", "not", "in"].includes(word.toLowerCase())) found.push({ sign: word.toLowerCase() });
+      else if (["and", "or", "not", "in", "is"].includes(word.toLowerCase())) found.push({ sign: word.toLowerCase() });
       else if (word.toLowerCase() in CONSTANTS) found.push({ value: CONSTANTS[word.toLowerCase()] });
       else found.push({ name: word });
     }
@@ -126,6 +126,7 @@
     ">=": (a, b) => ordered(a, b) && a >= b,
     in: (a, b) => (Array.isArray(b) ? b.some((each) => equal(a, each)) : typeof a === "string" && typeof b === "string" && b.includes(a)),
     "=~": (a, b) => [a].flat().some((each) => typeof each === "string" && new RegExp(b, "u").test(each)),
+    "not in": (a, b) => !TESTS.in(a, b),
     "!~": (a, b) => !TESTS["=~"](a, b),
   };
 
@@ -163,15 +164,23 @@
       const start = next++;
       const made = either();
       if (!take(")")) throw new Error("')' expected");
-      if (!COMPARED.has(sign())) return made;
+      if (!COMPARED.has(sign()) && !["is", "not"].includes(sign())) return made;
       next = start;
       return null;
+    };
+    const compared = () => {
+      if (take("is")) return take("not") ? "!=" : "==";
+      if (sign() === "not" && parts[next + 1]?.sign === "in") {
+        next += 2;
+        return "not in";
+      }
+      return take(...COMPARED);
     };
     const comparison = () => {
       let left = value(true);
       const steps = [];
-      while (COMPARED.has(sign())) {
-        const test = TESTS[take(...COMPARED)];
+      for (let word = compared(); word; word = compared()) {
+        const test = TESTS[word];
         const right = value(false);
         const before = left;
         steps.push((row) => test(before(row), right(row)));
@@ -338,10 +347,10 @@
   const ink = () => getComputedStyle(document.body).color;
   function config() {
     const color = ink();
-    const axis = { labelColor: color, titleColor: color, gridColor: "rgba(128,128,128,0.25)", domainColor: "gray", tickColor: "gray" };
+    const axis = { labelColor: color, titleColor: color, gridColor: "rgba(128,128,128,0.25)", domainColor: "gray", tickColor: "gray", labelOverlap: true };
     return {
       background: "transparent", font: "system-ui, sans-serif", view: { stroke: "transparent" }, axis,
-      legend: { labelColor: color, titleColor: color, labelLimit: 240 }, title: { color }, header: { labelColor: color, titleColor: color },
+      legend: { labelColor: color, titleColor: color, labelLimit: 240, symbolOpacity: 1 }, title: { color }, header: { labelColor: color, titleColor: color },
     };
   }
   async function draw(holder, spec) {

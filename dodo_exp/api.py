@@ -1,0 +1,392 @@
+"""Python: what the command line does, for notebooks, scripts and sweeps.
+
+    from dodo_exp import api
+
+    api.run({"train.lr": 0.1})                        # in place, as `dodo exp run -S train.lr=0.1`
+    trial = api.queue({"train.lr": 0.2})              # as `--queue`
+    trial.wait().metrics["accuracy"]
+    api.exp_show(filter="accuracy > 0.9", sort_by="accuracy")
+
+Each function works on the project of the current folder, or of *project*. Names, queries and errors
+are those of the command line: a `dodo_exp.errors.DodoError` says what is wrong, and its `hint` what
+now.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from dodo_exp.engine.outcome import Options
+from dodo_exp.engine.request import Request
+from dodo_exp.errors import Failure, UsageError
+from dodo_exp.events import Event
+from dodo_exp.exps import queue as jobs
+from dodo_exp.exps.run import Order
+from dodo_exp.pipeline.overrides import Change
+from dodo_exp.pipeline.values import leaves, parts
+from dodo_exp.project import Project
+
+Path = str | os.PathLike[str]
+Params = Mapping[str, Any]
+POLL = 0.02
+"""Seconds between two looks at an experiment that is waited for; it grows to ten times as many."""
+
+
+class Result(NamedTuple):
+    """An experiment that has run. Metrics and params by dotted names, `file:name` for twins."""
+
+    name: str
+    metrics: dict[str, Any]
+    params: dict[str, Any]
+    is_new: bool = True
+    """False if an experiment with the same result was kept already: `name` is that one."""
+
+
+# -- looking ---------------------------------------------------------------------------------
+
+
+def exp_show(
+    *,
+    filter: str = "",
+    sort_by: str = "",
+    descending: bool = False,
+    num: int | None = None,
+    names: tuple[str, ...] | list[str] = (),
+    as_dataframe: bool = False,
+    project: Path = ".",
+) -> Any:
+    """The table of `dodo exp show`: a list with a dict for each row.
+
+    Keys are those of `--csv`: Experiment (None for the workspace), rev, typ, Created (ISO 8601 or
+    None), parent, State, Executor, Tags, Note, then every metric, param and dependency; None where
+    a row has no value. With *as_dataframe*, a pandas DataFrame.
+
+    Raises:
+        DodoError, ImportError: without pandas
+    """
+    from dodo_exp.exps import table, view
+    from dodo_exp.exps.recover import recover
+
+    there = _project(project)
+    recover(there)
+    wanted = view.View(tuple(names), filter, sort_by, descending, num)
+    chosen = view.apply(table.show(there), wanted)
+    rows = []
+    for line, values in zip(chosen.lines, chosen.rows(), strict=True):
+        row = {
+            "Experiment": None if line.kind == table.WORKSPACE else line.name,
+            "rev": line.kind if line.kind == table.WORKSPACE else line.id,
+            "typ": "branch_commit" if line.kind == table.EXPERIMENT else "baseline",
+            "Created": _iso(line.created),
+            "parent": line.parent,
+            "State": line.state or None,
+            "Executor": line.where or None,
+            "Tags": list(line.tags),
+            "Note": line.message or None,
+        }
+        rows.append({**row, **dict(zip(chosen.headers, values, strict=True))})
+    if not as_dataframe:
+        return rows
+    import pandas
+
+    return pandas.DataFrame(rows)
+
+
+def _iso(seconds: float | None) -> str | None:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) if seconds else None
+
+
+def params_show(
+    *targets: str, rev: str | None = None, deps: bool = False, project: Path = "."
+) -> dict[str, Any]:
+    """Params of the workspace, or of the experiment *rev*, of all files or of *targets*.
+
+    Nested, as in the files, which are merged; of two files with the same key at the top, each is
+    under `file:key`. With *deps* only params that a stage reads.
+
+    Raises:
+        DodoError
+    """
+    return _show(targets, rev, deps, project, "params")
+
+
+def metrics_show(*targets: str, rev: str | None = None, project: Path = ".") -> dict[str, Any]:
+    """Metrics of the workspace, or of the experiment *rev*, in the shape of `params_show`.
+
+    Raises:
+        DodoError
+    """
+    return _show(targets, rev, False, project, "metrics")
+
+
+def _show(
+    targets: tuple[str, ...], rev: str | None, deps: bool, project: Path, what: str
+) -> dict[str, Any]:
+    from dodo_exp.exps import side, view
+
+    there = _project(project)
+    files = getattr(side.side(there, rev or "workspace").contents, what)
+    wanted = [there.inside(target) for target in targets] or list(files)
+    missing = next((path for path in wanted if path not in files), None)
+    if missing is not None:
+        raise UsageError(f"no {what} file {missing!r}", f"there are {', '.join(files) or 'none'}")
+    data = {path: files[path].get("data") for path in wanted}
+    data = {path: value if isinstance(value, dict) else {"": value} for path, value in data.items()}
+    if deps:
+        read = view.params_of_stages(there)
+        data = {path: _only(path, value, read) for path, value in data.items()}
+    keys = [key for value in data.values() for key in value]
+    return {
+        key if keys.count(key) == 1 and key else f"{path}:{key}".rstrip(":"): inner
+        for path, value in data.items()
+        for key, inner in value.items()
+    }
+
+
+def _only(path: str, values: dict[str, Any], read: frozenset[tuple[str, str]]) -> dict[str, Any]:
+    from dodo_exp.exps import view
+    from dodo_exp.exps.index import PARAM, Column
+
+    found: dict[str, Any] = {}
+    for name, value in leaves(values):
+        if view.is_dep(Column(PARAM, path, name), read):
+            place = found
+            *before, last = parts(name)
+            for key in before:
+                place = place.setdefault(key, {})
+            place[last] = value
+    return found
+
+
+# -- running ---------------------------------------------------------------------------------
+
+
+def run(
+    params: Params | None = None,
+    *,
+    targets: tuple[str, ...] | list[str] = (),
+    name: str | None = None,
+    message: str = "",
+    jobs: int = 1,
+    force: bool = False,
+    replace: bool = False,
+    listener: Callable[[Event], None] | None = None,
+    project: Path = ".",
+) -> Result:
+    """Run the pipeline in place with these params set, as `dodo exp run -S`.
+
+    Params are named as with `-S`: `train.lr`, `conf/other.yaml:lr`. What a stage writes goes to the
+    *listener* (see dodo_exp.events), and to the experiment's log.
+
+    Raises:
+        DodoError: also if a stage fails.
+    """
+    from dodo_exp.exps.run import run_experiment
+
+    there = _project(project)
+    order = _order(params, targets, name, message, jobs=jobs, force=force, replace=replace)
+    ran = run_experiment(there, order, listener or _quiet)
+    if ran.outcome.failures:
+        raise ran.outcome.failures[0]
+    if ran.experiment is None:
+        raise Failure("nothing has run")
+    metrics, params_ = _flat(ran.metrics), _flat(ran.params)
+    return Result(ran.experiment, metrics, params_, ran.is_new)
+
+
+def queue(
+    params: Params | None = None,
+    *,
+    targets: tuple[str, ...] | list[str] = (),
+    name: str | None = None,
+    message: str = "",
+    project: Path = ".",
+) -> Handle:
+    """Queue an experiment with these params set, as `dodo exp run --queue -S`.
+
+    Raises:
+        DodoError
+    """
+    from dodo_exp.exps.submit import submit
+
+    there = _project(project)
+    order = _order(params, targets, name, message)
+
+    def put(tasks: list[tuple[str, jobs.Task]]) -> list[jobs.Job]:
+        return jobs.add(there.store, tasks)
+
+    (job,) = submit(there, order, [order.changes], _quiet, put)
+    return Handle(there, job.name, job.number)
+
+
+class Handle:
+    """An experiment in the queue."""
+
+    def __init__(self, project: Project, name: str, number: int) -> None:
+        self.name = name
+        self._project = project
+        self._number = number
+
+    def __repr__(self) -> str:
+        return f"<experiment {self.name!r}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """queued, running, success, failed, killed, stopped or removed."""
+        job = self._job()
+        return job.state if job is not None else jobs.REMOVED
+
+    def _job(self) -> jobs.Job | None:
+        from dodo_exp.exps.recover import recover
+
+        recover(self._project)
+        there = jobs.jobs(self._project.store)
+        return next((job for job in there if job.number == self._number), None)
+
+    def wait(self, timeout: float | None = None, *, workers: int = 1) -> Result:
+        """Wait until it has run. Unless so many workers are there already, they are started.
+
+        Raises:
+            DodoError: it has failed, was killed or removed; its `hint` says where the log is.
+            TimeoutError: it has not ended in so many seconds; it goes on.
+        """
+        started, pause, looked = time.monotonic(), POLL, 0.0
+        while True:
+            job = self._job()
+            if job is None or job.state == jobs.REMOVED:
+                raise Failure(f"experiment {self.name!r} was removed from the queue")
+            if job.state in jobs.ENDS:
+                return self._result(job)
+            now = time.monotonic()
+            if job.state == jobs.QUEUED and now - looked > 0.5:
+                _start_workers(self._project, workers)
+                looked = now
+            if timeout is not None and now - started > timeout:
+                raise TimeoutError(f"experiment {self.name!r} is {job.state} after {timeout} s")
+            time.sleep(pause)
+            pause = min(pause * 1.2, POLL * 10)
+
+    def _result(self, job: jobs.Job) -> Result:
+        from dodo_exp.exps import find
+
+        end = jobs.end_of(job)
+        name = end.experiment if end is not None and end.experiment else self.name
+        if job.state != jobs.SUCCESS:
+            reason = end.reason if end is not None else ""
+            words = f"experiment {self.name!r}: {reason or job.state}"
+            raise Failure(words, f"`dodo queue logs {self.name}` has what it wrote")
+        experiment = find.experiment(self._project.store, name, ("experiment",))
+        metrics, params = _flat(experiment.metrics), _flat(experiment.params)
+        return Result(name, metrics, params, name == self.name)
+
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Workers that this process has started; asked now and then, so that none stays a zombie."""
+IDLE = 10
+"""Seconds that a worker which was started here waits for something more to run."""
+
+
+def _start_workers(project: Project, count: int) -> None:
+    from dodo_exp.exps import workers
+
+    _started[:] = [process for process in _started if process.poll() is None]
+    there = len(workers.alive(project.store))
+    log = f"{project.state}/logs/queue.log"
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    for _ in range(count - there):
+        with open(log, "ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dodo_exp", "queue", "worker", "--idle-exit", str(IDLE)],
+                cwd=project.root,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        _started.append(process)
+    # They register within a moment; until then we would not know of them and start more.
+    until = time.monotonic() + 3
+    while count > there and time.monotonic() < until:
+        if len(workers.alive(project.store)) >= count:
+            return
+        time.sleep(POLL)
+
+
+def apply(name: str, *paths: str, exact: bool = False, project: Path = ".") -> list[str]:
+    """Bring an experiment's files, or *paths* of them, into the workspace; returns what changed.
+
+    What was there is kept: `dodo undo` brings it back.
+
+    Raises:
+        DodoError
+    """
+    from dodo_exp.exps.apply import apply as bring
+
+    words = " ".join(("exp apply", name, *paths))
+    done = bring(_project(project), name, paths, words, _quiet, exact=exact)
+    return [change.path for change in done.changes]
+
+
+def _order(
+    params: Params | None,
+    targets: tuple[str, ...] | list[str],
+    name: str | None,
+    message: str,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    replace: bool = False,
+) -> Order:
+    changes = tuple(_change(key, value) for key, value in (params or {}).items())
+    return Order(
+        Request(tuple(targets)),
+        Options(jobs=jobs, force=force),
+        changes,
+        name,
+        message,
+        replace,
+        "dodo_exp.api",
+    )
+
+
+def _change(key: str, value: Any) -> Change:
+    """One param as `-S` has it: `[file:]name`."""
+    from dodo_exp.pipeline.model import PARAMS_FILE
+
+    file, colon, name = key.rpartition(":")
+    return Change(file if colon else PARAMS_FILE, parts(name), _plain(key, value))
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Raises: UsageError"""
+    if hasattr(value, "item") and not isinstance(value, dict):
+        value = value.item()  # a number of NumPy's
+    if isinstance(value, Mapping):
+        return {str(name): _plain(key, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(key, inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UsageError(f"{key}: {type(value).__name__} is no value for a param")
+
+
+def _flat(files: Mapping[str, Any]) -> dict[str, Any]:
+    """{file: {"data": contents}} by dotted names."""
+    from dodo_exp.exps.index import flat
+    from dodo_exp.exps.table import headers
+
+    columns, values = flat(dict(files), {}, {})
+    return dict(zip(headers(columns), values, strict=True))
+
+
+def _quiet(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _project(path: Path) -> Project:
+    return Project.find(os.path.abspath(path))

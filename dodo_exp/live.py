@@ -1,0 +1,286 @@
+"""Live: log metrics, params and images from training code, in the files that DVCLive writes.
+
+    from dodo_exp.live import Live
+
+    with Live() as live:
+        live.log_params({"lr": 0.1})
+        for epoch in range(10):
+            live.log_metric("train/loss", loss)
+            live.next_step()
+
+`metrics.json` has the last value of each metric, `params.yaml` the params, `plots/metrics/NAME.tsv`
+each metric's history and `plots/images/NAME` the images, all in the folder `dvclive` (or *dir*).
+The files are those of DVCLive 3 (https://dvc.org/doc/dvclive/how-it-works), so that either can be
+put in the other's place; nothing but Python's own library is needed here.
+
+In dvc.yaml:
+
+    metrics: [dvclive/metrics.json: {cache: false}]
+    plots: [dvclive/plots: {cache: false}]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+Value = bool | int | float | str
+STEP = "step"
+
+
+class Live:
+    """A log of one run. Metrics are on disk at every `next_step` and at the end."""
+
+    def __init__(self, dir: str | os.PathLike[str] = "dvclive", *, resume: bool = False) -> None:
+        """Begin a log in *dir*: what an earlier run has left there goes, unless *resume*.
+
+        *resume* goes on after the last step that is in the folder. The environment variable
+        DVCLIVE_RESUME=1 says the same.
+        """
+        self.dir = os.fspath(dir)
+        self.summary: dict[str, Any] = {}
+        self.step = 0
+        self._has_step = False
+        if resume or os.environ.get("DVCLIVE_RESUME", "").lower() in ("1", "true"):
+            self._resume()
+        else:
+            for name in ("metrics", "images"):
+                shutil.rmtree(f"{self.plots_dir}/{name}", ignore_errors=True)
+            for path in (self.metrics_file, self.params_file):
+                if os.path.lexists(path):
+                    os.unlink(path)
+        os.makedirs(self.dir, exist_ok=True)
+        self._params = self._read_params()
+
+    @property
+    def metrics_file(self) -> str:
+        """Where the last value of each metric is."""
+        return f"{self.dir}/metrics.json"
+
+    @property
+    def params_file(self) -> str:
+        """Where the params are."""
+        return f"{self.dir}/params.yaml"
+
+    @property
+    def plots_dir(self) -> str:
+        """Where histories and images are."""
+        return f"{self.dir}/plots"
+
+    def log_metric(
+        self, name: str, val: Value, *, timestamp: bool = False, plot: bool = True
+    ) -> None:
+        """Log a metric's value at this step; *name* may have folders, as in `train/loss`.
+
+        Raises:
+            TypeError: no number, text or flag.
+            ValueError: a name that leads out of the folder.
+        """
+        value = _scalar(name, val)
+        parts = _parts(name)
+        if plot:
+            path = f"{self.plots_dir}/metrics/{'/'.join(parts)}.tsv"
+            row = {"timestamp": int(time.time() * 1000)} if timestamp else {}
+            _append(path, {**row, STEP: self.step, parts[-1]: value})
+        place = self.summary
+        for part in parts[:-1]:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{name!r}: {part!r} is a metric itself")
+            place = inner
+        place[parts[-1]] = value
+
+    def log_param(self, name: str, val: Any) -> None:
+        """Log a param, which may be a list or a mapping."""
+        self.log_params({name: val})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log params.
+
+        Raises:
+            TypeError: a value that is neither plain nor a list or mapping of such.
+        """
+        self._params |= {str(name): _plain(str(name), value) for name, value in params.items()}
+        # JSON is YAML; one entry a line keeps the file readable.
+        rows = [f"{_key(name)}: {_yaml(value)}\n" for name, value in self._params.items()]
+        _replace(self.params_file, "".join(rows))
+
+    def log_image(self, name: str, val: Any) -> None:
+        """Log an image: the path of a file, a figure with `savefig`, an image with `save`, or an
+        array of numbers (height x width [x 3 or 4], 0 to 255, or 0 to 1) if Pillow is there.
+
+        Raises:
+            TypeError: none of these.
+        """
+        path = f"{self.plots_dir}/images/{'/'.join(_parts(name))}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if isinstance(val, str | os.PathLike):
+            shutil.copyfile(val, path)
+        elif hasattr(val, "savefig"):
+            val.savefig(path)
+        elif hasattr(val, "save"):
+            val.save(path)
+        elif hasattr(val, "__array__"):
+            _image_of(val).save(path)
+        else:
+            raise TypeError(f"{name!r}: {type(val).__name__} is no image")
+
+    def next_step(self) -> None:
+        """Write the metrics, and go on to the next step."""
+        self._has_step = True
+        self.make_summary()
+        self.step += 1
+
+    def make_summary(self) -> None:
+        """Write the last value of each metric."""
+        data = {**({STEP: self.step} if self._has_step or self.step else {}), **self.summary}
+        _replace(self.metrics_file, json.dumps(data, indent=2) + "\n")
+
+    def end(self) -> None:
+        """Write what is not written yet."""
+        if self._has_step and self.step:
+            # `next_step` was the last thing: the step that the metrics are of is the one before.
+            data = self._on_disk()
+            if all(data.get(key) == value for key, value in self.summary.items()):
+                return
+        if self.summary:
+            self.make_summary()
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def _on_disk(self) -> dict[str, Any]:
+        try:
+            with open(self.metrics_file, encoding="utf-8") as file:
+                data = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def _resume(self) -> None:
+        self.summary = self._on_disk()
+        step = self.summary.pop(STEP, None)
+        if isinstance(step, int):
+            self._has_step = True
+            self.step = step + 1
+
+    def _read_params(self) -> dict[str, Any]:
+        """The params of the run that is resumed, if we wrote them."""
+        try:
+            with open(self.params_file, encoding="utf-8") as file:
+                rows = [line.partition(": ") for line in file]
+            keys = [json.loads(key) if key[:1] == '"' else key for key, _, _ in rows]
+            values = [json.loads(value) for _, _, value in rows]
+            return dict(zip(keys, values, strict=True))
+        except (OSError, ValueError):
+            return {}
+
+
+def _parts(name: str) -> list[str]:
+    """Raises: ValueError"""
+    parts = name.replace(os.sep, "/").split("/")
+    if not all(parts) or {".", ".."} & set(parts) or "\0" in name:
+        raise ValueError(f"no name for a metric or an image: {name!r}")
+    return parts
+
+
+def _scalar(name: str, value: Any) -> Value:
+    """A plain value; a number of NumPy's or an array of one, too.
+
+    Raises:
+        TypeError
+    """
+    if isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "item"):
+        found = value.item()
+        if isinstance(found, bool | int | float | str):
+            return found
+    raise TypeError(f"metric {name!r}: {type(value).__name__} is no number, text or flag")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Raises: TypeError"""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(name, inner) for inner in value]
+    try:
+        return _scalar(name, value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"param {name!r}: {kind} is no plain value") from None
+
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*\Z", re.ASCII)
+
+
+def _key(name: str) -> str:
+    """A key of YAML: quoted where some reader could take it for something else."""
+    is_word = name.lower() in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+    return name if _PLAIN.match(name) and not is_word else json.dumps(name)
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line of YAML: JSON, but for what JSON has no word for."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ".nan"
+        if math.isinf(value):
+            return ".inf" if value > 0 else "-.inf"
+        text = repr(value)
+        # Both YAML 1.1 and 1.2 read 1.0e-05 as a number; 1e-05 is text to the older.
+        head, e, tail = text.partition("e")
+        return (
+            f"{head}.0e{tail if tail[0] in '+-' else '+' + tail}" if e and "." not in head else text
+        )
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)}: {_yaml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    return json.dumps(value)
+
+
+def _append(path: str, row: dict[str, Any]) -> None:
+    """One more row of a table, at once on disk for whoever looks on."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "a", encoding="utf-8", newline="") as file:
+        head = "" if file.tell() else "\t".join(row) + "\n"
+        cells = (str(value).translate({9: " ", 10: " ", 13: " "}) for value in row.values())
+        file.write(head + "\t".join(cells) + "\n")
+
+
+def _replace(path: str, text: str) -> None:
+    """The file whole or not at all: somebody may be reading."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    made = f"{path}.{os.getpid()}.tmp"
+    with open(made, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(made, path)
+
+
+def _image_of(array: Any) -> Any:
+    """Raises: ImportError, where Pillow is not there."""
+    from PIL import Image
+
+    values = array.__array__()
+    if values.dtype.kind == "f":
+        values = (values * 255 if values.max() <= 1 else values).clip(0, 255)
+    return Image.fromarray(values.astype("uint8"))

@@ -1,0 +1,153 @@
+"""`dodo_exp.api`: the command line's work, from Python."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dodo_exp import api
+from dodo_exp.errors import DodoError
+from tests.space import Space
+
+
+@pytest.fixture
+def here(project: Space, monkeypatch: pytest.MonkeyPatch) -> Space:
+    """The project, with the test standing in it."""
+    for name, value in project.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def test_a_run_sets_params_and_gives_its_metrics(here: Space) -> None:
+    ran = api.run({"train.lr": 0.25}, name="one")
+    assert ran == api.Result("one", {"size": 87}, {"train.lr": 0.25, "train.layers": [64, 32],
+                                                   "seed": 7})  # fmt: skip
+    assert "lr: 0.25  # rate" in here.read("params.yaml")
+    assert api.run({"train.lr": 0.25}) == ran._replace(is_new=False)
+
+
+def test_a_list_is_one_value_and_no_sweep(here: Space) -> None:
+    assert api.run({"train.layers": [1, 2, 3]}).params["train.layers"] == [1, 2, 3]
+
+
+def test_a_stage_that_fails_raises_what_the_command_line_says(here: Space) -> None:
+    here.write("dvc.yaml", here.read("dvc.yaml").replace("cat raw.txt", "cat gone.txt"))
+    with pytest.raises(DodoError, match="stage 'prepare' failed"):
+        api.run()
+
+
+def test_the_table_as_dicts(here: Space) -> None:
+    api.run({"train.lr": 0.1}, name="one", message="first")
+    api.run({"train.lr": 0.2}, name="two")
+    workspace, two, one = api.exp_show()
+    assert (workspace["Experiment"], workspace["rev"]) == (None, "workspace")
+    assert (two["Experiment"], two["train.lr"], two["size"]) == ("two", 0.2, 86)
+    assert (one["Note"], one["parent"], two["parent"]) == ("first", None, "one")
+    rows = api.exp_show(filter="train.lr < 0.15", sort_by="train.lr")
+    assert [row["Experiment"] for row in rows] == [None, "one"]
+    with pytest.raises(DodoError, match="no column 'nope'"):
+        api.exp_show(sort_by="nope")
+
+
+def test_the_table_for_pandas(here: Space) -> None:
+    pandas = pytest.importorskip("pandas")
+    api.run(name="one")
+    frame = api.exp_show(as_dataframe=True)
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame["size"]) == [86, 86]
+
+
+def test_params_and_metrics_are_nested_as_in_their_files(here: Space) -> None:
+    api.run(name="one")
+    assert api.params_show() == {"train": {"lr": 0.1, "layers": [64, 32]}, "seed": 7}
+    assert api.params_show(deps=True) == {"train": {"lr": 0.1}}
+    assert api.metrics_show(rev="one") == {"size": 86}
+    with pytest.raises(DodoError, match=r"no params file 'other.yaml'"):
+        api.params_show("other.yaml")
+
+
+def test_from_another_folder(here: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.run(name="one")
+    monkeypatch.chdir(tmp_path)
+    assert api.metrics_show(project=here.root) == {"size": 86}
+    assert api.run({"train.lr": 0.5}, project=here.root).metrics == {"size": 86}
+
+
+def test_queued_ones_are_run_while_they_are_waited_for(here: Space) -> None:
+    trials = [api.queue({"train.lr": rate}, name=f"t{i}") for i, rate in enumerate((0.11, 0.222))]
+    assert [trial.state for trial in trials] == ["queued", "queued"]
+    done = [trial.wait(60) for trial in trials]
+    assert [(ran.name, ran.params["train.lr"], ran.metrics["size"]) for ran in done] == [
+        ("t0", 0.11, 87),
+        ("t1", 0.222, 88),
+    ]
+    assert trials[0].state == "success"
+    assert "lr: 0.1  # rate" in here.read("params.yaml")
+
+
+def test_a_loop_that_asks_and_tells_keeps_one_worker(here: Space) -> None:
+    """As an optimiser does: the next trial is queued when the last one is known."""
+    seen = []
+    for i in range(6):
+        seen.append(api.queue({"seed": i}).wait(60).params["seed"])
+    assert seen == list(range(6))
+    assert len(here.dodo("queue", "status", "--json").json["workers"]) <= 1
+
+
+def test_what_failed_or_was_removed_says_so(here: Space) -> None:
+    here.write("dvc.yaml", here.read("dvc.yaml").replace("cat raw.txt", "cat gone.txt"))
+    trial = api.queue({"seed": 1}, name="bad")
+    with pytest.raises(DodoError, match="experiment 'bad'") as caught:
+        trial.wait(60)
+    assert caught.value.hint == "`dodo queue logs bad` has what it wrote"
+    other = api.queue({"seed": 2}, name="gone")
+    here.dodo("queue", "remove", "gone")
+    with pytest.raises(DodoError, match="removed"):
+        other.wait(10)
+
+
+def test_waiting_has_an_end(here: Space) -> None:
+    here.write("dvc.yaml", here.read("dvc.yaml").replace("cat raw.txt", "sleep 2; cat raw.txt"))
+    trial = api.queue({"seed": 1})
+    with pytest.raises(TimeoutError, match=r"after 0\.2 s"):
+        trial.wait(0.2)
+    assert trial.wait(60).params["seed"] == 1
+
+
+def test_threads_may_wait_side_by_side(here: Space) -> None:
+    trials = [api.queue({"seed": i}) for i in range(4)]
+    found: dict[int, object] = {}
+
+    def wait(i: int) -> None:
+        found[i] = trials[i].wait(60, workers=2).params["seed"]
+
+    threads = [threading.Thread(target=wait, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {i: i for i in range(4)}
+
+
+def test_apply_brings_files_back(here: Space) -> None:
+    api.run({"train.lr": 0.1}, name="one")
+    api.run({"train.lr": 0.5}, name="two")
+    assert "params.yaml" in api.apply("one")
+    assert "lr: 0.1" in here.read("params.yaml")
+    assert api.apply("two", "params.yaml") == ["params.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def no_workers_left(project: Space) -> object:
+    """Workers that wait for something more are told to end."""
+    yield
+    project.dodo("queue", "stop")
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if not project.dodo("queue", "status", "--json").json["workers"]:
+            return
+        time.sleep(0.05)
