@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 
-.PHONY: demo test soak oracle record lint format docs bench clean
+.PHONY: demo test page soak oracle record lint format docs bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.made:
@@ -24,11 +24,18 @@ $(VENV)/.lint: $(VENV)/.made pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	touch $@
 
+$(VENV)/.page: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,page]'
+	touch $@
+
 demo: $(VENV)/.demo  ## Run a real experiment and show it
 	cd examples/digits && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
 test: $(VENV)/.test  ## Run the default test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+page: $(VENV)/.page  ## Drive the HTML page in Chromium, which has to be installed
+	$(BIN)/python -m pytest -m browser tests/page $(ARGS)
 
 soak: $(VENV)/.test  ## Run the long tests: many rounds of what `make test` samples
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
@@ -60,6 +67,7 @@ bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git, restic and 
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 	$(BIN)/python tests/bench/store_bench.py
 	$(BIN)/python tests/bench/queue_bench.py
+	$(BIN)/python tests/bench/show_bench.py
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

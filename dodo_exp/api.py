@@ -28,7 +28,7 @@ from dodo_exp.events import Event
 from dodo_exp.exps import queue as jobs
 from dodo_exp.exps.run import Order
 from dodo_exp.pipeline.overrides import Change
-from dodo_exp.pipeline.values import leaves, parts
+from dodo_exp.pipeline.values import parts
 from dodo_exp.project import Project
 
 Path = str | os.PathLike[str]
@@ -139,28 +139,13 @@ def _show(
     data = {path: value if isinstance(value, dict) else {"": value} for path, value in data.items()}
     if deps:
         read = view.params_of_stages(there)
-        data = {path: _only(path, value, read) for path, value in data.items()}
+        data = {path: view.only_deps(path, value, read) for path, value in data.items()}
     keys = [key for value in data.values() for key in value]
     return {
         key if keys.count(key) == 1 and key else f"{path}:{key}".rstrip(":"): inner
         for path, value in data.items()
         for key, inner in value.items()
     }
-
-
-def _only(path: str, values: dict[str, Any], read: frozenset[tuple[str, str]]) -> dict[str, Any]:
-    from dodo_exp.exps import view
-    from dodo_exp.exps.index import PARAM, Column
-
-    found: dict[str, Any] = {}
-    for name, value in leaves(values):
-        if view.is_dep(Column(PARAM, path, name), read):
-            place = found
-            *before, last = parts(name)
-            for key in before:
-                place = place.setdefault(key, {})
-            place[last] = value
-    return found
 
 
 # -- running ---------------------------------------------------------------------------------

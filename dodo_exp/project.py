@@ -96,6 +96,8 @@ class Project:
 
     def inside(self, path: str) -> str:
         """A path that the user gave, standing in `folder`, relative to the root."""
+        if os.path.isabs(path):
+            return os.path.relpath(os.path.realpath(path), os.path.realpath(self.root))
         return os.path.normpath(os.path.join(self.folder, path))
 
     def shown(self, path: str) -> str:

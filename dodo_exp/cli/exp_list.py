@@ -38,10 +38,12 @@ def command(**given: Any) -> Report:
     ]
     form = "json" if given["as_json"] else "text"
     if given["name_only"] or given["sha_only"]:
-        words = [line.name if given["name_only"] else line.id for line in lines]
-        return Report(words, "".join(f"{word}\n" for word in words), form=form)
+        each = [line.name if given["name_only"] else line.id for line in lines]
+        return Report(each, "".join(f"{word}\n" for word in each), form=form)
     if not lines:
-        return Report(data, "There are no experiments.\n", form=form)
+        is_all = not given["filter"] and given["num"] is None
+        words = "There are no experiments." if is_all else "No experiment is meant."
+        return Report(data, f"{words}\n", form=form)
     rows = [
         [
             line.name,

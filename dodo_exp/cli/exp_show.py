@@ -189,6 +189,7 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     if any(line.tags for line in lines):
         own.append(("Tags", [", ".join(line.tags) or None for line in lines]))
     own = [(header, cells) for header, cells in own if wanted.has_column(header)]
+    kept = sum(1 for header, _ in own if header != "Tags")
     minor = sum(1 for column in table.columns if column.kind == DEP)
     rows = [
         [*first, *rest] for *first, rest in zip(*(c for _, c in own), table.rows(), strict=True)
@@ -202,7 +203,7 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
         if by and by in (header, column.name, f"{column.file}:{column.name}")
     ]
     headers = [*(header for header, _ in own), *table.headers]
-    return Grid(headers, rows, len(own), minor, frozenset(pinned))
+    return Grid(headers, rows, kept, minor, frozenset(pinned))
 
 
 def _csv_grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:

@@ -124,9 +124,14 @@ def confirm(stage: str) -> str:
         sys.stderr.write("y: yes, n: not this one nor what depends on it, a: all, q: stop here\n")
 
 
+UNSAFE = set(" \t\n\"'`$\\;&|<>()*?")
+"""What a shell would want quoted."""
+
+
 def command_line() -> str:
     """The command as the user gave it, for the history; long ones are cut."""
-    text = " ".join(sys.argv[1:])
+    words = [word if word and not set(word) & UNSAFE else repr(word) for word in sys.argv[1:]]
+    text = " ".join(words)
     return text if len(text) <= 200 else text[:197] + "..."
 
 

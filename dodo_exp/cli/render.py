@@ -165,14 +165,23 @@ def _plain(value: Any) -> str:
 
 
 def to_csv(grid: Grid) -> str:
-    """RFC 4180, numbers in full; empty for what is not there."""
+    """RFC 4180, numbers in full and text as it is; empty for what is not there."""
     import csv
     import io
+
+    if not grid.headers:
+        return ""
+    is_seen = sys.stdout.isatty()
+
+    def exact(value: Any) -> str:
+        if isinstance(value, str) and not is_seen:
+            return value
+        return "" if value is None else cell(value, None)
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(grid.headers)
-    writer.writerows([["" if v is None else cell(v, None) for v in row] for row in grid.rows])
+    writer.writerows([list(map(exact, row)) for row in grid.rows])
     return out.getvalue()
 
 
@@ -189,24 +198,28 @@ def to_markdown(grid: Grid, precision: int | None) -> str:
 
 
 def _quiet(grid: Grid) -> set[int]:
-    """Minor columns that do not vary."""
+    """Minor columns that do not vary among the rows that have them."""
     count = len(grid.headers)
-    return {
-        i
-        for i in range(count - grid.minor, count)
-        if len(grid.rows) < 2 or all_same([row[i] for row in grid.rows])
-    }
+    found = set()
+    for i in range(count - grid.minor, count):
+        there = [row[i] for row in grid.rows if row[i] is not None]
+        if len(there) < 2 or all_same(there):
+            found.add(i)
+    return found
 
 
 def to_text(grid: Grid, precision: int | None) -> str:
     """Columns under headers, numbers to the right; on a terminal, as many as fit."""
     limit = _terminal_size()[0]
+    of_own = max(12, min(CUT, limit // 3))
+    of_value = CUT if limit >= 80 else max(12, limit // 2 - 4)
     made: dict[int, list[str]] = {}
 
     def column(i: int) -> list[str]:
         if i not in made:
             texts = [printable(grid.headers[i]), *(cell(row[i], precision) for row in grid.rows)]
-            made[i] = [cut(text, CUT) for text in texts] if limit else texts
+            most = of_own if i < grid.keep else of_value
+            made[i] = [cut(text, most) for text in texts] if limit else texts
         return made[i]
 
     columns, folded, missing = _fitting(grid, column, limit)
@@ -216,12 +229,12 @@ def to_text(grid: Grid, precision: int | None) -> str:
         lines[0] = styled(lines[0], BOLD, sys.stdout)
     notes = []
     if folded:
-        rows = [f"{column(i)[0]} {column(i)[1]}" for i in folded]
-        notes.append(_note("the same in every row: ", rows, "", limit))
+        values = [f"{column(i)[0]} {column(i)[1]}" for i in folded]
+        notes += _note("the same in every row: ", values, "", limit)
     if missing:
         where = " (--drop makes room; --csv and --json have them)"
-        notes.append(_note("no room for: ", [column_[0] for column_ in map(column, missing)], where,
-                           limit))  # fmt: skip
+        names = [cut(printable(grid.headers[i]), of_value) for i in missing]
+        notes += _note("no room for: ", names, where, limit)
     return "".join(f"{line}\n" for line in [*lines, *([""] if notes else []), *notes])
 
 
@@ -237,22 +250,33 @@ def _aligned(texts: list[str], *, right: bool) -> list[str]:
     return [padded(text, widest, right=right) for text in texts]
 
 
+NARROWEST = 4
+TRIES = 20
+"""After so many columns that do not fit no more are tried: each is made into text for that."""
 CUT = 40
 """Columns that a cell takes at most on a terminal."""
 NOTE_LINES = 3
 
 
-def _note(label: str, names: list[str], after: str, limit: int) -> str:
-    """Names in a row, as many as have room in a few lines."""
-    room = max(limit, 40) * NOTE_LINES - len(label) - len(after) - len(" and 1,000 more")
-    taken: list[str] = []
-    for name in names:
-        room -= width(name) + 2
-        if room < 0 and taken:
-            break
-        taken.append(name)
-    more = f" and {len(names) - len(taken):,} more" if len(taken) < len(names) else ""
-    return f"{label}{', '.join(taken)}{more}{after}"
+def _note(label: str, names: list[str], after: str, limit: int) -> list[str]:
+    """Names in a few lines, as many as have room; those that have none are counted."""
+    limit = max(limit, 20)
+    words = [*(f"{name}," for name in names[:-1]), *names[-1:]]
+    room = limit * NOTE_LINES - width(label)
+    taken = 0
+    while taken < len(words) and room - width(words[taken]) > 16:
+        room -= width(words[taken]) + 1
+        taken += 1
+    if taken < len(words):
+        left = f"{len(words) - taken:,}"
+        words = [*words[: taken - 1], *(word.rstrip(",") for word in words[:taken][-1:])]
+        words += ["and", left, "more"]
+    lines = [label.rstrip()]
+    for word in (*words, *after.split()):
+        if width(lines[-1]) + 1 + width(word) > limit and lines[-1]:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
 
 
 def _fitting(
@@ -260,8 +284,8 @@ def _fitting(
 ) -> tuple[list[int], list[int], list[int]]:
     """Columns to show; such as do not vary and are folded; such as there is no room for.
 
-    Of those that do not vary the widest go first, then the last of the others. Columns beyond what
-    fits are not even made into text: there may be hundreds, of thousands of rows.
+    Of those that do not vary the widest go first, then the last of the others. Few columns beyond
+    what fits are made into text: there may be hundreds, of thousands of rows.
     """
     count = len(grid.headers)
     constant = {
@@ -273,11 +297,13 @@ def _fitting(
         return everything, [], []
     shown, room = [], limit + 2
     varying = [i for i in everything if i not in constant]
-    missing = []
+    missing: list[int] = []
+    tries = 0
     for i in sorted(varying, key=lambda i: (i >= grid.keep and i not in grid.pinned, i)):
-        wide = _widest(column(i)) + 2 if room > 0 else 0
-        if i >= grid.keep and (room <= 0 or wide > room):
-            room = 0 if i not in grid.pinned else room
+        is_open = room >= NARROWEST and tries < TRIES
+        wide = _widest(column(i)) + 2 if is_open or i < grid.keep else 0
+        if i >= grid.keep and (not is_open or wide > room):
+            tries += 1
             missing.append(i)
             continue
         room -= wide
@@ -322,7 +348,10 @@ def cell(value: Any, precision: int | None) -> str:
     if kind is int:
         return str(value)
     if kind is str:
-        return value if value.isprintable() else printable(value).replace("\n", "\\n")
+        text: str = value
+        if text.isprintable():
+            return text
+        return printable(text).replace("\n", "\\n").replace("\t", "\\t")
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -338,15 +367,17 @@ def width(text: str) -> int:
         return len(text)
     from wcwidth import wcswidth
 
-    return max(wcswidth(text), 0)
+    return max(int(wcswidth(text)), 0)
 
 
 def cut(text: str, to: int) -> str:
     """A text with its end cut off if it is wider than so many columns."""
     if len(text) <= to and (text.isascii() or width(text) <= to):
         return text
+    text = text[: to - 1] if text.isascii() else text[: to * 8]
     while width(text) > to - 1:
-        text = text[: to - 1] if len(text) > to else text[:-1]
+        text = text[:-1]
+    text = text.rstrip("\u200d")
     return text + "…"
 
 

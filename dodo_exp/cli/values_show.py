@@ -48,7 +48,7 @@ def report(kind: str, given: dict[str, Any]) -> Report:
     from dodo_exp.project import Project
 
     project = Project.find()
-    names = _names(project, given)
+    names = tuple(dict.fromkeys(_names(project, given)))
     sides = [side.side(project, name) for name in names or ("workspace",)]
     params = view.params_of_stages(project) if given.get("deps") else None
     paths = [project.inside(target) for target in given["targets"]]
@@ -57,18 +57,22 @@ def report(kind: str, given: dict[str, Any]) -> Report:
     for i, each in enumerate(sides):
         contents = each.contents.params if kind == "param" else each.contents.metrics
         files = {f: c for f, c in contents.items() if _is_wanted(f, paths, given["recursive"])}
-        data[each.name if names else ""] = {"data": files}
+        shown = files
+        if params is not None:
+            shown = {f: _only_deps(f, c, params) for f, c in files.items()}
+            shown = {f: c for f, c in shown.items() if c.get("data", True)}
+        data[each.name if names else ""] = {"data": shown}
         empty = Contents(files, {}, {}) if kind == "param" else Contents({}, files, {})
         columns, values = flat(empty.metrics, empty.params, {})
         for column, value in zip(columns, values, strict=True):
             if params is None or view.is_dep(column, params):
                 found.setdefault(column, {})[i] = value
         _warn(each.name if names else "", files)
-    if paths and not any(each["data"] for each in data.values()):
-        what = f"{kind}s file"
-        raise UsageError(
-            f"no {what} {given['targets'][0]!r}", "`dodo stage list` says what is read"
-        )
+    known = {file for each in data.values() for file in each["data"]}
+    for target, path in zip(given["targets"], paths, strict=True):
+        if not any(_is_wanted(file, [path], given["recursive"]) for file in known):
+            hint = "`dodo stage list` says what is read"
+            raise UsageError(f"no {kind}s file {target!r}", hint)
     form = given["form"] or "text"
     if not found:
         return Report(data, f"There are no {kind}s.\n" if form == "text" else "", form=form)
@@ -87,6 +91,14 @@ def _names(project: Any, given: dict[str, Any]) -> tuple[str, ...]:
     from dodo_exp.exps import index
 
     return ("workspace", *(row.name for row in index.rows(project.store) if not row.problem))
+
+
+def _only_deps(file: str, contents: Any, params: Any) -> Any:
+    from dodo_exp.exps import view
+
+    if "data" not in contents:
+        return contents
+    return {"data": view.only_deps(file, contents["data"], params)}
 
 
 def _is_wanted(file: str, paths: list[str], recursive: bool) -> bool:

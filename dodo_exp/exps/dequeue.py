@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dodo_exp.errors import UsageError
+from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, queue
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.remove import remove
 from dodo_exp.project import Project
+from dodo_store.errors import StoreError
 from dodo_store.store import Store
 
 
@@ -58,11 +59,20 @@ def remove_named(project: Project, names: tuple[str, ...], command: str) -> list
             waiting.append(job)
         else:
             done.append(find.find(store, name, ("experiment",)).name)
+    before = {was for name in done for was in _former_names(store, name)}
     gone = [job.name for job in waiting if queue.remove(store, job)]
     if done:
         gone += remove(project, "experiment", tuple(done), command)
-    forget(store, set(done))
+    forget(store, {*done, *(name for name in before if not store.experiments.has(name))})
     return sorted(gone)
+
+
+def _former_names(store: Store, name: str) -> tuple[str, ...]:
+    """Names that an experiment had in the queue before it was renamed."""
+    try:
+        return find.experiment(store, name, ("experiment",)).was
+    except (DodoError, StoreError):
+        return ()
 
 
 def others(project: Project, kept: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.errors import Failure, UsageError
 from dodo_exp.exps import find, temp
 from dodo_exp.exps.record import load
@@ -67,15 +68,18 @@ def create(project: Project, name: str, branch: str | None, message: str, *, for
         hint = "without --git the experiment is kept as a snapshot"
         raise UsageError("the project is in no Git repository", hint)
     found = find.find(project.store, name)
-    branch = branch or f"{found.name}-branch"
-    if git.run("check-ref-format", "--branch", branch).returncode:
-        raise UsageError(f"{branch!r} is no name for a branch of Git")
+    branch = branch if branch is not None else f"{found.name}-branch"
     ref = f"refs/heads/{branch}"
-    is_there = git.run("rev-parse", "-q", "--verify", ref).returncode == 0
-    if is_there and not force:
-        raise UsageError(f"there is a branch {branch!r} already", "--force lets it go")
-    if is_there and git.run("symbolic-ref", "HEAD").stdout.decode().strip() == ref:
+    is_name = branch not in ("@", "HEAD") and not branch.startswith("-")
+    if not is_name or git.run("check-ref-format", ref).returncode:
+        raise UsageError(f"{branch!r} is no name for a branch of Git")
+    here, others = _checked_out(git)
+    if ref == here:
         raise UsageError(f"{branch!r} is the branch that is checked out", "choose another name")
+    if ref in others:
+        raise UsageError(f"{branch!r} is checked out in another work tree", "choose another name")
+    if git.run("rev-parse", "-q", "--verify", ref).returncode == 0 and not force:
+        raise UsageError(f"there is a branch {branch!r} already", "--force lets it go")
     experiment = load(project.store, found.oid)
     project.write()
     with temp.borrow(project) as place:
@@ -84,9 +88,17 @@ def create(project: Project, name: str, branch: str | None, message: str, *, for
     head = git.run("rev-parse", "-q", "--verify", "HEAD").stdout.decode().strip()
     parents = ["-p", head] if head else []
     text = message or experiment.message or f"dodo: experiment {found.name}"
-    commit = git("commit-tree", tree, *parents, data=text.encode())
+    commit = git("commit-tree", tree, *parents, data=text.encode("utf-8", "surrogateescape"))
     git("update-ref", "-m", f"dodo exp branch {found.name}", ref, commit)
     return branch
+
+
+def _checked_out(git: _Git) -> tuple[str, set[str]]:
+    """The branch that HEAD stands for, and those of all work trees."""
+    here = git.run("symbolic-ref", "-q", "HEAD").stdout.decode().strip()
+    listed = git.run("worktree", "list", "--porcelain").stdout.decode("utf-8", "surrogateescape")
+    lines = listed.splitlines()
+    return here, {line.split(" ", 1)[1] for line in lines if line.startswith("branch ")}
 
 
 def _tree(project: Project, git: _Git, files: str, scratch: str) -> str:
@@ -99,14 +111,19 @@ def _tree(project: Project, git: _Git, files: str, scratch: str) -> str:
         there = _Git(files)
         has_head = git.run("rev-parse", "-q", "--verify", f"HEAD:{prefix}").returncode == 0
         there("read-tree", *([f"HEAD:{prefix}"] if has_head else ["--empty"]), env=env)
-        known = set(filter(None, there("ls-files", "-z", env=env).split("\0")))
-        here = set(_files(files))
+        listed = there.run("ls-files", "-s", "-z", env=env).stdout.decode(
+            "utf-8", "surrogateescape"
+        )
+        entries = [entry.split("\t", 1) for entry in listed.split("\0") if entry]
+        modules = {path for mode, path in entries if mode.startswith(SUBMODULE)}
+        known = {path for _, path in entries} - modules
+        here = {path for path in _files(files) if not _is_below(path, modules)}
         ignored = _ignored(git, here - known)
-        passed_over = Ignore(project.root, (".dvcignore", ".dodoignore"))
+        passed_over = Ignore(project.root, IGNORE_FILES)
         gone = {path for path in known - here if not _is_passed_over(passed_over, path)}
         paths = "\0".join(sorted((here - ignored) | gone))
         data = paths.encode("utf-8", "surrogateescape")
-        there("update-index", "--add", "--remove", "-z", "--stdin", data=data, env=env)
+        there("update-index", "--add", "--remove", "--replace", "-z", "--stdin", data=data, env=env)
         tree = there("write-tree", env=env)
         if not prefix:
             return tree
@@ -119,6 +136,15 @@ def _tree(project: Project, git: _Git, files: str, scratch: str) -> str:
     finally:
         if os.path.exists(index):
             os.unlink(index)
+
+
+SUBMODULE = "160000"
+"""The mode of an entry that is a repository of its own; it stays what it is in HEAD."""
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:i]) in folders for i in range(1, len(parts) + 1))
 
 
 def _files(root: str) -> list[str]:

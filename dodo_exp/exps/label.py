@@ -57,6 +57,7 @@ def rename(project: Project, old: str, new: str, command: str, *, replace: bool)
         history.add(store, command, refs=(gone, come))
         if found.kind == "experiment":
             state.renamed(store, found.name, new, made.state)
+            queue.rename(store, found.name, new)
         return found.name
 
 

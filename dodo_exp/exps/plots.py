@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import BadInput, UsageError
+from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_exp.exps.side import Side
 from dodo_exp.pipeline.model import MAX_BYTES, PLOT
 from dodo_exp.project import Project
@@ -142,18 +142,7 @@ def plots(
     workspace = Workspace(project.root, project.store)
     defined = list(_defined(workspace))
     if targets:
-        wanted = [project.inside(target) for target in targets]
-        known = {plot.id.rpartition("::")[2] for plot in defined}
-        defined = [p for p in defined if _names(p) & {*wanted, *targets}]
-        named = {name for plot in defined for name in _names(plot)}
-        for target, path in zip(targets, wanted, strict=True):
-            if not {target, path} & named:
-                if not any(side.below(path) for side in sides):
-                    from dodo_exp.errors import did_you_mean
-
-                    hint = did_you_mean(target, known, "plots")
-                    raise UsageError(f"no plot or file {target!r}", hint)
-                defined.append(_of_file(path, {}))
+        defined = [p for t in targets for p in _meant(project, t, defined, sides)]
     found: dict[str, Plot] = {}
     for plot in defined:
         for each in _expanded(plot, sides):
@@ -161,8 +150,22 @@ def plots(
     return list(found.values())
 
 
-def _names(plot: Plot) -> set[str]:
-    return {plot.id, plot.id.rpartition("::")[2], *(source.file for source in plot.sources)}
+def _meant(project: Project, target: str, defined: list[Plot], sides: list[Files]) -> list[Plot]:
+    """Plots of an id, or else of a file, which no dvc.yaml needs to name.
+
+    Raises:
+        UsageError
+    """
+    path = project.inside(target)
+    of_id = [p for p in defined if p.id in (target, path)]
+    of_id = of_id or [p for p in defined if p.id.partition("::")[2] in (target, path)]
+    found = of_id or [p for p in defined if path in {source.file for source in p.sources}]
+    if found:
+        return found
+    if any(side.below(path) for side in sides):
+        return [_of_file(path, {})]
+    known = {plot.id.partition("::")[2] or plot.id for plot in defined}
+    raise UsageError(f"no plot or file {target!r}", did_you_mean(target, known, "plots"))
 
 
 def _defined(workspace: Workspace) -> Iterator[Plot]:
@@ -171,12 +174,18 @@ def _defined(workspace: Workspace) -> Iterator[Plot]:
     for path, file in workspace.files.items():
         for item in file.plots:
             top += _top_level(path, item)
-    taken = {plot.sources[0].file for plot in top if len(plot.sources) == 1}
+    taken = {source.file for plot in top for source in plot.sources if _is_of_file(plot, source)}
     yield from top
     for stage in workspace.graph.stages.values():
         for out in stage.outs:
             if out.role == PLOT and out.path not in taken:
                 yield _of_file(out.path, out.plot)
+
+
+def _is_of_file(plot: Plot, source: Source) -> bool:
+    """Whether an entry at the top is named after the file that it draws."""
+    pipeline, _, name = plot.id.partition("::")
+    return os.path.normpath(os.path.join(os.path.dirname(pipeline), name)) == source.file
 
 
 def _of_file(path: str, options: dict[str, Any], plot_id: str = "") -> Plot:

@@ -416,6 +416,14 @@ def remove(store: Store, job: Job) -> bool:
     return True
 
 
+def rename(store: Store, old: str, new: str) -> None:
+    """Let jobs that are over go by the new name of what came of them."""
+    for job in _in(store, "done"):
+        if job.name == old and job.state in ENDS:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(job.path, _path(store, job.number, job.attempts, new, job.state))
+
+
 def _forget_end(store: Store, job: Job) -> None:
     """The end of an earlier turn, which a command that was killed has left; the lock is ours."""
     for each in _in(store, "done"):

@@ -33,10 +33,9 @@ def known_as(workspace: Workspace, state: Oid) -> str | None:
         with open(f"{_states(store)}/{state.hex()}", encoding="utf-8") as file:
             name = file.read(500)
         oid = store.experiments.get(name)
-        if oid is None:  # renamed, or removed, perhaps by an undo
-            return _in_index(store, state)
-        if load(store, oid).state == state:
+        if oid is not None and load(store, oid).state == state:
             return name
+        return _in_index(store, state)  # renamed, replaced or removed, perhaps by an undo
     except (OSError, StoreError, Damage, ValueError):
         pass
     return None

@@ -221,7 +221,7 @@ def _so_far(
 
 def _line(row: index.Row, kind: str) -> Line:
     flags: tuple[str, ...] = ()
-    if row.problem or row.stale or row.tainted:
+    if row.problem or row.tainted or (row.stale and kind == EXPERIMENT):
         flags = _flags(row)
     return Line(
         kind,

@@ -12,7 +12,7 @@ from dodo_exp.exps import columns, query
 from dodo_exp.exps.find import SHORTEST
 from dodo_exp.exps.index import PARAM, Column
 from dodo_exp.exps.table import SNAPSHOT, WORKSPACE, Line, Table
-from dodo_exp.pipeline.values import all_same, canonical
+from dodo_exp.pipeline.values import all_same, canonical, leaves, parts
 from dodo_exp.project import Project
 
 
@@ -148,8 +148,8 @@ def is_dep(column: Column, params: frozenset[tuple[str, str]]) -> bool:
     """Whether a stage reads it; true of all that is no param."""
     if column.kind != PARAM:
         return True
-    parts = column.name.split(".")
-    ways = (".".join(parts[:i]) for i in range(len(parts) + 1))
+    keys = column.name.split(".")
+    ways = (".".join(keys[:i]) for i in range(len(keys) + 1))
     return any((column.file, way) in params for way in ways)
 
 
@@ -157,3 +157,16 @@ def varies(table: Table) -> list[int]:
     """Places of the columns whose values are not the same in all rows."""
     rows = table.rows()
     return [i for i in range(len(table.columns)) if not all_same([row[i] for row in rows])]
+
+
+def only_deps(file: str, values: Any, params: frozenset[tuple[str, str]]) -> Any:
+    """A params file's contents with nothing but what a stage reads."""
+    found: dict[str, Any] = {}
+    for name, value in leaves(values):
+        if is_dep(Column(PARAM, file, name), params):
+            place = found
+            *before, last = parts(name)
+            for key in before:
+                place = place.setdefault(key, {})
+            place[last] = value
+    return found

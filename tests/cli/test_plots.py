@@ -32,7 +32,8 @@ SCRIPT = """\
 lr=$(sed -n 's/lr: //p' params.yaml)
 printf 'step,loss,acc\\n1,0.5,%s\\n2,0.25,nan\\n' "$lr" > curve.csv
 printf '1\\t10\\n2\\t20\\n' > plain.tsv
-echo '{"rows": [{"actual": "a", "predicted": "b"}, {"actual": "a", "predicted": "a"}]}' > classes.json
+echo '{"rows": [{"actual": "a", "predicted": "b"}, {"actual": "a", "predicted": "a"}]}' \\
+  > classes.json
 mkdir -p pictures/deep
 printf '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>' > pictures/deep/one.svg
 printf 'x' > pictures/notes.txt
