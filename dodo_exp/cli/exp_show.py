@@ -203,7 +203,8 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
         if by and by in (header, column.name, f"{column.file}:{column.name}")
     ]
     headers = [*(header for header, _ in own), *table.headers]
-    return Grid(headers, rows, kept, minor, frozenset(pinned))
+    where = "--drop makes room; --csv and --json have them"
+    return Grid(headers, rows, kept, minor, frozenset(pinned), where)
 
 
 def _csv_grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:

@@ -24,6 +24,8 @@ class Grid(NamedTuple):
     keep: int = 1
     minor: int = 0
     pinned: frozenset[int] = frozenset()
+    elsewhere: str = "a wider terminal or --json has them"
+    """Where columns are that have no room."""
 
 
 class Report(NamedTuple):
@@ -211,14 +213,14 @@ def _quiet(grid: Grid) -> set[int]:
 def to_text(grid: Grid, precision: int | None) -> str:
     """Columns under headers, numbers to the right; on a terminal, as many as fit."""
     limit = _terminal_size()[0]
-    of_own = max(12, min(CUT, limit // 3))
     of_value = CUT if limit >= 80 else max(12, limit // 2 - 4)
+    own = _own_widths(grid, precision, limit)
     made: dict[int, list[str]] = {}
 
     def column(i: int) -> list[str]:
         if i not in made:
             texts = [printable(grid.headers[i]), *(cell(row[i], precision) for row in grid.rows)]
-            most = of_own if i < grid.keep else of_value
+            most = own[i] if i < grid.keep and limit else of_value
             made[i] = [cut(text, most) for text in texts] if limit else texts
         return made[i]
 
@@ -232,10 +234,28 @@ def to_text(grid: Grid, precision: int | None) -> str:
         values = [f"{column(i)[0]} {column(i)[1]}" for i in folded]
         notes += _note("the same in every row: ", values, "", limit)
     if missing:
-        where = " (--drop makes room; --csv and --json have them)"
+        where = f" ({grid.elsewhere})"
         names = [cut(printable(grid.headers[i]), of_value) for i in missing]
         notes += _note("no room for: ", names, where, limit)
     return "".join(f"{line}\n" for line in [*lines, *([""] if notes else []), *notes])
+
+
+def _own_widths(grid: Grid, precision: int | None, limit: int) -> list[int]:
+    """How wide each of the first columns may be: half of the terminal for all, if there are others.
+
+    The widest gives way first.
+    """
+    if not limit:
+        return []
+    columns = [
+        [printable(grid.headers[i]), *(cell(row[i], precision) for row in grid.rows)]
+        for i in range(min(grid.keep, len(grid.headers)))
+    ]
+    widths = [min(CUT, _widest(texts)) for texts in columns]
+    room = limit // 2 if len(grid.headers) > len(widths) else limit + 2
+    while sum(widths) + 2 * len(widths) > room and max(widths) > 8:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _widest(texts: list[str]) -> int:

@@ -19,7 +19,9 @@ OWN: dict[str, Get] = {
     "created": lambda line: line.created,
     "age": lambda line: None if line.created is None else time.time() - line.created,
     "seconds": lambda line: line.seconds,
-    "state": lambda line: line.status or (line.kind if line.kind != "experiment" else "done"),
+    "state": lambda line: (
+        line.how or line.status or (line.kind if line.kind != "experiment" else "done")
+    ),
     "tags": lambda line: list(line.tags),
     "note": lambda line: line.message,
     "parent": lambda line: line.parent,

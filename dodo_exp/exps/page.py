@@ -88,7 +88,7 @@ def _row(line: Line) -> dict[str, Any]:
         "created": line.created,
         "seconds": line.seconds,
         "state": line.state,
-        "status": line.status or ("done" if line.kind == "experiment" else line.kind),
+        "status": line.how or line.status or ("done" if line.kind == "experiment" else line.kind),
         "tags": list(line.tags),
         "note": line.message,
         "parent": line.parent,

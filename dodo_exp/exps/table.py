@@ -18,6 +18,8 @@ from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.store import Store
 
+ENDS = {queue.STOPPED: "interrupted", queue.KILLED: "killed"}
+"""What is said of an experiment that failed because somebody ended it."""
 WORKSPACE, SNAPSHOT, EXPERIMENT = "workspace", "snapshot", "experiment"
 
 
@@ -43,12 +45,14 @@ class Line(NamedTuple):
     runner: Runner | None = None
     error: str = ""
     """Why it has failed."""
+    how: str = ""
+    """How it failed, where that is another word: interrupted or killed."""
 
     @property
     def state(self) -> str:
         """How it stands, and, where the numbers may not belong to the params, one word more."""
         words = [flag.split(":")[0] for flag in self.flags]
-        status = self.status or (SNAPSHOT if self.kind == SNAPSHOT else "")
+        status = self.how or self.status or (SNAPSHOT if self.kind == SNAPSHOT else "")
         return ", ".join([status.capitalize(), *words] if status else words)
 
     @property
@@ -116,9 +120,13 @@ def show(project: Project, *, live: bool = True) -> Table:
     workspace = Workspace(project.root, project.store)
     here = (params_of(workspace), metrics_of(workspace), deps_of(workspace))
     lines = [_line_of(WORKSPACE, WORKSPACE, *here)]
-    going = _going(project, workspace, live)
+    jobs = queue.jobs(project.store)
+    going = _going(project, workspace, jobs, live)
     names = {line.name for line in going}
+    ends = {job.name: ENDS[job.state] for job in jobs if job.state in ENDS}
     done = [_line(row, EXPERIMENT) for row in index.rows(project.store)]
+    if ends:
+        done = [line._replace(how=ends.get(line.name, "")) if line.error else line for line in done]
     # One that has failed and has another turn is seen as that.
     done = [line for line in done if not line.error or line.name not in names]
     lines += [_line(row, SNAPSHOT) for row in index.snapshots(project.store)]
@@ -170,11 +178,11 @@ def _line_of(
     return Line(kind, name, "", None, None, None, columns, values, packed)
 
 
-def _going(project: Project, workspace: Workspace, live: bool) -> list[Line]:
+def _going(project: Project, workspace: Workspace, jobs: list[queue.Job], live: bool) -> list[Line]:
     """Experiments that run, with what they have written so far, or wait; the newest first."""
     store = project.store
     found = []
-    for job in reversed(queue.jobs(store)):
+    for job in reversed(jobs):
         task = queue.task(job) if job.state in (queue.RUNNING, queue.QUEUED) else None
         if task is None:
             continue

@@ -228,7 +228,8 @@ def test_a_date_that_is_none_has_a_hint() -> None:
 
 
 def test_a_number_of_very_many_digits_is_no_traceback() -> None:
-    holds("lr = " + "1" * 5000)
+    with pytest.raises(UsageError, match="a number too long"):
+        holds("lr = " + "1" * 5000)
 
 
 PIECES = ["acc", "lr", "model", "seed", "`a b`", "and", "or", "not", "in", "(", ")", "[", "]",

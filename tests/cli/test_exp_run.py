@@ -199,7 +199,7 @@ def test_an_experiment_of_a_part_says_what_it_left_out(project: Space) -> None:
     assert "warning: left out of date: evaluate" in ran.err
     assert ran.stages == {"prepare": "unchanged", "train": "ran"}
     shown = project.dodo("exp", "show", "--csv").out.splitlines()
-    assert shown[0].startswith("Experiment,Created,State,")
+    assert shown[0].startswith("Experiment,rev,typ,Created,parent,State,")
     assert ",partial," in shown[1 + 1]
 
 

@@ -139,3 +139,29 @@ def test_output_that_nobody_reads_is_no_failure_worth_a_word(project: Space) -> 
     )
     assert done.returncode in (0, 141)
     assert done.stderr == ""
+
+
+def test_an_experiment_that_was_ended_says_by_whom(space: Space) -> None:
+    import signal
+    import time
+
+    space.write("dvc.yaml", "stages: {a: {cmd: 'touch begun; sleep 30', params: [lr]}}\n")
+    space.write("params.yaml", "lr: 1\n")
+    space.dodo("exp", "run", "--queue", "-n", "killed", "-S", "lr=2")
+    space.dodo("queue", "start", "--detach")
+    temp = space.start("exp", "run", "--temp", "-n", "left", "-S", "lr=3")
+    until = time.monotonic() + 30
+    while len(list(space.root.glob(".dodo/workspaces/*/project/begun"))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    space.dodo("queue", "kill", "killed")
+    temp.send_signal(signal.SIGINT)
+    temp.communicate(timeout=30)
+    while "Running" in (shown := space.dodo("exp", "show", "--csv").out):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    rows = {row["Experiment"]: row["State"] for row in csv.DictReader(io.StringIO(shown))}
+    assert rows == {"": "", "killed": "Killed", "left": "Interrupted"}
+    ended = space.dodo("exp", "show", "--filter", "state == killed", "--csv").out
+    assert "\nkilled," in ended
+    assert "\nleft," not in ended

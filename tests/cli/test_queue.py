@@ -24,7 +24,7 @@ def states(space: Space) -> dict[str, str]:
 def rows(space: Space) -> dict[str, Any]:
     """Name -> entry of `exp show --json`."""
     _, baseline = space.dodo("exp", "show", "--json").json
-    return {each["name"]: each for each in baseline["experiments"]}
+    return {each["name"]: each for each in baseline["experiments"] or []}
 
 
 def params(entry: Any) -> Any:

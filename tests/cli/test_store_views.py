@@ -304,7 +304,7 @@ def test_json_of_undo(kept: Space) -> None:
     """With names that come, go, and become what they were."""
     assert kept.dodo("undo", "--json").json == {
         "undone": 3,
-        "command": "snapshot -n snap -m a note",
+        "command": "snapshot -n snap -m 'a note'",
         "changed": [],
         "refs": [["snapshot", "snap", "gone"]],
     }
