@@ -252,9 +252,10 @@ def _own_widths(grid: Grid, precision: int | None, limit: int) -> list[int]:
         for i in range(min(grid.keep, len(grid.headers)))
     ]
     widths = [min(CUT, _widest(texts)) for texts in columns]
-    room = limit // 2 if len(grid.headers) > len(widths) else limit + 2
-    while sum(widths) + 2 * len(widths) > room and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
+    half = limit // 2 if len(grid.headers) > len(widths) else limit + 2
+    for room, least in ((half, 16), (limit + 2, 8)):
+        while sum(widths) + 2 * len(widths) > room and max(widths) > least:
+            widths[widths.index(max(widths))] -= 1
     return widths
 
 
