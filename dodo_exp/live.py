@@ -45,6 +45,8 @@ class Live:
         DVCLIVE_RESUME=1 says the same.
         """
         self.dir = os.fspath(dir)
+        if os.path.exists(f"{self.dir}/dvc.yaml"):
+            raise ValueError(f"{self.dir!r} has a dvc.yaml: a log needs a folder of its own")
         self.summary: dict[str, Any] = {}
         self.step = 0
         self._has_step = False
@@ -85,6 +87,8 @@ class Live:
         """
         value = _scalar(name, val)
         parts = _parts(name)
+        if parts[-1] == STEP:
+            raise ValueError(f"{name!r}: the step is counted by next_step")
         if plot:
             path = f"{self.plots_dir}/metrics/{'/'.join(parts)}.tsv"
             row = {"timestamp": int(time.time() * 1000)} if timestamp else {}
@@ -107,10 +111,10 @@ class Live:
         Raises:
             TypeError: a value that is neither plain nor a list or mapping of such.
         """
-        self._params |= {str(name): _plain(str(name), value) for name, value in params.items()}
+        plain = {str(name): _plain(str(name), value) for name, value in params.items()}
         # JSON is YAML; one entry a line keeps the file readable.
-        rows = [f"{_key(name)}: {_yaml(value)}\n" for name, value in self._params.items()]
-        _replace(self.params_file, "".join(rows))
+        self._params |= {_key(k): f"{_key(k)}: {_yaml(v)}\n" for k, v in plain.items()}
+        _replace(self.params_file, "".join(self._params.values()))
 
     def log_image(self, name: str, val: Any) -> None:
         """Log an image: the path of a file, a figure with `savefig`, an image with `save`, or an
@@ -179,16 +183,20 @@ class Live:
             self._has_step = True
             self.step = step + 1
 
-    def _read_params(self) -> dict[str, Any]:
-        """The params of the run that is resumed, if we wrote them."""
+    def _read_params(self) -> dict[str, str]:
+        """The entries of the run that is resumed, as they stand in the file."""
         try:
             with open(self.params_file, encoding="utf-8") as file:
-                rows = [line.partition(": ") for line in file]
-            keys = [json.loads(key) if key[:1] == '"' else key for key, _, _ in rows]
-            values = [json.loads(value) for _, _, value in rows]
-            return dict(zip(keys, values, strict=True))
-        except (OSError, ValueError):
+                lines = file.readlines()
+        except OSError:
             return {}
+        found: dict[str, str] = {}
+        key = ""
+        for line in lines:
+            if line[:1] not in (" ", "-", "#", "\n"):  # else it belongs to the entry before
+                key = re.match(r'"(?:[^"\\]|\\.)*"|[^:]*', line)[0]  # type: ignore[index]
+            found[key] = found.get(key, "") + line.rstrip("\n") + "\n"
+        return found
 
 
 def _parts(name: str) -> list[str]:

@@ -149,3 +149,24 @@ def test_a_stage_that_logs_has_its_metrics_and_curves_shown(space: Space) -> Non
     assert [(p["step"], p["acc"], p["rev"]) for p in points] == [
         (0, 0, "one"), (1, 0.25, "one"), (2, 0.5, "one"), (3, 0.75, "one"),
     ]  # fmt: skip
+
+
+def test_a_folder_with_a_pipeline_is_none_for_a_log(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("")
+    (tmp_path / "params.yaml").write_text("lr: 1\n")
+    with pytest.raises(ValueError, match="a folder of its own"):
+        Live(tmp_path)
+    assert (tmp_path / "params.yaml").read_text() == "lr: 1\n"
+
+
+def test_a_resumed_run_keeps_every_param_it_had(tmp_path: Path) -> None:
+    with Live(tmp_path / "dvclive") as live:
+        live.log_params({"inf": math.inf, 'a": b': [math.nan], "lr": 0.1})
+    with Live(tmp_path / "dvclive", resume=True) as live:
+        live.log_param("lr", 0.2)
+    found = params.parse((tmp_path / "dvclive/params.yaml").read_bytes(), "params.yaml")
+    assert (found["inf"], found["lr"], list(found)) == (math.inf, 0.2, ["inf", 'a": b', "lr"])
+    (tmp_path / "dvclive/params.yaml").write_text("opt:\n  name: sgd\n- odd\nlr: 0.2\n")
+    with Live(tmp_path / "dvclive", resume=True) as live:
+        live.log_param("seed", 1)
+    assert text(tmp_path, "params.yaml") == "opt:\n  name: sgd\n- odd\nlr: 0.2\nseed: 1\n"

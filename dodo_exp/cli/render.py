@@ -157,9 +157,12 @@ def to_json(data: Any, *, compact: bool = False) -> str:
         )
 
     try:
-        return dump(data)
+        text = dump(data)
     except ValueError:
-        return dump(finite(data))
+        text = dump(finite(data))
+    if sys.stdout.isatty():  # JSON itself escapes only the first 32 control characters
+        text = text.translate({code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)})
+    return text
 
 
 def _plain(value: Any) -> str:
@@ -182,7 +185,7 @@ def to_csv(grid: Grid) -> str:
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(grid.headers)
+    writer.writerow(list(map(exact, grid.headers)))
     writer.writerows([list(map(exact, row)) for row in grid.rows])
     return out.getvalue()
 

@@ -84,7 +84,7 @@ def _make(folder: str) -> bool:
     except OSError:
         return False
     try:
-        if os.path.lexists(folder) and any(files for _, _, files in os.walk(folder)):
+        if os.path.lexists(folder) and not _is_empty(folder):
             return False
         os.makedirs(folder, exist_ok=True)
         for name, text in ((".gitignore", "*\n"), ("config", CONFIG)):
@@ -95,9 +95,21 @@ def _make(folder: str) -> bool:
     return True
 
 
+def _is_empty(folder: str) -> bool:
+    """Whether there is nothing but folders in it, and no link."""
+    return not os.path.islink(folder) and not any(
+        files or any(os.path.islink(f"{place}/{name}") for name in names)
+        for place, names, files in os.walk(folder)
+    )
+
+
 def _remove(folder: str) -> None:
     """Take the stand-in away, with what DVC keeps in it for itself; nothing else goes."""
     with suppress(OSError):
+        with open(f"{folder}/config", encoding="utf-8", errors="replace") as file:
+            is_ours = file.read(1000) == CONFIG
+        if not is_ours or os.path.islink(folder) or os.path.islink(f"{folder}/tmp"):
+            return  # somebody has made it a repository of their own
         for name in ("config", ".gitignore"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{folder}/{name}")

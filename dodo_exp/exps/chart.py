@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
@@ -53,9 +54,12 @@ def _read(path: str, shown: str) -> Any:
     if len(data) > MAX_BYTES:
         raise BadInput(shown, "too large for a template")
     try:
-        return json.loads(data)
+        found = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BadInput(shown, f"not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadInput(shown, "a template is a mapping")
+    return found
 
 
 def spec(project: Project, plot: Plot, points: Any, revs: Any, shades: Any) -> Any:
@@ -74,8 +78,8 @@ def spec(project: Project, plot: Plot, points: Any, revs: Any, shades: Any) -> A
     x, y = plot.x_field, plot.y_field
     anchors = {
         "DATA": points,
-        "X": x,
-        "Y": y,
+        "X": _field(x),
+        "Y": _field(y),
         "TITLE": plot.title or plot.id,
         "X_LABEL": plot.x_label or x,
         "Y_LABEL": plot.y_label or (", ".join(plot.fields) if y == Y else y),
@@ -87,17 +91,25 @@ def spec(project: Project, plot: Plot, points: Any, revs: Any, shades: Any) -> A
         "STROKE_DASH": _of_field(fields, DASHES) if several else {},
         "SHAPE": _of_field(fields, SHAPES) if several else {},
         "GROUP_BY": ["rev", FIELD],
-        "GROUP_BY_X": ["rev", FIELD, x],
-        "GROUP_BY_Y": ["rev", FIELD, y],
+        "GROUP_BY_X": ["rev", FIELD, _field(x)],
+        "GROUP_BY_Y": ["rev", FIELD, _field(y)],
         "PIVOT_FIELD": "datum.rev",
-        "TOOLTIP": [{"field": "rev"}, {"field": x}, {"field": y}],
+        "TOOLTIP": [{"field": "rev"}, {"field": _field(x)}, {"field": _field(y)}],
         "LAYER": [],
-        "X_TOOLTIP": {"field": x},
-        "Y_TOOLTIP": {"field": y},
+        "X_TOOLTIP": {"field": _field(x)},
+        "Y_TOOLTIP": {"field": _field(y)},
         "COLUMN": {"field": "rev", "title": None},
         "ROW": {"field": "rev", "title": None},
     }
-    return _filled(made, anchors)
+    try:
+        return _filled(made, anchors)
+    except RecursionError:
+        raise BadInput(plot.template, "too deeply nested for a template") from None
+
+
+def _field(name: str) -> str:
+    """A field's name for Vega, to which `a.b` and `a[b]` are ways into a value."""
+    return re.sub(r"([.\[\]\\])", r"\\\1", name)
 
 
 FIELD = "field"

@@ -78,7 +78,8 @@ def create(project: Project, name: str, branch: str | None, message: str, *, for
         raise UsageError(f"{branch!r} is the branch that is checked out", "choose another name")
     if ref in others:
         raise UsageError(f"{branch!r} is checked out in another work tree", "choose another name")
-    if git.run("rev-parse", "-q", "--verify", ref).returncode == 0 and not force:
+    there = git.run("rev-parse", "-q", "--verify", ref).stdout.decode().strip()
+    if there and not force:
         raise UsageError(f"there is a branch {branch!r} already", "--force lets it go")
     experiment = load(project.store, found.oid)
     project.write()
@@ -89,7 +90,10 @@ def create(project: Project, name: str, branch: str | None, message: str, *, for
     parents = ["-p", head] if head else []
     text = message or experiment.message or f"dodo: experiment {found.name}"
     commit = git("commit-tree", tree, *parents, data=text.encode("utf-8", "surrogateescape"))
-    git("update-ref", "-m", f"dodo exp branch {found.name}", ref, commit)
+    # As it was when we looked: one that somebody has made meanwhile stays.
+    git(
+        "update-ref", "-m", f"dodo exp branch {found.name}", ref, commit, there or "0" * len(commit)
+    )
     return branch
 
 
@@ -118,7 +122,7 @@ def _tree(project: Project, git: _Git, files: str, scratch: str) -> str:
         modules = {path for mode, path in entries if mode.startswith(SUBMODULE)}
         known = {path for _, path in entries} - modules
         here = {path for path in _files(files) if not _is_below(path, modules)}
-        ignored = _ignored(git, here - known)
+        ignored = _ignored(git, there, env, here - known)
         passed_over = Ignore(project.root, IGNORE_FILES)
         gone = {path for path in known - here if not _is_passed_over(passed_over, path)}
         paths = "\0".join(sorted((here - ignored) | gone))
@@ -155,10 +159,15 @@ def _files(root: str) -> list[str]:
     return found
 
 
-def _ignored(git: _Git, paths: set[str]) -> set[str]:
-    """Those that Git ignores, by the rules that hold in the project's own folder."""
+def _ignored(git: _Git, there: _Git, env: Env, paths: set[str]) -> set[str]:
+    """Those that Git ignores, by the rules that hold in the project's own folder.
+
+    Where that has a link in place of a folder, by those among the experiment's files.
+    """
     data = "\0".join(sorted(paths)).encode("utf-8", "surrogateescape")
     done = git.run("check-ignore", "--no-index", "-z", "--stdin", data=data)
+    if done.returncode > 1:
+        done = there.run("check-ignore", "--no-index", "-z", "--stdin", data=data, env=env)
     if done.returncode > 1:
         raise Failure(f"git check-ignore: {done.stderr.decode('utf-8', 'replace').strip()}")
     return set(filter(None, done.stdout.decode("utf-8", "surrogateescape").split("\0")))

@@ -73,7 +73,7 @@ def _rows(store: Store, kind: str, path: str) -> list[Row]:
     except FileNotFoundError:
         return []
     kept_stamp, kept = _read(path)
-    if kept_stamp != stamp:
+    if kept_stamp != stamp or any(row.problem for _, row in kept.values()):
         moment = now()
         kept = _renew(store, kind, kept, moment)
         if is_settled(stamp, moment):

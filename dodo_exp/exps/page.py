@@ -139,7 +139,7 @@ class _Drawn:
 
     def _points(self, plot: Plot, side: Files) -> dict[str, Any] | None:
         """Fields and rows: shorter than a mapping for each point."""
-        found = plots.points(plot, side)
+        found = plots.points(plot, side, plots.MOST_POINTS)
         if not found:
             return None
         fields = list(dict.fromkeys(name for point in found for name in point))

@@ -8,7 +8,9 @@ workspace's, holds for all experiments, so that what is drawn over each other be
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from dodo_exp.exps.side import Side
 from dodo_exp.pipeline.model import MAX_BYTES, PLOT
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
+from dodo_store.record import read_regular
 from dodo_store.store import Store
 from dodo_store.tree import FOLDER, LINK, Node
 
@@ -29,7 +32,7 @@ Y = "dvc_inferred_y_value"
 ROW = "step"
 """The field of a point with its number, where a plot names no x; DVC's name."""
 MOST_POINTS = 5_000
-"""Of a file with more rows only every second, third, ... is drawn."""
+"""Of a curve with more rows only every second, third, ... goes into a page."""
 
 
 class Source(NamedTuple):
@@ -94,6 +97,8 @@ class Files:
 
     def below(self, path: str) -> list[str]:
         """The files in a folder and below it, or the file itself; none where nothing is."""
+        if _leads_out(self._root, path):
+            return []
         if self._node is None:
             full = os.path.join(self._root, path)
             if os.path.isfile(full):
@@ -104,8 +109,11 @@ class Files:
                 for name in names
             ]
             return sorted(found)
-        node = self._store.find(self._node, path)
-        return sorted(self._members(node, path)) if node is not None else []
+        try:
+            node = self._store.find(self._node, path)
+            return sorted(self._members(node, path)) if node is not None else []
+        except StoreError:
+            return []  # it is damaged: the others are drawn
 
     def _members(self, node: Node, path: str) -> Iterator[str]:
         if node.kind != FOLDER:
@@ -118,8 +126,10 @@ class Files:
         """A file's bytes; None where there is none that can be read, or it is too large."""
         try:
             if self._node is None:
-                with open(os.path.join(self._root, path), "rb") as file:
-                    data = file.read(MAX_BYTES + 1)
+                if _leads_out(self._root, path):
+                    return None
+                real = os.path.realpath(os.path.join(self._root, path))
+                data = read_regular(real, MAX_BYTES + 1)
                 return data if len(data) <= MAX_BYTES else None
             node = self._store.find(self._node, path)
             if node is None or node.kind in (FOLDER, LINK) or node.size > MAX_BYTES:
@@ -127,6 +137,15 @@ class Files:
             return self._store.objects.read(node.oid)
         except (OSError, StoreError):
             return None
+
+
+def _leads_out(root: str, path: str) -> bool:
+    """Whether a path is none of the project: what is drawn is shown to others."""
+    if "\0" in path:
+        return True
+    root = os.path.realpath(root)
+    real = os.path.realpath(os.path.join(root, path))
+    return real != root and not real.startswith(f"{root}/")
 
 
 def plots(
@@ -278,9 +297,14 @@ def settle(plot: Plot, sides: list[Files]) -> Plot:
     return plot._replace(sources=tuple(sources))
 
 
-def points(plot: Plot, side: Files) -> list[dict[str, Any]]:
+LINES = ("", "linear", "simple", "smooth")
+"""Templates that draw curves: these look the same with fewer points."""
+
+
+def points(plot: Plot, side: Files, most: int | None = None) -> list[dict[str, Any]]:
     """The points that a side has of a plot, each with all fields of its row.
 
+    Of curves only every second, third, ... row, so that there are *most* of a file, and the last.
     A plot with several y has a point for each, with `field` and `filename` to tell them apart.
     """
     found: list[dict[str, Any]] = []
@@ -288,9 +312,11 @@ def points(plot: Plot, side: Files) -> list[dict[str, Any]]:
     for source in plot.sources:
         rows = rows_of(side, source.file, source.header)
         xs = rows_of(side, source.x_file, True) if source.x_file else rows
-        step = -(-len(rows) // MOST_POINTS) or 1
+        step = -(-len(rows) // most) or 1 if most and plot.template in LINES else 1
+        wanted = [*range(0, len(rows), step)]
+        wanted += [len(rows) - 1] if rows and wanted[-1] != len(rows) - 1 else []
         for y in source.ys:
-            for i in range(0, len(rows), step):
+            for i in wanted:
                 row = rows[i]
                 if y not in row:
                     continue
@@ -351,12 +377,15 @@ def _table(data: bytes, path: str, delimiter: str, header: bool) -> list[dict[st
     return [dict(zip(names, map(_value, line), strict=False)) for line in lines[header:]]
 
 
+_INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*)\Z", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|[1-9]\d*|0)(?:[eE][+-]?\d+)?\Z", re.ASCII)
+
+
 def _value(text: str) -> Any:
     """A number where it is one, NaN and infinities as nothing; other text as it is."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if number != number or number in (float("inf"), float("-inf")):
-        return None
-    return int(number) if text.strip().lstrip("+-").isdecimal() else number
+    text = text.strip()
+    if _INTEGER.match(text) and len(text) < 16:
+        return int(text)
+    if _FLOAT.match(text) and not text.lstrip("+-").startswith("0" * 2):
+        return float(text) if math.isfinite(float(text)) else None
+    return None if text.lower().lstrip("+-") in ("nan", "inf", "infinity") else text

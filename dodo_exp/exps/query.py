@@ -92,6 +92,7 @@ class _Parser:
             digits, at = match["number"], match.start("number")
             if len(digits) > MOST_DIGITS:
                 raise self._fault("a number too long", at)
+            digits = digits.replace("_", "")
             value = float(digits) if any(c in digits for c in ".eE") else int(digits)
             return Token("value", value * SECONDS.get(match["unit"], 1), at)
         if kind == "date":
@@ -204,7 +205,7 @@ class _Parser:
     def _check_pattern(self, pattern: Get) -> None:
         try:
             re.compile(pattern(None))  # type: ignore[arg-type]
-        except (re.error, TypeError, AttributeError):
+        except (re.error, TypeError, AttributeError, OverflowError, RecursionError):
             at = self._tokens[self._next - 1].at
             raise self._fault("a regular expression expected", at) from None
 
@@ -225,6 +226,9 @@ class _Parser:
         return self._find(token.value)
 
     def _several(self) -> Get:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise self._fault("too deeply nested", self._at())
         values = [self._value(is_first=False)]
         while self._take(","):
             if self._sign() == ")":

@@ -154,9 +154,13 @@ def table_of(lines: Iterable[Line]) -> Table:
     return Table(lines, ordered, tuple(headers(ordered)))
 
 
+OWN = ("Experiment", "rev", "typ", "Created", "parent", "State", "Executor", "Tags", "Note")
+"""Headers of what every row has of its own."""
+
+
 def headers(columns: tuple[Column, ...]) -> list[str]:
     """Column names; a name stands alone where no other column has the same."""
-    times: dict[str, int] = {}
+    times = dict.fromkeys(OWN, 1)
     for column in columns:
         name = column.name or column.file
         times[name] = times.get(name, 0) + 1

@@ -49,7 +49,7 @@ def check(view: View) -> None:
         for pattern in patterns:
             try:
                 re.compile(pattern)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise UsageError(f"{option}: {pattern!r} is no pattern: {error}") from None
 
 

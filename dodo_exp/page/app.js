@@ -70,9 +70,9 @@
 
   const TOKEN = /\s*(?:(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?![\w.])|([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([smhdw]?)(?![\w.])|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|`([^`]+)`|(=~|!~|==|!=|<=|>=|<|>|=|\(|\)|\[|\]|,|&&|\|\||!)|([\p{L}_][\p{L}\p{N}_./@-]*(?::[\p{L}\p{N}_./"-]+)?))/uy;
   const UNITS = { s: 1, m: 60, h: 3600, d: 86400, w: 604800, "": 1 };
-  const SAME = { "&&": "and", "||": "or", "!": "not", "=": "==", "[": "(", "]": ")" };
+  const SAME = { __proto__: null, "&&": "and", "||": "or", "!": "not", "=": "==", "[": "(", "]": ")" };
   const COMPARED = new Set(["==", "!=", "<", "<=", ">", ">=", "=~", "!~", "in"]);
-  const CONSTANTS = { true: true, false: false, null: null, none: null, nan: NaN };
+  const CONSTANTS = { __proto__: null, true: true, false: false, null: null, none: null, nan: NaN };
 
   function tokens(text) {
     const found = [];
@@ -95,6 +95,7 @@
   }
 
   const OWN = {
+    __proto__: null,
     experiment: (row) => row.name, name: (row) => row.name, created: (row) => row.created,
     age: (row) => (row.created ? Date.now() / 1000 - row.created : null), seconds: (row) => row.seconds,
     state: (row) => row.status, tags: (row) => row.tags, note: (row) => row.note, id: (row) => row.id,
@@ -213,15 +214,14 @@
 
   const RANKS = { number: 0, string: 1 };
   function arrange() {
-    let ask;
     try {
-      ask = query(state.query);
+      const ask = query(state.query);
+      state.rows = rows.filter(ask);
       $("fault").textContent = "";
     } catch (error) {
       $("fault").textContent = error.message;
       return;
     }
-    state.rows = rows.filter(ask);
     const column = all.find((each) => each.key === state.sort);
     if (column) {
       const rank = (value) => (value == null || Number.isNaN(value) ? null : RANKS[typeof value] ?? 2);
@@ -375,7 +375,7 @@
   const finish = () => { while (views.length) views.pop().finalize(); };
 
   function filled(value, given) {
-    if (typeof value === "string" && value in given) return given[value];
+    if (typeof value === "string" && Object.hasOwn(given, value)) return given[value];
     if (Array.isArray(value)) return value.map((each) => filled(each, given));
     if (value && typeof value === "object")
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, filled(inner, given)]));
@@ -385,10 +385,10 @@
   function drawCharts() {
     const chosen = chosenNames();
     const cards = charts.map((chart) => {
-      const revs = chosen.filter((name) => name in chart.points);
+      const revs = chosen.filter((name) => Object.hasOwn(chart.points, name));
       const points = revs.flatMap((rev) => {
         const { fields, rows } = chart.points[rev];
-        return rows.map((row) => ({ rev, ...Object.fromEntries(fields.map((field, i) => [field, row[i]])) }));
+        return rows.map((row) => ({ ...Object.fromEntries(fields.map((field, i) => [field, row[i]])), rev }));
       });
       const card = element("div", { class: "card", "data-chart": chart.id }, element("h2", {}, chart.id));
       if (!revs.length) card.append(element("p", { class: "note" }, "none of the chosen ones has it"));
@@ -402,7 +402,7 @@
     const chosen = chosenNames();
     $("pictures").replaceChildren(...images.map((image) => element(
       "div", { class: "card" }, element("h2", {}, image.id),
-      element("div", { class: "pictures" }, ...chosen.filter((name) => name in image.pictures).map((name) => element(
+      element("div", { class: "pictures" }, ...chosen.filter((name) => Object.hasOwn(image.pictures, name)).map((name) => element(
         "figure", {}, element("figcaption", {}, name), element("img", { src: image.pictures[name], alt: `${image.id} of ${name}` }),
       ))),
     )));

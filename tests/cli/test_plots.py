@@ -223,3 +223,41 @@ def test_pages_of_plots_lie_with_our_own_files(drawn: Space) -> None:
 def test_nothing_to_draw_is_said(project: Space) -> None:
     assert project.dodo("plots", "show").out == "There are no plots: dvc.yaml names none.\n"
     assert project.dodo("plots", "show", "--show-vega", code=2).err.startswith("error: --show-vega")
+
+
+def test_counts_are_of_all_rows_and_only_curves_are_thinned(drawn: Space) -> None:
+    rows = "".join(f"{i},{'ab'[i % 2]},{i}\n" for i in range(12_001))
+    drawn.write("large.csv", "step,actual,loss\n" + rows)
+    (whole,) = specs(drawn, "show", "large.csv", "-y", "loss")["large.csv"]
+    assert len(whole["content"]["data"]["values"]) == 12_001
+    for template, most in (("linear", 5_000), ("confusion", 12_001)):
+        drawn.dodo("plots", "show", "large.csv", "-x", "step", "-t", template, "-o", "out")
+        (chart,) = data_of(drawn.read("out/index.html"))["charts"]
+        points = chart["points"]["workspace"]["rows"]
+        assert most * 0.6 < len(points) <= most
+        assert points[-1][0] == 12_000
+
+
+def test_what_is_not_in_the_project_is_not_put_into_a_page(drawn: Space) -> None:
+    secret = drawn.base / "secret.csv"
+    secret.write_text("a,b\n1,2\n")
+    (drawn.root / "link.csv").symlink_to(secret)
+    drawn.write("dvc.yaml", f"plots: [{secret}, ../secret.csv, link.csv]\n")
+    drawn.dodo("exp", "show", "--html", "page.html")
+    assert data_of(drawn.read("page.html"))["charts"] == []
+
+
+def test_a_file_that_is_no_file_is_not_waited_for(drawn: Space) -> None:
+    import os
+
+    drawn.remove("plain.tsv")
+    os.mkfifo(drawn.root / "plain.tsv")
+    assert "curve.csv" in specs(drawn, "show")
+
+
+def test_dots_in_a_field_are_no_way_into_it(drawn: Space) -> None:
+    drawn.write("own.csv", "step,train.loss,007\n1,0.5,007\n")
+    spec = drawn.dodo("plots", "show", "own.csv", "-y", "train.loss", "--show-vega").json
+    assert spec["encoding"]["y"]["field"] == "train\\.loss"
+    assert spec["encoding"]["y"]["title"] == "train.loss"
+    assert spec["data"]["values"][0]["007"] == "007"
