@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,13 @@ class Tab:
         )
         return found
 
+    def settles(self, read: Callable[[], Any], wanted: Any) -> None:
+        """Within a few seconds *read* gives what is wanted: the page draws when it has time."""
+        until = time.monotonic() + 10
+        while (found := read()) != wanted and time.monotonic() < until:
+            self.page.wait_for_timeout(50)
+        assert found == wanted
+
     def shot(self, name: str) -> None:
         """A screenshot, if somebody wants to look."""
         if folder := os.environ.get("DODO_SHOTS"):
@@ -91,19 +100,16 @@ def test_the_table_sorts_filters_and_hides(tab: Tab) -> None:
     assert tab.names() == ["workspace", "e3", "e2", "e1", "e0"]
     head = tab.page.locator("thead button", has_text=re.compile("^acc"))
     head.click()
-    assert tab.names()[0] == "e2"
+    tab.settles(lambda: tab.names()[0], "e2")
     head.click()
-    assert tab.names()[0] == "e1"
+    tab.settles(lambda: tab.names()[0], "e1")
     tab.page.fill("#query", "lr > 0.2 and kind is a")
-    tab.page.wait_for_timeout(200)
-    assert sorted(tab.names()) == ["e0", "e2"]
-    assert tab.page.inner_text("#count") == "2 of 5 rows"
+    tab.settles(lambda: sorted(tab.names()), ["e0", "e2"])
+    tab.settles(lambda: tab.page.inner_text("#count"), "2 of 5 rows")
     tab.page.fill("#query", "lr >")
-    tab.page.wait_for_timeout(200)
-    assert tab.page.inner_text("#fault") == "a column or a value expected"
+    tab.settles(lambda: tab.page.inner_text("#fault"), "a column or a value expected")
     tab.page.fill("#query", "e3")
-    tab.page.wait_for_timeout(200)
-    assert tab.names() == ["e3"]
+    tab.settles(tab.names, ["e3"])
     tab.page.fill("#query", "")
     tab.page.click("#columns")
     heads = "heads => heads.map(head => head.textContent)"
@@ -118,24 +124,22 @@ def test_two_chosen_ones_are_drawn_over_each_other(tab: Tab) -> None:
         tab.page.check(f"input[aria-label='choose {name}']")
     assert tab.page.inner_text("#chosen") == "2 chosen"
     tab.open("curves")
-    assert tab.page.locator("#charts canvas").count() == 4
+    tab.settles(lambda: tab.page.locator("#charts canvas").count(), 4)
     pressed = "#curves .chip[aria-pressed='true']"
     assert tab.page.locator(pressed).all_inner_texts() == ["e2", "e1"]
     tab.shot("curves")
     tab.page.click("#curves .chip:has-text('e1')")
-    tab.page.wait_for_timeout(300)
-    assert tab.page.locator(pressed).all_inner_texts() == ["e2"]
+    tab.settles(lambda: tab.page.locator(pressed).all_inner_texts(), ["e2"])
 
 
 @pytest.mark.parametrize("name", ["parallel", "scatter"])
 def test_columns_are_drawn_against_each_other(tab: Tab, name: str) -> None:
     tab.open(name)
     canvas = tab.page.locator(f"#{name}-plane canvas")
-    assert canvas.count() == 1
-    assert _is_painted(canvas)
+    tab.settles(canvas.count, 1)
+    tab.settles(lambda: _is_painted(canvas), True)
     tab.page.select_option(f"#{name}-color", label="kind")
-    tab.page.wait_for_timeout(300)
-    assert tab.page.locator(f"#{name}-plane canvas").count() == 1
+    tab.settles(canvas.count, 1)
     assert tab.page.locator(".fault:visible").all_inner_texts() in ([], [""])
     tab.shot(name)
 
@@ -162,8 +166,9 @@ def test_every_template_is_drawn(space: Space, browser: Any) -> None:
             "plots", "diff", "one", "--targets", "both", "-t", template, "-o", f"{template}.html"
         )
         there = Tab(browser, space.root / f"{template}.html")
-        there.page.wait_for_timeout(500)
-        assert _is_painted(there.page.locator("#charts canvas").first), template
+        there.settles(there.page.locator("#charts canvas").count, 1)
+        canvas = there.page.locator("#charts canvas").first
+        there.settles(partial(_is_painted, canvas), True)
         assert there.complaints == [], template
         there.page.close()
 
