@@ -220,21 +220,28 @@ def to_text(grid: Grid, precision: int | None) -> str:
     own = _own_widths(grid, precision, limit)
     made: dict[int, list[str]] = {}
 
+    def texts(i: int, rows: list[list[Any]]) -> list[str]:
+        found = [printable(grid.headers[i]), *(cell(row[i], precision) for row in rows)]
+        most = own[i] if i < grid.keep and limit else of_value
+        return [cut(text, most) for text in found] if limit else found
+
     def column(i: int) -> list[str]:
         if i not in made:
-            texts = [printable(grid.headers[i]), *(cell(row[i], precision) for row in grid.rows)]
-            most = own[i] if i < grid.keep and limit else of_value
-            made[i] = [cut(text, most) for text in texts] if limit else texts
+            made[i] = texts(i, grid.rows)
         return made[i]
 
-    columns, folded, missing = _fitting(grid, column, limit)
+    def first(i: int) -> list[str]:
+        """All there is to know of a column that does not vary."""
+        return texts(i, grid.rows[:1])
+
+    columns, folded, missing = _fitting(grid, column, first, limit)
     padded_ = [_aligned(column(i), right=_is_number_column(grid, i)) for i in columns]
     lines = ["  ".join(row).rstrip() for row in zip(*padded_, strict=True)]
     if lines:
         lines[0] = styled(lines[0], BOLD, sys.stdout)
     notes = []
     if folded:
-        values = [f"{column(i)[0]} {column(i)[1]}" for i in folded]
+        values = [" ".join(first(i)) for i in folded]
         notes += _note("the same in every row: ", values, "", limit)
     if missing:
         where = f" ({grid.elsewhere})"
@@ -303,8 +310,11 @@ def _note(label: str, names: list[str], after: str, limit: int) -> list[str]:
     return lines
 
 
+Texts = Callable[[int], list[str]]
+
+
 def _fitting(
-    grid: Grid, column: Callable[[int], list[str]], limit: int
+    grid: Grid, column: Texts, first: Texts, limit: int
 ) -> tuple[list[int], list[int], list[int]]:
     """Columns to show; such as do not vary and are folded; such as there is no room for.
 
@@ -334,7 +344,7 @@ def _fitting(
         shown.append(i)
     folded = []
     wide_of = {
-        i: _widest(column(i)[:2]) + 2
+        i: _widest(first(i)) + 2
         for i in everything
         if i in constant
     } if room > 0 and not missing else {}  # fmt: skip

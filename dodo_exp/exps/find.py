@@ -53,7 +53,9 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
     what = " or ".join(kinds)
     known = [name for kind in kinds for name in history.refs_of(store, kind).names()]
     known += queued
-    hint = did_you_mean(text, known, "known") if known else "`dodo exp run` makes one"
+    hint = "`dodo exp run` makes one"
+    if known:
+        hint = did_you_mean(text, known, "known") or "`dodo exp list` has them all"
     raise UsageError(f"no {what} {text!r}", hint)
 
 
