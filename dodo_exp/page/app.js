@@ -137,8 +137,8 @@
     if (parts.every((part) => part.name !== undefined) && !parts.some((part) => part.name.toLowerCase() in OWN || values.some((c) => c.header === part.name))) {
       const words = text.toLowerCase().split(/\s+/).filter(Boolean);
       return (row) => {
-        const whole = [row.name, row.state, row.note, ...row.tags, row.id].join(" ").toLowerCase();
-        return words.every((word) => whole.includes(word));
+        const whole = [row.name, row.state, row.note, ...row.tags].join(" ").toLowerCase();
+        return words.every((word) => whole.includes(word) || (row.id || "").startsWith(word));
       };
     }
     let next = 0;
