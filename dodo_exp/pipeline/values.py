@@ -172,7 +172,8 @@ def all_same(values: list[Any]) -> bool:
         return False
     first = values[0]
     kind = type(first)
-    if kind in (int, str, bool, bytes):  # most are, and there may be thousands
+    is_plain = kind in (int, str, bool, bytes) or (kind is float and first == first)
+    if is_plain:  # most are, and there may be thousands; NaN is equal to itself only below
         return all(type(value) is kind and value == first for value in values)
     return all(value is first or is_same(first, value) for value in values)
 
