@@ -81,7 +81,7 @@ def exp_show(
         row = {
             "Experiment": None if line.kind == table.WORKSPACE else line.name,
             "rev": line.kind if line.kind == table.WORKSPACE else line.id,
-            "typ": "branch_commit" if line.kind == table.EXPERIMENT else "baseline",
+            "typ": line.typ,
             "Created": _iso(line.created),
             "parent": line.parent,
             "State": line.state or None,

@@ -61,5 +61,14 @@ class Resumed(NamedTuple):
     what: str
 
 
-Event = StageStarted | CommandStarted | Output | StageEnded | Note | Waiting | Resumed
+class CheckpointKept(NamedTuple):
+    """A stage has come a step further, and that is safe; `name` is what the step is called."""
+
+    stage: str
+    name: str
+
+
+Event = (
+    StageStarted | CommandStarted | Output | StageEnded | Note | Waiting | Resumed | CheckpointKept
+)
 Listener = Callable[[Event], None]

@@ -15,6 +15,7 @@ a table `[resources]` of what stages share on one machine:
 and a table `[run]`:
 
     on_finish = "notify-send $DODO_EXP_NAME $DODO_STATUS"
+    grace = "60s"            # how long commands may take to end when they are told to
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ FILES = (".dodo/config", "dodo.toml")
 LINKS = ("copy", "hardlink")
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "store": {"durability": durable.LEVELS, "link": LINKS},
-    "run": {"on_finish": ()},
+    "run": {"on_finish": (), "grace": ()},
 }
-"""The values that each setting may have; none: any text."""
+"""The values that each setting may have; none: any text, or, of `grace`, a time."""
 TABLES = (*KNOWN, "resources")
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
@@ -46,6 +47,7 @@ class Settings(NamedTuple):
     durability: str = durable.BATCH
     link: str = "copy"
     on_finish: str = ""
+    grace: float = 10.0
     resources: Mapping[str, float | tuple[str, ...]] = MappingProxyType({})
 
 
@@ -89,8 +91,20 @@ def _file(path: str, name: str) -> dict[str, Any]:
             if table != "resources":
                 _check(name, table, key, value)
     found = {**tables.get("store", {}), **tables.get("run", {})}
+    if "grace" in found:
+        found["grace"] = _time(name, found["grace"])
     if "resources" in tables:
         found["resources"] = {k: _resource(name, k, v) for k, v in tables["resources"].items()}
+    return found
+
+
+def _time(name: str, value: Any) -> float:
+    from dodo_exp.pipeline.needs import seconds
+
+    found = seconds(value)
+    if found is None or found < 0:
+        text = f"[run] grace: no time: {value!r}"
+        raise BadInput(name, text, "seconds, or as in 90s, 5m")
     return found
 
 
@@ -121,10 +135,8 @@ def _check(name: str, table: str, key: str, value: Any) -> None:
     if key not in keys:
         hint = did_you_mean(key, keys, "settings")
         raise BadInput(name, f"[{table}] has no setting {key!r}", hint)
-    if not keys[key]:
-        if not isinstance(value, str):
-            raise BadInput(name, f"[{table}] {key}: not a text")
-        return
-    if value not in keys[key]:
+    if not keys[key] and key != "grace" and not isinstance(value, str):
+        raise BadInput(name, f"[{table}] {key}: not a text")
+    if keys[key] and value not in keys[key]:
         hint = did_you_mean(str(value), keys[key], "known")
         raise BadInput(name, f"[{table}] {key}: {value!r} is none of its values", hint)

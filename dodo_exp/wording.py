@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dodo_exp.events import (
+    CheckpointKept,
     CommandStarted,
     Event,
     Output,
@@ -46,6 +47,8 @@ class Wording:
             return self.line(f"Running stage {event.stage!r}: {_first(event.why)}")
         if isinstance(event, CommandStarted):
             return self.line(f"{self._of(event.stage)}> {event.command}")
+        if isinstance(event, CheckpointKept):
+            return self._rest(event.stage) + self.line(f"{self._of(event.stage)}Kept {event.name}")
         if isinstance(event, Waiting):
             return self.line(f"waiting for {event.what}, held by {event.owner}")
         if isinstance(event, Resumed):

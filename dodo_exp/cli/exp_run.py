@@ -42,6 +42,16 @@ from dodo_exp.cli.render import Report
     metavar="PATH",
     help="With --queue or --temp: take along a path that is ignored; again for several.",
 )
+@click.option(
+    "--rev",
+    metavar="NAME",
+    shell_complete=options.complete_kept,
+    help="With --queue or --temp: begin from this experiment, snapshot or step (NAME@4) and go on"
+    " with its outputs, whatever the workspace holds.",
+)
+@click.option(
+    "--reset", is_flag=True, help="Let stages with checkpoints begin anew; --queue does so."
+)
 @options.running
 def command(**given: Any) -> Report:
     """Run the pipeline and keep the result as an experiment.
@@ -58,6 +68,7 @@ def command(**given: Any) -> Report:
     """
     from dodo_exp.project import Project
 
+    given["goes_on"] = True
     project = Project.find()
     changes = _changes(given["changes"], given["targets"])
     _check(given)
@@ -83,7 +94,8 @@ def _check(given: dict[str, Any]) -> None:
         one, other = (f"--{name.replace('_', '-')}" for name in modes[:2])
         raise UsageError(f"{one} and {other} contradict each other")
     if given["run_all"]:
-        names = ("targets", "changes", "name", "message", "replace", "force", "copy_paths", "dry")
+        names = ("targets", "changes", "name", "message", "replace", "force", "copy_paths", "dry",
+                 "rev", "reset")  # fmt: skip
         for name in (*names, "interactive"):
             if given[name]:
                 what = {"targets": "TARGETS", "changes": "--set-param"}.get(name, f"--{name}")
@@ -93,6 +105,12 @@ def _check(given: dict[str, Any]) -> None:
         raise UsageError(f"--interactive and --{modes[0]} contradict each other")
     if given["copy_paths"] and not modes:
         raise UsageError("--copy-paths needs --queue or --temp", "in place every file is there")
+    if given["rev"] and not given["queue"] and not given["temp"]:
+        hint = f"in place: `dodo exp apply {given['rev']}`, then `dodo exp run`"
+        raise UsageError("--rev needs --queue or --temp", hint)
+    if given["rev"] and (given["reset"] or given["copy_paths"]):
+        other = "--reset" if given["reset"] else "--copy-paths"
+        raise UsageError(f"--rev and {other} contradict each other")
 
 
 def _changes(texts: tuple[str, ...], targets: tuple[str, ...]) -> tuple[Any, ...]:
@@ -197,6 +215,7 @@ def _order(given: dict[str, Any], changes: tuple[Any, ...]) -> Any:
         given["message"],
         given["replace"] or given["force"],
         options.command_line(),
+        rev=given["rev"],
     )
 
 
@@ -242,6 +261,8 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
     results.tell_failures(ran.outcome)
     if ran.kept_as and not given["quiet"]:
         text = f"what it has made is kept as {ran.kept_as!r}: `dodo exp apply {ran.kept_as}`"
+        if not ran.is_apart:
+            text = f"kept as {ran.kept_as!r} up to its last checkpoint; `dodo exp run` goes on"
         tell.line(text)
     data = {
         "experiment": ran.experiment,

@@ -40,6 +40,7 @@ FEW_FLAGS = 5
 @click.option("--hide-workspace", is_flag=True, help="Leave out the workspace.")
 @click.option("--hide-snapshots", is_flag=True, help="Leave out snapshots.")
 @click.option("--hide-queued", is_flag=True, help="Leave out experiments that wait.")
+@click.option("--hide-steps", is_flag=True, help="Leave out the steps that checkpoints have kept.")
 @click.option("--hide-failed", is_flag=True, help="Leave out experiments that have failed.")
 @click.option("--sha", is_flag=True, help="Show ids in place of names.")
 @click.option("--json", "form", flag_value="json", help="Print JSON, in the shape of DVC's.")
@@ -92,7 +93,7 @@ def _view(given: dict[str, Any]) -> Any:
     from dodo_exp.exps.view import View
 
     hidden = {"workspace": "workspace", "snapshots": "snapshot", "queued": "queued",
-              "failed": "failed"}  # fmt: skip
+              "failed": "failed", "steps": "step"}  # fmt: skip
     return View(
         names=given["names"],
         filter=given["filter"] or "",
@@ -182,7 +183,8 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     from dodo_exp.exps.index import DEP
 
     lines = table.lines
-    own = [("Experiment", [(line.id[:7] if given["sha"] else "") or line.name for line in lines]),
+    own: list[tuple[str, list[Any]]]
+    own = [("Experiment", _names(lines, by_id=given["sha"])),
            ("Created", [created(line.created) for line in lines])]  # fmt: skip
     if any(line.flags or line.status or line.kind == "snapshot" for line in lines):
         own.append(("State", [line.state or None for line in lines]))
@@ -207,6 +209,18 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     return Grid(headers, rows, kept, minor, frozenset(pinned), where)
 
 
+def _names(lines: Any, *, by_id: bool) -> list[str]:
+    """Names, or ids; those of steps that stand below their experiment hang on lines from it."""
+    names = []
+    for i, line in enumerate(lines):
+        name = (line.id[:7] if by_id else "") or line.name
+        if line.kind == "step" and i and line.of in (lines[i - 1].name, lines[i - 1].of):
+            is_last = i + 1 == len(lines) or lines[i + 1].of != line.of
+            name = f"{'└─' if is_last else '├─'} {name}"
+        names.append(name)
+    return names
+
+
 def _csv_grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     """The table for programs, with the columns that DVC has before the values."""
     lines = table.lines
@@ -214,11 +228,10 @@ def _csv_grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     own = ["Experiment", "rev", "typ", "Created", "parent", *(["State", "Executor"] * has_states)]
     rows = []
     for line, values in zip(lines, table.rows(), strict=True):
-        is_base = line.kind != "experiment"
         first = [
             None if line.kind == "workspace" else line.name,
             line.kind if line.kind == "workspace" else line.id[:7],
-            "baseline" if is_base else "branch_commit",
+            line.typ,
             created(line.created, whole=True),
             line.parent,
             *([line.state or None, _executor_name(line)] * has_states),
@@ -247,11 +260,18 @@ def _json(table: Any) -> list[Any]:
     Snapshots are baselines of their own; experiments are all of one, which stands for the project.
     """
     of_kind: dict[str, list[Any]] = {"workspace": [], "snapshot": [], "experiment": []}
+    steps: dict[str, list[Any]] = {}
+    shown = {line.name for line in table.lines if line.kind == "experiment"}
     for line in table.lines:
-        of_kind[line.kind].append(line)
+        if line.of in shown:
+            steps.setdefault(line.of, []).append(line)
+        else:
+            of_kind["experiment" if line.kind == "step" else line.kind].append(line)
     experiments = [
         {
-            "revs": [_revision(line, line.id, line.name)],
+            "revs": [
+                _revision(each, each.id, each.name) for each in (line, *steps.get(line.name, ()))
+            ],
             "executor": _executor(line),
             "name": line.name,
         }
@@ -319,6 +339,7 @@ def _revision(line: Any, rev: str, name: str | None) -> dict[str, Any]:
                 "tags": list(line.tags),
                 "seconds": line.seconds,
                 "flags": list(line.flags),
+                **({"step": line.step} if line.step else {}),
             },
         },
         "error": {"msg": problems[0], "type": "DodoError"} if problems else None,

@@ -72,6 +72,7 @@ VERBS: Table = {
         "add": "Add a stage to dvc.yaml.",
         "list": "List the stages.",
     },
+    "checkpoint": "In a stage: keep its outputs as a step of the experiment.",
     "snapshot": "Keep the workspace as it is under a name.",
     "undo": "Take back what the last command changed.",
     "checkout": "Make outputs what dodo.lock says.",

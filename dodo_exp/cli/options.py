@@ -96,6 +96,8 @@ def options_of(given: dict[str, Any]) -> Any:
         ignore_errors=given["ignore_errors"],
         run_cache=not given["no_run_cache"],
         wait=not given["no_wait"],
+        goes_on=given.get("goes_on", False),
+        reset=given.get("reset", False),
     )
 
 

@@ -13,7 +13,7 @@ from dodo_store.tree import Node
 
 
 class Reason(NamedTuple):
-    """Why a stage is out of date: `kind` is new, always, forced, changed, missing or
+    """Why a stage is out of date: `kind` is new, always, forced, goes on, changed, missing or
     edited (an output)."""
 
     kind: str

@@ -5,6 +5,8 @@ stages it in the user's index; and it leaves a mark of its progress under `$DVC_
 for as long as the commands of a stage run that uses DVCLive, a `.dvc/` stands at the root which
 says that there is no Git (`core.no_scm`), and which Git does not see. It goes when they have ended,
 or with the next such run if that was killed. Where the user has a `.dvc/`, nothing is done.
+
+So it is for a stage that keeps checkpoints: who asks for one in DVC's way needs a `.dvc/tmp/`.
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ _lock = threading.Lock()
 @contextmanager
 def standing_in(root: str, stage: Stage) -> Iterator[None]:
     """Keep DVCLive content for a block, in which commands of *stage* run."""
-    if not uses_it(root, stage):
+    if not stage.has_checkpoints and not uses_it(root, stage):
         yield
         return
     with _lock:
         is_ours = root in _users or _make(f"{root}/.dvc")
         if is_ours:
             _users[root] = _users.get(root, 0) + 1
+    if stage.has_checkpoints:
+        with suppress(OSError):
+            os.makedirs(f"{root}/.dvc/tmp", exist_ok=True)
     try:
         yield
     finally:

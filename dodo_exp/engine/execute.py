@@ -17,6 +17,7 @@ import time
 
 from dodo_exp.engine import dvclive
 from dodo_exp.engine.child import Child, Used
+from dodo_exp.engine.desk import PAUSE, Desk
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
 from dodo_exp.engine.slots import Limits, Taken
@@ -25,6 +26,10 @@ from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.model import Stage
 from dodo_exp.pipeline.needs import Needs
+
+
+class TimedOut(StageFailed):
+    """A stage's time was up."""
 
 
 class Stopping(Exception):
@@ -43,7 +48,9 @@ class Executor:
         stdin: bool,
         limits: Limits,
         who: str,
+        grace: float = GRACE,
     ) -> None:
+        self._grace = grace
         self._root = root
         self._reaper = reaper
         self._listener = listener
@@ -64,8 +71,10 @@ class Executor:
         """Whether the run is being ended."""
         return self._stopping.is_set()
 
-    def run(self, stage: Stage, log: str) -> None:
+    def run(self, stage: Stage, log: str, desk: Desk | None = None) -> None:
         """Run the stage's commands in turn, when what the stage needs is free.
+
+        At the *desk* they ask for checkpoints.
 
         Raises:
             StageFailed: a command could not start, or did not exit with 0.
@@ -94,10 +103,13 @@ class Executor:
                 raise Stopping
             environment = {**self._environment, **self._shares(wants, taken)}
             environment |= {"DVC_STAGE": stage.address, STAGE: stage.address}
+            environment |= desk.environment if desk is not None else {}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
             with Log(log) as file, dvclive.standing_in(self._root, stage):
                 for command in stage.cmds:
-                    self._command(stage, command, wdir, environment, file, until, taken.descriptors)
+                    self._command(
+                        stage, command, wdir, environment, file, until, taken.descriptors, desk
+                    )
 
     def _shares(self, wants: Needs, taken: Taken) -> dict[str, str]:
         """What a command is told of what it may use."""
@@ -120,6 +132,7 @@ class Executor:
         log: Log,
         until: float | None,
         inherited: tuple[int, ...],
+        desk: Desk | None,
     ) -> None:
         self._listener(CommandStarted(stage.address, command))
         log.write(f"> {command}\n".encode(errors="surrogateescape"))
@@ -145,7 +158,7 @@ class Executor:
             self._reaper.add(process.pid)
             child = Child(process)
             try:
-                is_late = self._forward(stage, child, read, log, until)
+                is_late = self._forward(stage, child, read, log, until, desk)
                 code, used = child.wait()
                 self.used[stage.address] = used.plus(self.used.get(stage.address, Used()))
             finally:
@@ -158,7 +171,7 @@ class Executor:
             self._end_all(stage)
             seconds = needs.of(stage.meta, stage.at).timeout
             text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
-            raise StageFailed(text, self.hint(log.path))
+            raise TimedOut(text, self.hint(log.path))
         if code != 0:
             raise StageFailed(
                 f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self.hint(log.path)
@@ -166,7 +179,7 @@ class Executor:
 
     def _end_all(self, stage: Stage) -> None:
         """Its time is up: what the stage has started ends too, also what has left its group."""
-        until = time.monotonic() + GRACE
+        until = time.monotonic() + self._grace
         number: int = signal.SIGTERM
         while left := tagged(self._reaper.tag, stage.address):
             if time.monotonic() > until:
@@ -179,6 +192,19 @@ class Executor:
             number = 0
             time.sleep(0.05)
 
+    def _serve(self, desk: Desk, child: Child) -> None:
+        """Keep checkpoints that are asked for; where one cannot be, the command ends first."""
+        try:
+            desk.serve()
+        except BaseException:
+            until = time.monotonic() + self._grace
+            child.end(signal.SIGTERM)
+            while not child.has_ended():
+                if time.monotonic() > until:
+                    child.end(signal.SIGKILL)
+                time.sleep(0.02)
+            raise
+
     def hint(self, log: str) -> str:
         """Where to look for what a stage's commands wrote, which is in *log*."""
         path = os.path.relpath(log, self._root)
@@ -187,17 +213,30 @@ class Executor:
         return f"its output is in {path}"
 
     def _forward(
-        self, stage: Stage, child: Child, read: int, log: Log, until: float | None
+        self,
+        stage: Stage,
+        child: Child,
+        read: int,
+        log: Log,
+        until: float | None,
+        desk: Desk | None,
     ) -> bool:
         """Pass output on until the command has ended; True if its time was up before.
 
         The pipe may stay open beyond that, in a process left in the background: nobody waits for
         it.
+
+        Raises:
+            StageFailed: a checkpoint could not be kept; the command has ended.
         """
         ended = is_late = False
+        bells = desk.descriptors if desk is not None else ()
+        pause = PAUSE if desk is not None else 0.05
         while True:
-            ready, _, _ = select.select([read], [], [], 0 if ended else 0.05)
-            if ready:
+            ready, _, _ = select.select([read, *bells], [], [], 0 if ended else pause)
+            if desk is not None:
+                self._serve(desk, child)
+            if read in ready:
                 data = os.read(read, 1 << 16)
                 if data:
                     log.write(data)
@@ -215,7 +254,7 @@ class Executor:
                 # Asked first; the next time it is told.
                 child.end(signal.SIGKILL if is_late else signal.SIGTERM)
                 is_late = True
-                until = time.monotonic() + GRACE
+                until = time.monotonic() + self._grace
 
 
 def shell(command: str) -> list[str]:

@@ -5,6 +5,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     begin   the content of each lock file at the start
     edit    a params file as it was, and what it became
     aside   a stage is about to run; its old outputs lie elsewhere
+    stay    a stage with checkpoints runs; cut short, its outputs are to be these
     back    the stage failed; its old outputs are where they were
     keep    the run has ended well: its edits stay
     name    the same, if an experiment of this name and id is there
@@ -29,6 +30,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from dodo_exp.engine import history
+from dodo_exp.engine.rewind import rewind
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
@@ -52,6 +54,9 @@ class Move(NamedTuple):
 
 Edit = tuple[str, bytes | None, bytes]
 """A file's path, what it was (None: not there), and the name of what it became."""
+
+Stay = list[tuple[str, Node | None]]
+"""A stage's outputs by path; None for one that is not there."""
 
 KEPT = 5
 """How many times outputs that were in a stage's way are kept."""
@@ -130,6 +135,7 @@ class Journal:
         self._edited: list[Edit] = []
         self._open: tuple[list[Change], str] | None = None
         self._asides: dict[str, list[Move]] = {}
+        self._stays: dict[str, Stay] = {}
         self._going = 0
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
@@ -192,9 +198,31 @@ class Journal:
         self._asides.pop(stage, None)
         self._write(["back", stage])
 
+    def stay(self, stage: str, outs: Stay, moves: list[Move]) -> str | None:
+        """The stage has come so far: cut short from here on, its outputs are to be these.
+
+        What was moved out of its way before goes; returns where that is kept which the store does
+        not know.
+        """
+        self._write(["stay", stage, outs], sync=True)
+        self._stays[stage] = outs
+        self._asides.pop(stage, None)
+        return self._let_go(stage, moves)
+
+    def back_to_stay(self, stage: str, scratch: str) -> list[str]:
+        """The stage was cut short: bring its outputs to where it had come; says which were not."""
+        outs = self._stays[stage]
+        partial = place(self._store, "partial", stage)
+        restore.remove(partial)
+        changed = rewind(self._store, self._root, outs, partial, scratch)
+        self._stays.pop(stage)
+        self._write(["back", stage])
+        return changed
+
     def leave(self, stage: str, moves: list[Move]) -> str | None:
         """The stage's new outputs stay though they have no record; see `finish_stage`."""
         self._asides.pop(stage, None)
+        self._stays.pop(stage, None)
         kept = self._let_go(stage, moves)
         self._write(["back", stage])
         return kept
@@ -216,6 +244,7 @@ class Journal:
         """
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
         self._asides.pop(address(pipeline, name), None)
+        self._stays.pop(address(pipeline, name), None)
         self._made.setdefault(pipeline, {})[name] = made
         return self._let_go(address(pipeline, name), moves)
 
@@ -259,6 +288,9 @@ class Journal:
         """
         for stage, moves in list(self._asides.items()):
             self.put_back(stage, moves)
+        for stage in list(self._stays):
+            with self._store.scratch() as scratch:
+                self.back_to_stay(stage, scratch)
         if self._open is None:
             return
         wanted, token = self._open
@@ -266,6 +298,16 @@ class Journal:
             with self._store.scratch() as scratch:
                 _change_back(self._store, self._root, wanted, scratch)
         self.changed()
+
+    def keep(self) -> None:
+        """The run's edits are to stay, however it ends."""
+        self._write(["keep"], sync=True)
+        self._edited.clear()
+
+    @property
+    def made(self) -> dict[str, dict[str, StageRecord | None]]:
+        """Records of stages that are finished and not folded in: pipeline -> stage -> record."""
+        return self._made
 
     def fold(self, locks: Locks) -> None:
         """Write the records of finished stages into the lock files, whose contents are *locks*."""
@@ -330,6 +372,7 @@ def held(local: str) -> Iterator[tuple[str, list[Node], list[Node]]]:
     for path in _paths(local):
         nodes: list[Node] = []
         outs: list[Node] = []
+        stays: dict[str, list[Node]] = {}
         for entry in _entries(path):
             if entry[0] == "hold":
                 nodes.append(Node(*entry[1]))
@@ -338,7 +381,13 @@ def held(local: str) -> Iterator[tuple[str, list[Node], list[Node]]]:
                     nodes += [node for node in (each.old, each.new) if node is not None]
             elif entry[0] == "stage":
                 outs += [node for _, node in lockfile.of_plain(entry[3]).outs]
-        yield path, nodes, outs
+            elif entry[0] == "stay":
+                stays[entry[1]] = [node for _, node in _stay(entry) if node is not None]
+        yield path, [*nodes, *(node for each in stays.values() for node in each)], outs
+
+
+def _stay(entry: Any) -> Stay:
+    return [(path, Node(*node) if node else None) for path, node in entry[2]]
 
 
 def _changes(entry: Any) -> list[Change]:
@@ -467,6 +516,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
     for path in _paths(store.local):
         pipelines: set[str] = set()
         open_asides: dict[str, list[Move]] = {}
+        stays: dict[str, Stay] = {}
         open_changes: list[Change] = []
         edits: list[Edit] = []
         for entry in _entries(path):
@@ -476,8 +526,12 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 edits.clear()
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
+            elif entry[0] == "stay":
+                stays[entry[1]] = _stay(entry)
+                _let_go(store, entry[1], open_asides.pop(entry[1], []))
             elif entry[0] == "back":
                 open_asides.pop(entry[1], None)
+                stays.pop(entry[1], None)
             elif entry[0] == "change":
                 open_changes = [] if history.is_done(store, entry[2]) else _changes(entry)
             elif entry[0] == "changed":
@@ -485,6 +539,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             elif entry[0] in ("stage", "gone"):
                 pipelines.add(entry[1])
                 stage = address(entry[1], entry[2])
+                stays.pop(stage, None)
                 _let_go(store, stage, open_asides.pop(stage, []))
         if open_changes:
             notes.append("a command that was changing files was cut short; they are as before")
@@ -492,6 +547,8 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         for stage, moves in open_asides.items():
             _put_back(store, root, stage, moves)
             notes.append(f"stage {stage!r} was cut short; its outputs are as they were before")
+        for stage, outs in stays.items():
+            notes += _rewound(store, root, stage, outs)
         for pipeline in (*locks, *(edit[0] for edit in edits)):
             _sweep(os.path.dirname(os.path.join(root, pipeline)))
         for pipeline in pipelines:
@@ -503,6 +560,20 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         os.unlink(path)
         restore.remove(path.removesuffix(".journal") + ".aside")
     return notes
+
+
+def _rewound(store: Store, root: str, stage: str, outs: Stay) -> list[str]:
+    """Outputs of a stage with checkpoints, back to where it had come."""
+    text = f"stage {stage!r} was cut short"
+    partial = place(store, "partial", stage)
+    restore.remove(partial)
+    try:
+        with store.scratch() as scratch:
+            changed = rewind(store, root, outs, partial, scratch)
+    except (StoreError, PermissionError) as error:
+        return [f"{text}; its outputs could not be put back: {error}"]
+    more = f"; {', '.join(changed)} as before" if changed else ""
+    return [f"{text}; it goes on from its last checkpoint{more}"]
 
 
 def _is_there(store: Store, name: str, oid: bytes) -> bool:

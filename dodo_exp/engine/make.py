@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
+from dodo_exp.engine.course import Course
+from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
+from dodo_exp.engine.journal import Journal, Move, Stay, keep_replaced, place
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
+from dodo_exp.events import CheckpointKept, Listener, Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
 from dodo_store import restore, snapshot
@@ -51,8 +53,10 @@ class Maker:
         who: str,
         *,
         leave_partial: bool = False,
+        course: Course,
     ) -> None:
         """With *leave_partial* what a failed stage has made stays where it is."""
+        self._course = course
         self._leave_partial = leave_partial
         self._workspace = workspace
         self._store = workspace.store
@@ -73,6 +77,8 @@ class Maker:
             raise self._missing(stage, found)
         if look_up and self._is_made_by_dvc(stage):
             return self._take_over(stage, found)
+        if stage.has_checkpoints:
+            return self._go_on(stage, found, why)
         if not stage.is_cacheable:
             return self._run(stage, found, why)
         before = runcache.failure_mark(self._store, found.key)
@@ -247,6 +253,38 @@ class Maker:
         self._tell_replaced(stage, kept)
         return Made("ran", record)
 
+    # -- checkpoints -----------------------------------------------------------------------
+
+    def _go_on(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
+        """Run a stage whose outputs stay where they are, and keep a step whenever it asks."""
+        self._listener(StageStarted(stage.address, why))
+        way = _Way(self, stage, found)
+        started, clock = time.time(), time.monotonic()
+        with contextlib.ExitStack() as held:
+            try:
+                way.begin()
+                goes_on = self._course.goes_on and not self._course.reset
+                local = self._store.local
+                with Desk(self._workspace.root, local, way.step, goes_on=goes_on) as desk:
+                    self._executor.run(stage, self._log(stage), desk)
+                seconds = time.monotonic() - clock
+                held.enter_context(self._store.writing())
+                outs = self._take_outs(stage)
+            except BaseException:
+                way.back()
+                raise
+            changed = self._changed(stage, found)
+            if changed:
+                self._warn_tainted(stage, changed)
+                self._check_shared(stage, changed)
+                self._tell_replaced(stage, self._journal.leave(stage.address, way.moves))
+                return Made("ran", None)
+            record = StageRecord(found.key, found.lines, outs)
+            self._keep(stage, record, started, seconds)
+            kept = self._journal.finish_stage(stage.file, stage.name, record, way.moves)
+        self._tell_replaced(stage, kept)
+        return Made("ran", record)
+
     def _put_back(self, stage: Stage, moves: list[Move]) -> None:
         if self._leave_partial:
             self._journal.leave(stage.address, moves)
@@ -325,6 +363,26 @@ class Maker:
             batch.drop()
         return tuple(nodes)
 
+    def _take_what_is_there(self, stage: Stage) -> Stay:
+        """Outputs of a stage that goes on, as they are now, in the store durably."""
+        workspace = self._workspace
+        source = Source(workspace.root, workspace.stamps, workspace.output_ignore, strict=True)
+        batch = Batch(self._scratch)
+        nodes: Stay = []
+        try:
+            for out in sorted(stage.outs, key=lambda out: out.path):
+                if not _is_inside(out):
+                    continue
+                there = os.path.lexists(workspace.path(out.path))
+                node = snapshot.take(self._store, batch, source, out.path) if there else None
+                nodes.append((out.path, node))
+            batch.commit()
+        except (NotStorable, Changing) as error:
+            raise StageFailed(f"{stage.at}: output {error.path!r}: {error}") from None
+        finally:
+            batch.drop()
+        return nodes
+
     def _shares(self, out: Out) -> bool:
         """Whether an output shares its content with the store; one that is written on does not."""
         return self._store.links and out.may_share
@@ -340,6 +398,70 @@ class Maker:
             ) from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")
+
+
+class _Way:
+    """How far a stage with checkpoints has come, and the way back to there."""
+
+    def __init__(self, maker: Maker, stage: Stage, found: Fingerprint) -> None:
+        self._maker = maker
+        self._stage = stage
+        self._found = found
+        self._outs: Stay | None = None
+        self._name = ""
+        self.moves: list[Move] = []
+        """Old outputs that are out of the way until the first step of a stage that begins anew."""
+
+    def begin(self) -> None:
+        """Keep what the stage begins with; or put that aside, where it begins anew."""
+        maker, stage = self._maker, self._stage
+        if maker._course.reset:
+            paths = [out.path for out in stage.outs if _is_inside(out)]
+            known = {out.path for out in stage.outs if self._is_known(out)}
+            self.moves = maker._journal.aside(stage.address, paths, known)
+            return
+        with maker._store.writing():
+            self._outs = maker._take_what_is_there(stage)
+            maker._journal.stay(stage.address, self._outs, [])
+
+    def _is_known(self, out: Out) -> bool:
+        maker = self._maker
+        if maker._is_known(self._stage, out):
+            return True
+        node = maker._workspace.out_look(out.path)
+        return node is not None and maker._course.has(out.path, node)
+
+    def step(self) -> str:
+        """Keep the outputs as a step, unless they are what the last one has; returns its name.
+
+        Raises:
+            StageFailed, StoreError, OSError: it is not kept.
+        """
+        maker, stage = self._maker, self._stage
+        with maker._store.writing():
+            outs = maker._take_what_is_there(stage)
+            if outs == self._outs and self._name:
+                return self._name
+            self._name = maker._course.keep(stage, self._found, dict(outs))
+            self._outs = outs
+            moves, self.moves = self.moves, []
+            kept = maker._journal.stay(stage.address, outs, moves)
+        maker._tell_replaced(stage, kept)
+        maker._listener(CheckpointKept(stage.address, self._name))
+        return self._name
+
+    def back(self) -> None:
+        """The stage was cut short: its outputs are to be those of its last step again."""
+        maker, stage = self._maker, self._stage
+        if self._outs is None:
+            maker._put_back(stage, self.moves)
+            return
+        if maker._journal.back_to_stay(stage.address, maker._scratch):
+            partial = place(maker._store, "partial", stage.address)
+            where = os.path.relpath(partial, maker._workspace.root)
+            text = f"what stage {stage.address!r} had made since its last checkpoint is in {where}"
+            if not maker._leave_partial:
+                maker._listener(Note("info", text))
 
 
 class _Wait:
@@ -361,8 +483,11 @@ class _Wait:
 
 def _is_moved(out: Out) -> bool:
     """Whether an output is out of the way when its stage runs; outside the project nothing is."""
-    inside = not out.path.startswith("/") and out.path.split("/")[0] != ".."
-    return inside and not out.persist and not out.checkpoint
+    return _is_inside(out) and not out.persist
+
+
+def _is_inside(out: Out) -> bool:
+    return not out.path.startswith("/") and out.path.split("/")[0] != ".."
 
 
 def covers(out: str, path: str) -> bool:

@@ -22,6 +22,10 @@ class Options(NamedTuple):
     run_cache: bool = True
     wait: bool = True
     """Whether to wait for another command that holds the workspace."""
+    goes_on: bool = False
+    """Where all is up to date, let stages with checkpoints go on from their last one."""
+    reset: bool = False
+    """Let stages with checkpoints begin anew."""
 
 
 class StageResult(NamedTuple):

@@ -21,6 +21,9 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
+GOES_ON = "goes on"
+"""Kind of the reason that a stage with checkpoints runs for though it is up to date."""
+
 UNCHANGED, RUN, RESTORE, MAYBE = "unchanged", "run", "restore", "maybe"
 
 
@@ -40,7 +43,17 @@ class Step(NamedTuple):
 def plan(workspace: Workspace, selection: Selection, options: Options) -> list[Step]:
     """The steps in the order of the selection. Changes nothing."""
     planner = _Planner(workspace, selection, options)
-    return [planner.step(stage) for stage in selection.stages]
+    steps = [planner.step(stage) for stage in selection.stages]
+    if options.goes_on and not _has_work(steps):
+        again = _Planner(workspace, selection, options, goes_on=True)
+        if any(again.is_to_go_on(stage) for stage in selection.stages):
+            return [again.step(stage) for stage in selection.stages]
+    return steps
+
+
+def _has_work(steps: list[Step]) -> bool:
+    """Whether anything is out of date; what runs every time does not count."""
+    return any(reason.kind != "always" for step in steps for reason in step.verdict.reasons)
 
 
 def is_idle(steps: list[Step]) -> bool:
@@ -51,7 +64,15 @@ def is_idle(steps: list[Step]) -> bool:
 class _Planner:
     """What is known so far: which stages would run, and what others would bring back."""
 
-    def __init__(self, workspace: Workspace, selection: Selection, options: Options) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        selection: Selection,
+        options: Options,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        self._goes_on = goes_on
         self._workspace = workspace
         self._selection = selection
         self._options = options
@@ -74,10 +95,13 @@ class _Planner:
 
     def _forced(self, verdict: Verdict) -> Verdict:
         """The verdict with what the user's options add to it."""
-        stage, text = verdict.stage, ""
+        stage, text, kind = verdict.stage, "", "forced"
         if stage.frozen:
             return verdict
-        if self._options.force:
+        if self.is_to_go_on(stage):
+            kind = GOES_ON
+            text = "--reset" if self._options.reset else "it goes on from its last checkpoint"
+        elif self._options.force:
             text = "--force"
         elif self._options.force_downstream:
             ran = [
@@ -88,7 +112,11 @@ class _Planner:
             text = f"--force-downstream after {', '.join(ran)}" if ran else ""
         if not text:
             return verdict
-        return verdict._replace(reasons=(*verdict.reasons, Reason("forced", "", text)))
+        return verdict._replace(reasons=(*verdict.reasons, Reason(kind, "", text)))
+
+    def is_to_go_on(self, stage: Stage) -> bool:
+        """Whether the stage runs because it has checkpoints."""
+        return stage.has_checkpoints and not stage.frozen and (self._goes_on or self._options.reset)
 
     def _action(self, verdict: Verdict, waits: tuple[str, ...]) -> str:
         stage = verdict.stage

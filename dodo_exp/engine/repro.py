@@ -141,6 +141,7 @@ def repro(
                 who=session.describe(),
                 limits=limits,
                 confirm=confirm,
+                grace=project.settings.grace,
             )
         workspace.forget()
         before.remember(workspace, command)

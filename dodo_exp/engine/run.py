@@ -11,11 +11,12 @@ import time
 from threading import Event
 
 from dodo_exp.engine import decide, signals
+from dodo_exp.engine.course import Course
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
-from dodo_exp.engine.plan import UNCHANGED, Step
+from dodo_exp.engine.plan import GOES_ON, UNCHANGED, Step
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Limits
@@ -40,17 +41,26 @@ def run(
     experiment: str | None = None,
     confirm: Confirm | None = None,
     home: str | None = None,
+    course: Course | None = None,
+    grace: float = GRACE,
 ) -> Outcome:
     """Run what is out of date.
 
-    *home* is where the workspace's project is, if that is another folder: then what a failed stage
-    has made stays where it is.
+    *course* keeps checkpoints. Commands that are to end have *grace* seconds for it. *home* is
+    where the workspace's project is, if that is another folder: then what a failed stage has made
+    stays where it is.
 
     Raises:
         Signalled: a signal ended it; no process of it is left, finished stages are kept.
     """
     todo = {step.stage.address for step in steps if step.action != UNCHANGED}
-    turn = _Turn(workspace, selection, todo, options, listener, confirm)
+    again = {
+        step.stage.address: str(reason)
+        for step in steps
+        for reason in step.verdict.reasons
+        if reason.kind == GOES_ON
+    }
+    turn = _Turn(workspace, selection, todo, options, listener, confirm, again)
     if todo:
         reaper = Reaper(home or workspace.root)
         try:
@@ -63,6 +73,7 @@ def run(
                     stdin=options.jobs == 1 and confirm is None and home is None,
                     limits=limits,
                     who=who,
+                    grace=grace,
                 )
                 turn.maker = Maker(
                     workspace,
@@ -72,12 +83,13 @@ def run(
                     scratch,
                     who,
                     leave_partial=home is not None,
+                    course=course or Course(reset=options.reset),
                 )
                 try:
                     _through_doit(selection, todo, turn, options)
                 except BaseException as stop:
                     number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
-                    _end(executor, reaper, turn, number, caught.hurry)
+                    _end(executor, reaper, turn, number, caught.hurry, grace)
                     raise
         finally:
             if home is not None:
@@ -116,7 +128,9 @@ class _Turn:
         options: Options,
         listener: Listener,
         confirm: Confirm | None,
+        again: dict[str, str],
     ) -> None:
+        self._again = again
         self._workspace = workspace
         self._selection = selection
         self._options = options
@@ -151,7 +165,9 @@ class _Turn:
             return False
         why = tuple(str(reason) for reason in verdict.reasons)
         if not stage.frozen:
-            if self._options.force:
+            if stage.address in self._again:
+                why += (self._again[stage.address],)
+            elif self._options.force:
                 why += ("--force",)
             elif self._options.force_downstream:
                 why += tuple(
@@ -253,16 +269,18 @@ class _Turn:
         return Outcome(results, tuple(self._failures), tuple(self._tainted))
 
 
-def _end(executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Event) -> None:
+def _end(
+    executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Event, grace: float
+) -> None:
     """Pass the signal on, wait, then insist; a second signal insists at once."""
     executor.stop()
     is_known = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     reaper.signal(number if is_known else signal.SIGTERM)
     if not turn.wait(1.0, hurry):
         turn.tell("waiting for the commands to end; a second Ctrl-C ends them at once")
-        if not turn.wait(GRACE / 2, hurry):
+        if not turn.wait(grace / 2, hurry):
             reaper.signal(signal.SIGTERM)
-            turn.wait(GRACE / 2, hurry)
+            turn.wait(grace / 2, hurry)
     reaper.kill()
     if not turn.wait(GRACE):
         _stuck.append(turn)

@@ -13,6 +13,7 @@ from dodo_exp.exps import find, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import Done, bring, to_nodes
 from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.steps import AT
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.project import Project
@@ -88,6 +89,9 @@ def apply(
         done = bring(workspace, plan, command, listener)
         if not paths and found.kind == "experiment" and not experiment.error:
             state.remember(project.store, found.name, experiment.state)
+        elif not paths and experiment.step and found.kind in ("experiment", find.STEP):
+            step = found.oid if found.kind == find.STEP else None
+            state.hold(project.store, found.name.rpartition(AT)[0] or found.name, step)
         workspace.save_caches()
     return Applied(found, done, kept)
 

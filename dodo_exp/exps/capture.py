@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
@@ -31,13 +33,16 @@ def capture(
     *,
     after_run: bool,
     include: tuple[str, ...] = (),
+    instead: Mapping[str, Node | None] = MappingProxyType({}),
+    as_is: frozenset[str] = frozenset(),
 ) -> Node:
     """Take the workspace into the store; reads only what has changed since it was last taken.
 
     *include* names paths that are taken even if they are ignored.
 
     Before a run an output is what its record says, whatever lies there; after it, an output that
-    is not what its record says is taken as it lies.
+    is not what its record says is taken as it lies. *instead* says of some outputs what is taken
+    for them (None: nothing); those of *as_is* are taken as they lie.
     """
     store = workspace.store
     ignore = Ignore(workspace.root, IGNORE_FILES)
@@ -46,7 +51,7 @@ def capture(
         counting = Ignore(workspace.root, IGNORE_FILES)
         batch = Batch(scratch, _Progress(listener, workspace.root, counting))
         try:
-            grafts = _outputs(workspace, batch, source, after_run)
+            grafts = _outputs(workspace, batch, source, after_run, instead, as_is)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
             node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
             batch.commit()
@@ -112,7 +117,12 @@ class _Progress:
 
 
 def _outputs(
-    workspace: Workspace, batch: Batch, source: Source, after_run: bool
+    workspace: Workspace,
+    batch: Batch,
+    source: Source,
+    after_run: bool,
+    instead: Mapping[str, Node | None],
+    as_is: frozenset[str],
 ) -> dict[str, Node | None]:
     """Outputs by reference where the store has them, as they lie where it does not."""
     found: dict[str, Node | None] = {}
@@ -122,6 +132,12 @@ def _outputs(
         is_dvcs = record is None and not after_run and _is_dvcs(workspace, stage)
         for out in stage.outs:
             if not _is_inside(out.path):
+                continue
+            if out.path in instead:
+                found[out.path] = instead[out.path]
+                continue
+            if out.path in as_is:
+                found[out.path] = _as_it_lies(workspace, batch, source, out.path)
                 continue
             node = recorded.get(out.path)
             if after_run and node is not None and out.is_stored:

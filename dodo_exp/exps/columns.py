@@ -24,6 +24,7 @@ OWN: dict[str, Get] = {
     ),
     "tags": lambda line: list(line.tags),
     "note": lambda line: line.message,
+    "step": lambda line: line.step or None,
     "parent": lambda line: line.parent,
 }
 """What every row has of its own; a metric or param of the same name goes before it."""

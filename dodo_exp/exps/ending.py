@@ -11,7 +11,7 @@ from dodo_exp.engine import session
 from dodo_exp.engine.log import Log
 from dodo_exp.errors import Damage, DodoError
 from dodo_exp.events import Listener
-from dodo_exp.exps import logs, queue, state, watched
+from dodo_exp.exps import logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep, load
 from dodo_exp.exps.run import Ran, other_name, result_name, set_name
@@ -63,7 +63,7 @@ def result_of(project: Project, job: queue.Job, task: queue.Task) -> Performed |
             made = load(project.store, oid) if oid is not None else None
         except (StoreError, Damage):
             continue
-        if made is not None and made.job == task.id:
+        if made is not None and made.job == task.id and not made.unfinished:
             how = queue.FAILED if made.error else queue.SUCCESS
             return Performed(how, made.error, None, name)
     return None
@@ -95,9 +95,15 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
     if task is None:
         return ""
     try:
-        made = load(store, task.record)._replace(error=reason, job=task.id)
-        made = made._replace(created=time.time(), seconds=time.time() - claim.who.started)
+        draft = load(store, task.record)._replace(job=task.id)
+        tip = steps.left(store, draft, (draft.name, other_name(draft)))
+        made = (tip.experiment if tip is not None else draft)._replace(error=reason, job=task.id)
+        made = made._replace(created=time.time(), unfinished=False)
         with store.writing():
+            if tip is not None:
+                set_name(store, made, keep(store, made), task.command)
+                return made.name
+            made = made._replace(seconds=time.time() - claim.who.started)
             if place is not None and os.path.isdir(place.root):
                 project = place.project(task.folder)
                 made = _as_it_lies(project, made, claim.who.started)

@@ -7,14 +7,18 @@ from typing import NamedTuple
 
 from dodo_exp.engine import history
 from dodo_exp.errors import DodoError, UsageError, did_you_mean
+from dodo_exp.exps import steps
 from dodo_exp.exps.record import Experiment, load
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
+from dodo_store.oid import Oid, parse
 from dodo_store.store import Store
 
 KINDS = ("experiment", "snapshot")
-ALL_KINDS = (*KINDS, "queued")
-"""With experiments that wait or run, as they are before their run."""
+STEP = "step"
+READABLE = (*KINDS, STEP)
+"""With steps of experiments, NAME@4."""
+ALL_KINDS = (*READABLE, "queued")
+"""And with experiments that wait or run, as they are before their run."""
 SHORTEST = 4
 """Digits of an id that a user has to give at least."""
 
@@ -35,7 +39,10 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
         Damaged: its ref cannot be read.
     """
     queued = dict(_queued(store)) if "queued" in kinds else {}
-    kinds = tuple(kind for kind in kinds if kind != "queued")
+    if steps.AT in text:
+        return _step(store, text, kinds)
+    has_steps = STEP in kinds
+    kinds = tuple(kind for kind in kinds if kind in KINDS)
     for kind in kinds:
         refs = history.refs_of(store, kind)
         if text and "/" not in text and not text.startswith(".") and refs.has(text):
@@ -45,6 +52,8 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
     if text in queued:
         return Found("queued", text, queued[text])
     found = [each for each in everything(store, kinds) if _is_prefix(text, each.oid)]
+    if not found and has_steps and len(text) >= SHORTEST:
+        found = [each for each in _all_steps(store) if _is_prefix(text, each.oid)]
     if len({each.oid for each in found}) > 1:
         names = ", ".join(each.name for each in found[:5])
         raise UsageError(f"{text!r} is the beginning of several ids", f"they are of {names}")
@@ -57,6 +66,34 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
     if known:
         hint = did_you_mean(text, known, "known") or "`dodo exp list` has them all"
     raise UsageError(f"no {what} {text!r}", hint)
+
+
+def _step(store: Store, text: str, kinds: tuple[str, ...]) -> Found:
+    """Raises: UsageError, Damage, Missing, Damaged"""
+    name, _, number = text.rpartition(steps.AT)
+    base = find(store, name)
+    if STEP not in kinds:
+        hint = f"`dodo exp branch {text} NAME` keeps it as a snapshot"
+        raise UsageError(f"{text!r} is a step of {base.name!r}, not an experiment", hint)
+    step = steps.numbered(store, base.oid, int(number)) if number.isdecimal() else None
+    if step is None:
+        tip = load(store, base.oid).step
+        hint = f"it has {tip}" if tip else "it has none"
+        raise UsageError(f"{base.name!r} has no step {number!r}", hint)
+    if step.oid == base.oid:
+        return base
+    return Found(STEP, f"{base.name}{steps.AT}{step.experiment.step}", step.oid)
+
+
+def _all_steps(store: Store) -> Iterator[Found]:
+    """Every step that is not the last one of an experiment."""
+    from dodo_exp.exps import index
+
+    rows, inner = index.with_steps(store)
+    for row in rows:
+        for oid in index.steps_of(row, inner):
+            each = inner[oid]
+            yield Found(STEP, f"{row.name}{steps.AT}{each.step}", parse(oid))
 
 
 def _queued(store: Store) -> Iterator[tuple[str, Oid]]:
@@ -102,6 +139,15 @@ def has_failed(store: Store, name: str) -> bool:
     try:
         oid = store.experiments.get(name)
         return oid is not None and bool(load(store, oid).error)
+    except (StoreError, DodoError):
+        return False
+
+
+def has_steps(store: Store, name: str) -> bool:
+    """Whether checkpoints have kept anything of an experiment: then it is not to be lost."""
+    try:
+        oid = store.experiments.get(name)
+        return oid is not None and load(store, oid).step > 0
     except (StoreError, DodoError):
         return False
 

@@ -21,7 +21,7 @@ from dodo_store.errors import Damaged, Missing, StoreError
 from dodo_store.stamps import Mark, is_settled, mark, now
 from dodo_store.store import Store
 
-VERSION = 3
+VERSION = 4
 METRIC, PARAM, DEP = "metric", "param", "dep"
 
 
@@ -54,31 +54,55 @@ class Row(NamedTuple):
     columns: tuple[Column, ...]
     values: list[Any]
     contents: bytes
+    step: int = 0
+    before: str = ""
+    """Id of the step before."""
+    unfinished: bool = False
+
+
+Steps = dict[str, Row]
+"""Steps that are not the last one of an experiment, by id."""
 
 
 def rows(store: Store) -> list[Row]:
     """Every experiment, the newest first."""
+    return with_steps(store)[0]
+
+
+def with_steps(store: Store) -> tuple[list[Row], Steps]:
+    """The same, and all steps before those."""
     return _rows(store, "experiment", f"{store.folder}/index")
+
+
+def steps_of(row: Row, steps: Steps) -> list[str]:
+    """Ids of the steps before a row's own, the last one first."""
+    found: list[str] = []
+    while row.before in steps:
+        found.append(row.before)
+        row = steps[row.before]
+    return found
 
 
 def snapshots(store: Store) -> list[Row]:
     """Every snapshot, the newest first."""
-    return _rows(store, "snapshot", f"{store.folder}/index-snapshots")
+    return _rows(store, "snapshot", f"{store.folder}/index-snapshots")[0]
 
 
-def _rows(store: Store, kind: str, path: str) -> list[Row]:
+def _rows(store: Store, kind: str, path: str) -> tuple[list[Row], Steps]:
     refs = store.experiments if kind == "experiment" else store.snapshots
     try:
         stamp = mark(os.stat(refs.folder))
     except FileNotFoundError:
-        return []
-    kept_stamp, kept = _read(path)
+        return [], {}
+    kept_stamp, kept, steps = _read(path)
     if kept_stamp != stamp or any(row.problem for _, row in kept.values()):
         moment = now()
         kept = _renew(store, kind, kept, moment)
+        steps = _renew_steps(store, kept, steps) if kind == "experiment" else {}
         if is_settled(stamp, moment):
-            _write(path, stamp, kept)
-    return sorted((row for _, row in kept.values()), key=lambda row: row.created, reverse=True)
+            _write(path, stamp, kept, steps)
+    rows = sorted((row for _, row in kept.values()), key=lambda row: row.created, reverse=True)
+    return rows, steps
 
 
 def forget(store: Store) -> None:
@@ -123,6 +147,19 @@ def _renew(store: Store, kind: str, kept: Kept, moment: int) -> Kept:
     return renewed
 
 
+def _renew_steps(store: Store, kept: Kept, old: Steps) -> Steps:
+    """The steps that are led to; of those that are known none is read again."""
+    found: Steps = {}
+    shapes = {row.columns: row.columns for _, row in kept.values()}
+    for _, row in kept.values():
+        while row.before and row.before not in found:
+            oid = row.before
+            row = old.get(oid) or _row(store, "", oid)
+            if not row.problem:
+                found[oid] = row._replace(columns=shapes.setdefault(row.columns, row.columns))
+    return found
+
+
 def _row(store: Store, name: str, oid: str) -> Row:
     from dodo_store.oid import parse
 
@@ -134,10 +171,10 @@ def _row(store: Store, name: str, oid: str) -> Row:
 
 
 def row_of(experiment: Experiment, name: str, oid: str) -> Row:
-    """An experiment's row."""
+    """An experiment's row; without a name that of its record, which may be an old one."""
     columns, values = flat(experiment.metrics, experiment.params, experiment.deps)
     return Row(
-        name,
+        name or experiment.name,
         oid,
         experiment.created,
         experiment.seconds,
@@ -152,6 +189,9 @@ def row_of(experiment: Experiment, name: str, oid: str) -> Row:
         columns,
         values,
         record.pack([experiment.params, experiment.metrics, experiment.deps]),
+        experiment.step,
+        experiment.before.hex() if experiment.before is not None else "",
+        experiment.unfinished,
     )
 
 
@@ -176,27 +216,32 @@ def _unreadable(name: str, oid: str, problem: str) -> Row:
     return row._replace(contents=record.pack([{}, {}, {}]))
 
 
-def _read(path: str) -> tuple[Mark | None, Kept]:
+def _read(path: str) -> tuple[Mark | None, Kept, Steps]:
     """The index as it was written: columns once for all rows that share them."""
     try:
         version, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
         if version != VERSION:
-            return None, {}
+            return None, {}, {}
         columns = [tuple(Column(*each) for each in shape) for shape in shapes]
         kept: Kept = {}
+        steps: Steps = {}
         for seen, shape, row in packed:
             row[6], row[7], row[9] = tuple(row[6]), tuple(row[7]), tuple(row[9])
             row.insert(12, columns[shape])
-            kept[row[0]] = (tuple(seen) if seen else None, Row._make(row))
-        return (tuple(stamp), kept)
+            if seen is None or seen:
+                kept[row[0]] = (tuple(seen) if seen else None, Row._make(row))
+            else:
+                steps[row[1]] = Row._make(row)
+        return (tuple(stamp), kept, steps)
     except (OSError, StoreError, ValueError, TypeError, IndexError, AttributeError):
-        return None, {}
+        return None, {}, {}
 
 
-def _write(path: str, stamp: Mark, kept: Kept) -> None:
+def _write(path: str, stamp: Mark, kept: Kept, steps: Steps) -> None:
     shapes: dict[tuple[Column, ...], int] = {}
     packed = []
-    for seen, row in kept.values():
+    # A step has an empty mark: it is named by its content, and never looked at again.
+    for seen, row in (*kept.values(), *(((), row) for row in steps.values())):
         shape = shapes.setdefault(row.columns, len(shapes))
         packed.append([seen, shape, [*row[:12], *row[13:]]])
     try:

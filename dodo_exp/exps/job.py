@@ -13,15 +13,17 @@ from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import DodoError, Failure, Stopped
 from dodo_exp.events import Listener
-from dodo_exp.exps import queue, temp, watched
+from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
-from dodo_exp.exps.record import load
-from dodo_exp.exps.run import Order, Ran, Start, TakenOver, reason_of, run_apart
+from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.run import Order, Ran, Start, TakenOver, other_name, reason_of, run_apart
+from dodo_exp.exps.steps import Step
 from dodo_exp.exps.submit import submit
 from dodo_exp.exps.temp import Place
 from dodo_exp.pipeline.overrides import Change
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
+from dodo_store.store import Store
 
 
 def perform(
@@ -30,8 +32,13 @@ def perform(
     place: Place,
     listener: Listener,
     budget: Pool | None = None,
+    *,
+    can_wait: bool = False,
 ) -> Performed:
     """Run a job that is ours, in *place*, and let it be over.
+
+    With *can_wait* it waits for its turn again when a stage's time is up that has kept a step: what
+    is said of it then is QUEUED.
 
     Raises:
         Stopped: a signal ended it. The job is still ours: see `put_back` and `give_up`.
@@ -49,7 +56,8 @@ def perform(
             draft = load(store, task.record)
             place.bring(draft.base)
             claim.tell(root=place.root, local=place.local, started=time.time())
-            start = Start(draft.base, draft.parent, task.id, claim, budget)
+            last = _last(store, task, draft)
+            start = Start(draft.base, draft.parent, task.id, claim, budget, last, can_wait)
             order = Order(
                 _request(task),
                 options,
@@ -71,6 +79,9 @@ def perform(
             name = keep_failed(project, claim, place, text)
             return over(project, claim, Performed(queue.FAILED, text, None, name), recorder)
         reason = reason_of(ran.outcome)
+        if ran.is_put_back and claim.put_back():
+            recorder.say(f"# {reason}; it goes on in its next turn")
+            return Performed(queue.QUEUED, reason, ran)
         for failure in ran.outcome.failures:
             recorder.say(f"error: {failure}")
         has_failed = bool(reason) and not options.ignore_errors
@@ -78,6 +89,15 @@ def perform(
         recorder.say(f"# {how}")
         done = Performed(how, reason if has_failed else "", ran, ran.experiment or "")
         return over(project, claim, done, recorder)
+
+
+def _last(store: Store, task: queue.Task, draft: Experiment) -> Step | None:
+    """The step that it goes on from: of an earlier turn, or the one that it was queued with."""
+    named = draft._replace(job=task.id)
+    tip = steps.left(store, draft, (draft.name, other_name(named)))
+    if tip is None and draft.before is not None:
+        tip = Step(draft.before, load(store, draft.before))
+    return tip
 
 
 def _request(task: queue.Task) -> Request:

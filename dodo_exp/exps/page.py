@@ -44,7 +44,7 @@ def of_table(project: Project, table: Table) -> str:
     Raises:
         BadInput, UsageError
     """
-    lines = [line for line in table.lines if line.kind == WORKSPACE or not line.status]
+    lines = [line for line in table.lines if not line.status or line.step]
     lines = [line for line in lines if line.id or line.kind == WORKSPACE]
     sides = [files for line in lines[:MOST_SIDES] if (files := _files(project, line)) is not None]
     drawn = _Drawn(project, sides, plots.plots(project, sides, (), plots.Overrides()))

@@ -44,9 +44,22 @@ class Experiment(NamedTuple):
     """Words that the user has put on it."""
     was: tuple[str, ...] = ()
     """Names that it had before; its log is under one of them."""
+    step: int = 0
+    """Which step of a run with checkpoints it is, from 1; 0 where there are none."""
+    before: Oid | None = None
+    """The record of the step before."""
+    unfinished: bool = False
+    """Whether it was kept in the middle of a run."""
+    origin: bytes = b""
+    """What the run was made from; see exps/steps.py. Empty where there are no steps."""
+    by: str = ""
+    """The stage that has asked for the checkpoint."""
 
 
-OPTIONAL = ("error", "job", "tags", "was")
+OPTIONAL = (
+    *("error", "job", "tags", "was"),
+    *("step", "before", "unfinished", "origin", "by"),
+)
 """Fields that records of earlier versions lack."""
 LISTS = ("stale", "tainted", "tags", "was")
 
@@ -73,6 +86,8 @@ def of_plain(row: Any) -> Experiment:
         given |= {name: row[name] for name in OPTIONAL if name in row}
         given |= {"base": Node(*given["base"]), "result": Node(*given["result"])}
         given |= {name: tuple(given[name]) for name in LISTS if name in given}
+        if given.get("before") is not None:
+            given["before"] = Oid(given["before"])
         given["stages"] = tuple(map(tuple, given["stages"]))
         return Experiment(**given)
     except (KeyError, TypeError) as error:

@@ -24,6 +24,17 @@ def recover(project: Project) -> None:
             claim.close()
 
 
+def _has_come_further(project: Project, claim: queue.Claim, task: queue.Task) -> bool:
+    """Whether the runner that has died has kept a step: then its attempt does not count."""
+    from dodo_exp.exps import steps
+    from dodo_exp.exps.record import load
+    from dodo_exp.exps.run import other_name
+
+    draft = load(project.store, task.record)._replace(job=task.id)
+    tip = steps.left(project.store, draft, (draft.name, other_name(draft)))
+    return tip is not None and tip.experiment.created >= claim.who.started
+
+
 def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
     from dodo_exp.exps import ending
 
@@ -46,6 +57,10 @@ def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
         ending.give_up(project, claim, None, queue.FAILED, f"its process ({who}) has died")
     elif workers.is_to_end(store, job):
         ending.give_up(project, claim, None, queue.KILLED, "killed")
+    elif _has_come_further(project, claim, task):
+        text = "it goes on from its last checkpoint"
+        ending.log(project, job, f"error: its worker ({who}) has died; {text}")
+        claim.put_back()
     elif job.attempts >= queue.MOST_ATTEMPTS:
         text = f"{job.attempts} workers have died of it, the last one {who}"
         ending.give_up(project, claim, None, queue.FAILED, text)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError
 from dodo_exp.events import Listener
-from dodo_exp.exps import roots
+from dodo_exp.exps import roots, steps
 from dodo_exp.exps.capture import capture
-from dodo_exp.exps.record import keep, load
+from dodo_exp.exps.record import Experiment, load
 from dodo_exp.project import Project
 from dodo_store import check as checking
 from dodo_store import reach
 from dodo_store.check import Report
+from dodo_store.oid import Oid
+from dodo_store.store import Store
 
 WORDS = {
     roots.EXPERIMENT: "experiment",
@@ -89,15 +91,32 @@ def _let_go(project: Project, command: str) -> dict[str, list[str]]:
         if not root.records:
             checking.set_aside(store, history.refs_of(store, root.kind).path(root.name))
             continue
-        old, new = root.records[0], None
-        if root.nodes and store.is_whole(root.nodes[1]):
-            experiment = load(store, old)
-            new = keep(store, experiment._replace(base=experiment.result))
-            lost[root.name] = [f"{path} (as it was before the run)" for path in paths]
+        old = root.records[0]
+        new, paths = _mended(store, old, paths)
+        lost[root.name] = paths
         changed.append(history.Renamed(root.kind, root.name, old, new))
     if changed:
         history.add(store, command, refs=tuple(changed))  # which sets the names, too
     return lost
+
+
+def _mended(store: Store, old: Oid, paths: list[str]) -> tuple[Oid | None, list[str]]:
+    """What is left of an experiment that has lost *paths*, and words for what it has lost.
+
+    Steps that cannot be restored go, the others stay.
+    """
+
+    def whole(experiment: Experiment) -> Experiment | None:
+        if not store.is_whole(experiment.result):
+            return None
+        is_whole = store.is_whole(experiment.base)
+        return experiment if is_whole else experiment._replace(base=experiment.result)
+
+    new = steps.rebuilt(store, old, whole)
+    if new is None:
+        return None, paths
+    what = "before the run" if load(store, new).step == 0 else "at an earlier step"
+    return new, [f"{path} (as it was {what})" for path in paths]
 
 
 def _forget_runs(project: Project) -> None:

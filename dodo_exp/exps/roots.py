@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from dodo_exp.engine import history, journal
 from dodo_exp.errors import BadInput, DodoError
 from dodo_exp.exps import queue, temp
-from dodo_exp.exps.record import of_plain
+from dodo_exp.exps.steps import chain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.project import STATE, Project
-from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.reach import Root
@@ -78,20 +77,33 @@ def _refs(store: Store, kind: str, known: Known, without: Any) -> Iterator[Root]
             oid = refs.get(name)
             if oid is None or not _is_new(known, kind, name, oid.hex()):
                 continue
-            yield Root(kind, name, path, (oid,), _nodes(store, oid))
+            records, nodes, problem = _kept(store, oid)
+            yield Root(kind, name, path, records, nodes, problem=problem)
         except (StoreError, DodoError) as error:
             at = error.path if isinstance(error, StoreError) else path
             yield Root(kind, name, at, problem=str(error))
 
 
-def _nodes(store: Store, oid: Oid) -> tuple[Node, ...]:
-    """What an experiment's record names.
+def _kept(store: Store, oid: Oid) -> tuple[tuple[Oid, ...], tuple[Node, ...], str]:
+    """An experiment's record and those of the steps before it, and what they name.
+
+    The last word says what is wrong with a step before it, if anything.
 
     Raises:
-        Missing, Damaged, Damage
+        Missing, Damaged, Damage: of the experiment itself.
     """
-    experiment = of_plain(store.get_record(record.EXPERIMENT, oid))
-    return experiment.base, experiment.result
+    records: list[Oid] = []
+    nodes: list[Node] = []
+    try:
+        for step in chain(store, oid):
+            records.append(step.oid)
+            nodes += (step.experiment.base, step.experiment.result)
+    except (StoreError, DodoError) as error:
+        if not records:
+            raise
+        where = f"{error.path}: " if isinstance(error, StoreError) else ""
+        return tuple(records), tuple(nodes), f"a step before it: {where}{error}"
+    return tuple(records), tuple(nodes), ""
 
 
 def _queue(store: Store, known: Known) -> Iterator[Root]:
@@ -111,8 +123,8 @@ def _queue(store: Store, known: Known) -> Iterator[Root]:
         if not _is_new(known, QUEUE, str(job.number), task.record.hex()):
             continue
         try:
-            nodes = _nodes(store, task.record)[:1]
-            yield Root(QUEUE, job.name, job.path, (task.record,), nodes)
+            records, nodes, problem = _kept(store, task.record)
+            yield Root(QUEUE, job.name, job.path, records, nodes, problem=problem)
         except (StoreError, DodoError) as error:
             yield Root(QUEUE, job.name, job.path, problem=str(error))
 
@@ -148,7 +160,7 @@ def lock_files(root: str) -> list[str]:
 
 def _journals(store: Store, known: Known) -> Iterator[Root]:
     held = [journal.held(store.local), *map(journal.held, temp.locals_of(store))]
-    for path, nodes, outs in chain(*held):
+    for path, nodes, outs in itertools.chain(*held):
         if _is_new(known, RUNNING, path, str(len(nodes) + len(outs))):
             yield Root(RUNNING, path, path, nodes=tuple(nodes))
             yield Root(RUNNING, path, path, nodes=tuple(outs), may_lack=True)
@@ -166,7 +178,9 @@ def _steps(store: Store, known: Known, without: Any) -> Iterator[Root]:
         path = history.path_of(store, step)
         for oid in records:
             try:
-                nodes += _nodes(store, oid)
+                more, its, _ = _kept(store, oid)
+                records = [*records, *more]
+                nodes += its
             except (StoreError, DodoError):
                 continue
         yield Root(UNDO, name, path, tuple(records), tuple(nodes), may_lack=True)

@@ -14,6 +14,7 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, Failure, UsageError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, state
+from dodo_exp.exps.record import load
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.slots import Pool
     from dodo_exp.exps import queue
+    from dodo_exp.exps.advance import Advance
     from dodo_exp.exps.edits import Plan
+    from dodo_exp.exps.going import Going
     from dodo_exp.exps.record import Experiment
+    from dodo_exp.exps.steps import Step
     from dodo_exp.pipeline.overrides import Change
 
 
@@ -42,6 +46,10 @@ class Start(NamedTuple):
     job: str
     claim: queue.Claim
     budget: Pool | None = None
+    last: Step | None = None
+    """The step that it goes on from."""
+    can_wait: bool = False
+    """Whether it is put back into the queue when a stage's time is up and a step is kept."""
 
 
 class Order(NamedTuple):
@@ -55,6 +63,8 @@ class Order(NamedTuple):
     replace: bool = False
     command: str = "exp run"
     start: Start | None = None
+    rev: str | None = None
+    """The experiment or step that it begins from, rather than from the workspace."""
 
 
 class Ran(NamedTuple):
@@ -68,6 +78,8 @@ class Ran(NamedTuple):
     is_apart: bool = False
     kept_as: str = ""
     """The name under which a run is kept that has failed."""
+    is_put_back: bool = False
+    """Whether it is to go on later, because a stage's time was up."""
 
 
 def run_experiment(
@@ -88,7 +100,7 @@ def run_experiment(
         ran = _already(workspace, order, project.folder)
         if ran is not None:
             return ran
-    check_name_free(project, order.name, order.replace)
+    check_name_free(project, order.name, order.replace, state.current(workspace))
     from dodo_exp.engine import session
 
     with session.begin(
@@ -97,14 +109,16 @@ def run_experiment(
         from dodo_exp.exps import watched
         from dodo_exp.exps.save import fresh_name
 
-        check_name_free(project, order.name, order.replace)
-        name = order.name or fresh_name(project)
+        going = _going(workspace, order, project.folder, edits)
+        same = going.same if going is not None and order.name in (None, going.same) else ""
+        check_name_free(project, order.name, order.replace, same)
+        name = order.name or same or fresh_name(project)
         jobs, command = order.options.jobs, order.command
         started = time.monotonic()
         how, reason = "stopped", ""
         try:
             with watched.in_place(project, name, jobs, command, listener) as recorder:
-                ran = _run(workspace, project, order, name, edits, recorder, confirm)
+                ran = _run(workspace, project, order, name, edits, recorder, confirm, same)
                 reason = reason_of(ran.outcome)
                 how = "success" if ran.experiment else "failed"
                 for error in ran.outcome.failures:
@@ -129,7 +143,7 @@ def run_apart(project: Project, order: Order, name: str, listener: Listener) -> 
     from dodo_exp.engine import session
 
     with session.begin(project, listener, stopped="stopped") as workspace:
-        return _run(workspace, project, order, name, None, listener, None)
+        return _run(workspace, project, order, name, None, listener, None, "")
 
 
 def reason_of(outcome: Outcome) -> str:
@@ -148,10 +162,13 @@ def _run(
     edits: Plan | None,
     listener: Listener,
     confirm: Confirm | None,
+    same: str,
 ) -> Ran:
-    """Everything from here on is under the workspace lock."""
+    """Everything from here on is under the workspace lock; *same* is who goes on, if anybody."""
     from dodo_exp.engine import run, session, trace
-    from dodo_exp.exps.capture import capture
+    from dodo_exp.engine.execute import TimedOut
+    from dodo_exp.engine.signals import Signalled
+    from dodo_exp.errors import Stopped
 
     started, start = time.time(), order.start
     if start is None and (edits is None or not edits.still_holds(workspace)):
@@ -161,34 +178,49 @@ def _run(
     limits = repro.limits_of(project, start.budget if start else None)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
+        going = _going_now(workspace, order, project.folder, listener)
         selection, steps = repro.ready(
             workspace, journal, order.request, order.options, project.folder, listener, limits
         )
         for note in edits.notes if edits else ():
             listener(note)
-        if start is None and project.store.experiments.has(name):
+        if start is None and name != same and project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
         with project.store.writing():
-            base = start.base if start else capture(workspace, listener, after_run=False)
+            base = start.base if start else _base(workspace, going, listener)
             journal.hold(base)
-        outcome = run.run(
-            workspace,
-            selection,
-            steps,
-            journal,
-            order.options,
-            listener,
-            who=f"experiment {name!r} ({session.describe()})",
-            limits=limits,
-            experiment=name,
-            confirm=confirm,
-            home=project.home if start else None,
-        )
+        course = None
+        if going is not None:
+            course = _advance(workspace, journal, order, name, base, going, same)
+        try:
+            outcome = run.run(
+                workspace,
+                selection,
+                steps,
+                journal,
+                order.options,
+                listener,
+                who=f"experiment {name!r} ({session.describe()})",
+                limits=limits,
+                experiment=name,
+                confirm=confirm,
+                home=project.home if start else None,
+                course=course,
+                grace=project.settings.grace,
+            )
+        except Signalled as stop:
+            if course is None or not course.made or start is not None:
+                raise
+            raise Stopped(stop.number, f"stopped; {_so_far(course)}", GOES_ON) from None
         journal.fold({path: workspace.lock_records(path) for path in workspace.files})
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
         has_failed = bool(outcome.failures) and not order.options.ignore_errors
-        if start is None and (declined or has_failed):
+        has_steps = course is not None and course.made > 0
+        is_late = has_failed and all(isinstance(error, TimedOut) for error in outcome.failures)
+        if start is not None and start.can_wait and is_late and has_steps:
+            return Ran(None, False, outcome, {}, {}, True, is_put_back=True)
+        if start is None and not has_steps and (declined or has_failed):
             if before is not None:
                 before.remember(workspace, order.command, held=held)
             workspace.save_caches()
@@ -197,7 +229,7 @@ def _run(
         # run that has not happened, and its edits are taken back.
         with project.store.writing():
             ran = _record(
-                workspace, journal, selection, order, outcome, name, base, started, listener
+                workspace, journal, selection, order, outcome, name, base, started, listener, course
             )
             if before is not None:
                 before.remember(workspace, order.command, held=held)
@@ -218,9 +250,15 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     return ran
 
 
-def check_name_free(project: Project, name: str | None, replace: bool) -> None:
-    """Raises: UsageError"""
-    if name is None:
+def check_name_free(
+    project: Project, name: str | None, replace: bool, mine: str | None = None
+) -> None:
+    """The name is to be nobody's but *mine*.
+
+    Raises:
+        UsageError
+    """
+    if name is None or name == mine:
         return
     from dodo_exp.exps import queue
 
@@ -231,7 +269,7 @@ def check_name_free(project: Project, name: str | None, replace: bool) -> None:
         raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
     if replace or not store.experiments.has(name):
         return
-    if not find.has_failed(store, name):
+    if not find.has_failed(store, name) or find.has_steps(store, name):
         raise UsageError(
             f"there is an experiment {name!r} already",
             "choose another name, or --replace it",
@@ -270,7 +308,9 @@ def set_name(store: Store, made: Experiment, oid: Oid, command: str) -> None:
         old = store.experiments.get(made.name)
     except StoreError:
         old = None
-    if old is None or old == oid or find.has_failed(store, made.name):
+    is_ours = old is not None and old in (oid, made.before)
+    has_nothing = find.has_failed(store, made.name) and not find.has_steps(store, made.name)
+    if old is None or is_ours or has_nothing or _is_step_of(store, old, made):
         store.experiments.set(made.name, oid)
     else:
         history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
@@ -292,6 +332,119 @@ def _apply(workspace: Workspace, journal: Journal, edits: Plan | None) -> None:
     workspace.forget()
 
 
+# -- checkpoints ---------------------------------------------------------------------------
+
+GOES_ON = "`dodo exp run` goes on from there"
+
+
+def _going(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> Going | None:
+    """From where the run would go on, with its params set.
+
+    Raises:
+        BadInput, UsageError
+    """
+    from dodo_exp.exps import going
+    from dodo_exp.pipeline import params
+
+    texts = edits.texts if edits is not None else {}
+    values = {path: params.parse(text.encode(), path) for path, text in texts.items()}
+    with workspace.supposing(values):
+        return going.begin(workspace, order.request, folder, reset=order.options.reset)
+
+
+def _going_now(workspace: Workspace, order: Order, folder: str, listener: Listener) -> Going | None:
+    """From where the run goes on; the outputs are as they were there."""
+    from dodo_exp.exps import going
+
+    start = order.start
+    found = going.begin(
+        workspace, order.request, folder, reset=order.options.reset or start is not None
+    )
+    if found is not None and start is not None:
+        found = found._replace(last=start.last, reset=False)
+    if found is not None:
+        going.bring(workspace, found, listener)
+    return found
+
+
+def _base(workspace: Workspace, going: Going | None, listener: Listener) -> Node:
+    """The workspace as the run finds it."""
+    from dodo_exp.exps.capture import capture
+
+    if going is None:
+        return capture(workspace, listener, after_run=False)
+    if going.reset:
+        nothing = dict.fromkeys(going.paths)
+        return capture(workspace, listener, after_run=False, instead=nothing)
+    return capture(workspace, listener, after_run=False, as_is=going.paths)
+
+
+def _advance(
+    workspace: Workspace,
+    journal: Journal,
+    order: Order,
+    name: str,
+    base: Node,
+    going: Going,
+    same: str,
+) -> Advance:
+    """What keeps the run's steps."""
+    from dodo_exp.exps.advance import Advance
+    from dodo_exp.exps.going import origin
+    from dodo_exp.exps.record import Experiment
+
+    start = order.start
+    known = going.last.experiment if same and going.last is not None else None
+    draft = Experiment(
+        name=name,
+        created=0.0,
+        seconds=0.0,
+        parent=start.parent if start else known.parent if known else state.current(workspace),
+        base=base,
+        result=base,
+        state=FAILED,
+        params=state.params_of(workspace),
+        metrics={},
+        deps={},
+        stages=(),
+        stale=(),
+        tainted=(),
+        message=order.message or (known.message if known else ""),
+        job=start.job if start else "",
+        tags=known.tags if known else (),
+        was=known.was if known else (),
+        origin=origin(workspace),
+    )
+
+    def name_for(made: Experiment) -> str:
+        if start is None:
+            return name
+        return result_name(workspace.store, start.claim, made, order.replace)
+
+    return Advance(workspace, journal, draft, going, name_for, is_in_place=start is None)
+
+
+def _so_far(course: Advance) -> str:
+    assert course.last is not None
+    return f"kept as {course.name!r} up to checkpoint {course.last.experiment.step}"
+
+
+def _is_step_of(store: Store, old: Oid, made: Experiment) -> bool:
+    """Whether *old* is the last step, or one before it, of what *made* has come of."""
+    from dodo_exp.exps import steps
+
+    if made.before is None and not made.step:
+        return False
+    try:
+        if load(store, old).job == made.job != "":
+            return True
+        return any(step.oid == old for step in steps.chain(store, made.before)) or (
+            load(store, old).before == made.before and load(store, old).unfinished
+        )
+    except (StoreError, DodoError):
+        return False
+
+
 # -- the record ----------------------------------------------------------------------------
 
 
@@ -305,6 +458,7 @@ def _record(
     base: Node,
     started: float,
     listener: Listener,
+    course: Advance | None,
 ) -> Ran:
     """Keep the experiment, unless one with the same stages and outputs is kept already."""
     from dodo_exp.exps.capture import capture
@@ -314,9 +468,12 @@ def _record(
     has_failed = bool(outcome.failures) and not order.options.ignore_errors
     held = FAILED if has_failed else state.of(workspace)
     params, metrics = state.params_of(workspace), state.metrics_of(workspace)
-    if has_failed and order.start is not None:
-        metrics = state.metrics_since(workspace, order.start.claim.who.started)
-    known = None if order.name or outcome.tainted else state.known_as(workspace, held)
+    if has_failed:
+        since = order.start.claim.who.started if order.start is not None else started
+        metrics = state.metrics_since(workspace, since)
+    known = None
+    if not order.name and not outcome.tainted and course is None:
+        known = state.known_as(workspace, held)
     if known is not None:
         state.remember(store, known, held)
         workspace.save_caches()
@@ -345,15 +502,28 @@ def _record(
         error=reason_of(outcome) if has_failed else "",
         job=order.start.job if order.start else "",
     )
+    if course is not None:
+        name = course.name
+        experiment = course.close(course.like(experiment))
+        if course.is_nothing_new(experiment):
+            state.remember(store, name, held)
+            workspace.save_caches()
+            return Ran(name, False, outcome, metrics, params)
     if order.start is not None:
         name = result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
     journal.expect(name, oid)
     set_name(store, experiment, oid, order.command)
+    if course is not None and course.made and course.name != name:
+        store.experiments.delete(course.name)  # where its steps were while the name was another's
     if not has_failed:
         state.remember(store, name, held)
+    elif order.start is None:
+        state.hold(store, name)
     workspace.save_caches()
+    if has_failed and order.start is None:
+        return Ran(None, True, outcome, metrics, params, kept_as=name)
     return Ran(name, True, outcome, metrics, params)
 
 

@@ -16,7 +16,7 @@ from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
 from dodo_exp.pipeline.values import canonical
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import Oid, of_bytes, parse
 from dodo_store.store import Store
 
 
@@ -54,18 +54,37 @@ def remember(store: Store, name: str, state: Oid) -> None:
     """Note which experiment has this state, and that the workspace holds it now."""
     if not os.path.isdir(_states(store)):
         _note_all(store)
-    for path, text in ((f"{_states(store)}/{state.hex()}", name), (_pointer(store), name)):
-        durable.replace(path, text.encode(), sync=False)
+    durable.replace(f"{_states(store)}/{state.hex()}", name.encode(), sync=False)
+    hold(store, name)
+
+
+def hold(store: Store, name: str, step: Oid | None = None) -> None:
+    """Note that the workspace holds an experiment; or this one of its steps, not the last."""
+    text = name if step is None else f"{name}\n{step.hex()}"
+    durable.replace(_pointer(store), text.encode(), sync=False)
+
+
+def holds(store: Store) -> tuple[str | None, Oid | None]:
+    """The experiment that the workspace was last seen to hold, and its step, if not the last."""
+    try:
+        with open(_pointer(store), encoding="utf-8") as file:
+            name, _, step = file.read(500).partition("\n")
+        return name or None, parse(step) if step else None
+    except (OSError, ValueError):
+        return None, None
 
 
 def renamed(store: Store, old: str, new: str, state: Oid) -> None:
     """An experiment has another name: what is noted under the old one follows it."""
-    for path in (f"{_states(store)}/{state.hex()}", _pointer(store)):
-        with suppress(OSError, ValueError):
-            with open(path, encoding="utf-8") as file:
-                is_meant = file.read(500) == old
-            if is_meant:
-                durable.replace(path, new.encode(), sync=False)
+    path = f"{_states(store)}/{state.hex()}"
+    with suppress(OSError, ValueError):
+        with open(path, encoding="utf-8") as file:
+            is_meant = file.read(500) == old
+        if is_meant:
+            durable.replace(path, new.encode(), sync=False)
+    name, step = holds(store)
+    if name == old:
+        hold(store, new, step)
 
 
 def _note_all(store: Store) -> None:
@@ -89,12 +108,8 @@ def _pointer(store: Store) -> str:
 
 def current(workspace: Workspace) -> str | None:
     """The experiment that the workspace was last seen to hold, for a new one's parent."""
-    try:
-        with open(_pointer(workspace.store), encoding="utf-8") as file:
-            name = file.read(500)
-    except (OSError, ValueError):
-        return None
-    return name if workspace.store.experiments.has(name) else None
+    name, _ = holds(workspace.store)
+    return name if name and workspace.store.experiments.has(name) else None
 
 
 def of(workspace: Workspace) -> Oid:

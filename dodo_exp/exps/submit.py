@@ -15,11 +15,13 @@ from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import names, queue, state
+from dodo_exp.exps import find, going, names, queue, state, temp
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.edits import Plan, plan
-from dodo_exp.exps.record import Experiment
+from dodo_exp.exps.going import Going
+from dodo_exp.exps.record import Experiment, load
 from dodo_exp.exps.run import FAILED, Order, check_name_free
+from dodo_exp.exps.steps import AT, Step, outs
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.overrides import Change
@@ -57,10 +59,35 @@ def submit(
     """Keep what each experiment starts from, and *put* them where they are found from then on.
 
     All are in order or none is kept. *include* names paths that are taken even if they are ignored.
+    What is queued begins stages with checkpoints anew, unless `order.rev` says from where they go
+    on.
 
     Raises:
         BadInput, UsageError, Failure
     """
+    if order.rev is None:
+        return _submit(project, order, variants, listener, put, where, include, None)
+    project.write()
+    found = find.find(project.store, order.rev, find.READABLE)
+    with temp.borrow(project) as place:
+        step = Step(found.oid, load(project.store, found.oid))
+        place.bring(step.experiment.result)
+        there = place.project(project.folder)
+        step = step._replace(experiment=step.experiment._replace(name=found.name))
+        return _submit(there, order, variants, listener, put, where, include, step)
+
+
+def _submit(
+    project: Project,
+    order: Order,
+    variants: list[Variant],
+    listener: Listener,
+    put: Callable[[list[tuple[str, queue.Task]]], T],
+    where: str,
+    include: tuple[str, ...],
+    rev: Step | None,
+) -> T:
+    """The same, from the *project* as it lies there, or from the step that was laid out there."""
     session.tidy(project, listener)
     project.write()
     store = project.store
@@ -70,8 +97,18 @@ def submit(
     extra = tuple(project.inside(path) for path in include)
     made = []
     with store.writing():
-        base = capture(workspace, listener, after_run=False, include=extra)
-        parent = state.current(workspace)
+        last, parent = rev, state.current(workspace)
+        if rev is not None:
+            base, parent = rev.experiment.result, rev.experiment.name.partition(AT)[0]
+        else:
+            reset = order.options.reset or where == queue.QUEUE
+            begun = going.begin(workspace, order.request, project.folder, reset=reset)
+            base = capture(
+                workspace, listener, after_run=False, include=extra, **_outs(workspace, begun)
+            )
+            last = begun.last if begun is not None else None
+        if last is not None and not last.experiment.step:
+            last = None
         deps = state.deps_of(workspace)
         with store.scratch() as scratch:
             batch = Batch(scratch)
@@ -95,6 +132,8 @@ def submit(
                         tainted=(),
                         message=order.message,
                         job=job,
+                        step=last.experiment.step if last is not None else 0,
+                        before=last.oid if last is not None else None,
                     )
                     oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
                     made.append((each.name, _task(project, order, job, oid, where)))
@@ -103,6 +142,17 @@ def submit(
                 batch.drop()
         workspace.save_caches()
         return put(made)
+
+
+def _outs(workspace: Workspace, begun: Going | None) -> dict[str, Any]:
+    """What is taken for the outputs of stages with checkpoints."""
+    if begun is None:
+        return {}
+    if begun.reset:
+        return {"instead": dict.fromkeys(begun.paths)}
+    if begun.last is None:
+        return {"as_is": begun.paths}
+    return {"instead": dict(outs(workspace.store, begun.last.experiment, begun.stages))}
 
 
 def check(project: Project, order: Order, variants: list[Variant], listener: Listener) -> None:
@@ -137,7 +187,7 @@ def _task(project: Project, order: Order, job: str, oid: Any, where: str) -> que
         where=where,
         folder=project.folder,
         request=order.request._asdict(),
-        options=order.options._asdict(),
+        options=order.options._replace(reset=False)._asdict(),
         replace=order.replace,
         command=order.command,
         queued=time.time(),

@@ -20,7 +20,7 @@ from dodo_store.store import Store
 
 ENDS = {queue.STOPPED: "interrupted", queue.KILLED: "killed"}
 """What is said of an experiment that failed because somebody ended it."""
-WORKSPACE, SNAPSHOT, EXPERIMENT = "workspace", "snapshot", "experiment"
+WORKSPACE, SNAPSHOT, EXPERIMENT, STEP = "workspace", "snapshot", "experiment", "step"
 
 
 class Line(NamedTuple):
@@ -47,13 +47,32 @@ class Line(NamedTuple):
     """Why it has failed."""
     how: str = ""
     """How it failed, where that is another word: interrupted or killed."""
+    step: int = 0
+    """Which step it is, of one with checkpoints."""
+    of: str = ""
+    """The experiment that a step is one of, and not the last."""
+    is_first: bool = False
+    """Whether no step is shown before it."""
 
     @property
     def state(self) -> str:
         """How it stands, and, where the numbers may not belong to the params, one word more."""
         words = [flag.split(":")[0] for flag in self.flags]
+        if self.kind == STEP:
+            return ""
         status = self.how or self.status or (SNAPSHOT if self.kind == SNAPSHOT else "")
         return ", ".join([status.capitalize(), *words] if status else words)
+
+    @property
+    def typ(self) -> str:
+        """What DVC calls such a row; up to 2.58 it had words for steps."""
+        if self.kind not in (EXPERIMENT, STEP):
+            return "baseline"
+        if not self.step:
+            return "branch_commit"
+        if self.kind == EXPERIMENT:
+            return "checkpoint_tip"
+        return "checkpoint_base" if self.is_first else "checkpoint_commit"
 
     @property
     def contents(self) -> Contents:
@@ -114,8 +133,8 @@ class Table(NamedTuple):
 def show(project: Project, *, live: bool = True) -> Table:
     """The workspace, snapshots, then experiments that run, are done, wait, and have failed.
 
-    Each kind the newest first. Waits for no lock. Unless *live*, what those that run have written
-    so far is not looked at.
+    Each kind the newest first, and each experiment with its steps below it. Waits for no lock.
+    Unless *live*, what those that run have written so far is not looked at.
     """
     workspace = Workspace(project.root, project.store)
     here = (params_of(workspace), metrics_of(workspace), deps_of(workspace))
@@ -124,18 +143,66 @@ def show(project: Project, *, live: bool = True) -> Table:
     going = _going(project, workspace, jobs, live)
     names = {line.name for line in going}
     ends = {job.name: ENDS[job.state] for job in jobs if job.state in ENDS}
-    done = [_line(row, EXPERIMENT) for row in index.rows(project.store)]
+    rows, inner = index.with_steps(project.store)
+    done = [_line(row, EXPERIMENT) for row in rows]
     if ends:
-        done = [line._replace(how=ends.get(line.name, "")) if line.error else line for line in done]
-    # One that has failed and has another turn is seen as that.
-    done = [line for line in done if not line.error or line.name not in names]
+        done = [
+            line._replace(how=ends.get(line.name, line.how)) if line.error else line
+            for line in done
+        ]
+    below = _below(rows, inner)
+    # One that has failed and has another turn is seen as that; so is one that goes on.
+    for line in done:
+        if line.name in names and (line.error or line.step):
+            below[line.name] = [*_step(line, line.name), *below.get(line.name, [])]
+    done = [line for line in done if not (line.name in names and (line.error or line.step))]
     lines += [_line(row, SNAPSHOT) for row in index.snapshots(project.store)]
     lines += [line for line in going if line.status == queue.RUNNING]
     lines += [line for line in done if not line.status]
     lines += [line for line in going if line.status == queue.QUEUED]
     lines += [line for line in done if line.status]
     workspace.save_caches()
-    return table_of(lines)
+    return table_of(each for line in lines for each in (line, *_steps(line, below)))
+
+
+Below = dict[str, list[Line]]
+"""Steps by the experiment that they are shown under, the last one first."""
+
+
+def _below(rows: list[index.Row], inner: index.Steps) -> Below:
+    """Each step under one experiment: the one whose run kept it, else the oldest that has it."""
+    tips = {row.id for row in rows} | {_place(row) for row in rows}
+    chains = {row.name: index.steps_of(row, inner) for row in rows if row.before}
+    owners: dict[str, str] = {}
+    for name, ids in chains.items():
+        owners |= {oid: name for oid in ids if inner[oid].name == name}
+    for row in reversed(rows):
+        for oid in chains.get(row.name, ()):
+            owners.setdefault(oid, row.name)
+    below: Below = {}
+    for name, ids in chains.items():
+        mine = [oid for oid in ids if owners[oid] == name and not {oid, _place(inner[oid])} & tips]
+        lines = [each for oid in mine for each in _step(_line(inner[oid], STEP), name)]
+        if lines:
+            below[name] = [*lines[:-1], lines[-1]._replace(is_first=True)]
+    return below
+
+
+def _place(row: index.Row) -> tuple[str, int, str]:
+    """Which step of what it is: the end of a run has the place of its last step."""
+    return row.name, row.step, row.before
+
+
+def _step(line: Line, name: str) -> list[Line]:
+    """An experiment's line as one of a step of it; none for one without steps."""
+    if not line.step:
+        return []
+    plain = line._replace(kind=STEP, name=f"{name}@{line.step}", of=name, parent=name)
+    return [plain._replace(status="", where="", error="", how="")]
+
+
+def _steps(line: Line, below: Below) -> list[Line]:
+    return below.get(line.name, []) if line.kind == EXPERIMENT else []
 
 
 def kept(project: Project) -> Table:
@@ -252,6 +319,8 @@ def _line(row: index.Row, kind: str) -> Line:
         queue.QUEUE if row.error else "",
         None,
         row.error,
+        ENDS[queue.STOPPED] if row.unfinished else "",
+        row.step,
     )
 
 

@@ -11,7 +11,7 @@ from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.exps import columns, query
 from dodo_exp.exps.find import SHORTEST
 from dodo_exp.exps.index import PARAM, Column
-from dodo_exp.exps.table import SNAPSHOT, WORKSPACE, Line, Table
+from dodo_exp.exps.table import SNAPSHOT, STEP, WORKSPACE, Line, Table
 from dodo_exp.pipeline.values import all_same, canonical, leaves, parts
 from dodo_exp.project import Project
 
@@ -25,7 +25,7 @@ class View(NamedTuple):
     descending: bool = False
     number: int | None = None
     hide: frozenset[str] = frozenset()
-    """Of workspace, snapshot, failed, queued."""
+    """Of workspace, snapshot, failed, queued, step."""
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     only_changed: bool = False
@@ -73,12 +73,25 @@ def apply(table: Table, view: View) -> Table:
     if view.sort_by:
         rest = _sorted(table, rest, view.sort_by, view.descending)
     if view.number is not None and view.number >= 0:
-        rest = rest[: view.number]
+        rest = _first(rest, view.number)
     return _columns(table._replace(lines=(*top, *rest)), view)
 
 
 def _kinds(line: Line) -> set[str]:
-    return {line.kind if line.kind in (WORKSPACE, SNAPSHOT) else line.status}
+    return {line.kind if line.kind in (WORKSPACE, SNAPSHOT, STEP) else line.status}
+
+
+def _first(lines: list[Line], number: int) -> list[Line]:
+    """So many lines, with the steps that are below them."""
+    kept: list[Line] = []
+    for line in lines:
+        is_below = bool(kept) and line.kind == STEP and line.of in (kept[-1].name, kept[-1].of)
+        if not is_below:
+            number -= 1
+        if number < 0:
+            break
+        kept.append(line)
+    return kept
 
 
 def _named(lines: list[Line], names: tuple[str, ...]) -> list[Line]:
@@ -89,7 +102,7 @@ def _named(lines: list[Line], names: tuple[str, ...]) -> list[Line]:
     """
     found: dict[str, Line] = {}
     for name in names:
-        of_name = [line for line in lines if line.name == name]
+        of_name = [line for line in lines if name in (line.name, line.of)]
         if not of_name and len(name) >= SHORTEST:
             of_name = [line for line in lines if line.id.startswith(name.lower())]
         if not of_name:

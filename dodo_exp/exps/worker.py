@@ -145,7 +145,10 @@ class _Worker:
         finally:
             self._claim = None
             claim.close()
-        self._told.ended(claim.job, done)
+        if done.how == queue.QUEUED:
+            self._told.put_back(claim.job)
+        else:
+            self._told.ended(claim.job, done)
         if run.is_stuck():
             # Something of that run cannot be ended. It must not go on in the next one's folder.
             raise Signalled(signal.SIGALRM)
@@ -161,7 +164,9 @@ class _Worker:
         try:
             try:
                 self._can_be_killed = True
-                return jobs.perform(self._project, claim, place, listener, self._budget)
+                return jobs.perform(
+                    self._project, claim, place, listener, self._budget, can_wait=True
+                )
             finally:
                 self._can_be_killed = False
         except (Stopped, Signalled) as stop:

@@ -101,6 +101,11 @@ class Stage(NamedTuple):
         )
 
     @property
+    def has_checkpoints(self) -> bool:
+        """Whether it goes on from an output of its own."""
+        return any(out.checkpoint for out in self.outs)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Every path whose content the stage reads: dependencies and parameter files."""
         return (*self.deps, *(dep.file for dep in self.params))

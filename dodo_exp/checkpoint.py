@@ -1,0 +1,85 @@
+"""Checkpoint: what training code calls when it has come a step further.
+
+    from dodo_exp import make_checkpoint
+
+    for epoch in range(first, 10):
+        train_one_epoch(model)
+        save(model, "model.pt")
+        make_checkpoint()
+
+With `outs: [model.pt: {checkpoint: true}]` in dvc.yaml, the stage's outputs are kept as a step of
+the experiment before the call returns. Nothing but Python's own library is needed here.
+
+How it is asked for: an empty file `<name>.ask` in the folder that DODO_CHECKPOINT names, and a byte
+into the FIFO `bell` there. When the file is gone the step is kept, and `<name>.done` says which.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+FOLDER = "DODO_CHECKPOINT"
+"""Environment variable: where a checkpoint is asked for."""
+
+BELL, ASK, DONE = "bell", ".ask", ".done"
+FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.02
+
+
+class CheckpointFailed(RuntimeError):
+    """The step is not kept: the disk is full, or an output is still being written to."""
+
+
+def make_checkpoint() -> str | None:
+    """Keep the stage's outputs as they are now, as a step of the experiment; return its name.
+
+    It is safe on disk when the call returns. Outside of a run nothing is done and None returned;
+    so it is, with a warning, in a stage that has no output with `checkpoint: true`.
+
+    Raises:
+        CheckpointFailed: it is not kept; the outputs are as they were.
+    """
+    folder = os.environ.get(FOLDER)
+    if not folder or not os.path.isdir(folder):
+        if os.environ.get("DODO_STAGE"):
+            import warnings
+
+            text = f"no output of stage {os.environ['DODO_STAGE']!r} has 'checkpoint: true'"
+            warnings.warn(f"{text} in dvc.yaml: nothing is kept", stacklevel=2)
+        return None
+    name = f"{folder}/{os.getpid()}-{time.monotonic_ns()}"
+    with open(name + ASK, "x"):
+        pass
+    _ring(f"{folder}/{BELL}")
+    wait = FIRST_WAIT
+    while os.path.exists(name + ASK):
+        time.sleep(wait)
+        wait = min(wait * 1.2, LONGEST_WAIT)
+    return _answer(name + DONE)
+
+
+def _ring(bell: str) -> None:
+    """Wake who waits for us; he looks now and then even if he does not hear it."""
+    try:
+        fd = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, b"\n")
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _answer(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        os.unlink(path)
+    except FileNotFoundError:
+        raise CheckpointFailed("the run is over") from None
+    word, _, rest = text.partition(" ")
+    if word != "kept":
+        raise CheckpointFailed(rest)
+    return rest

@@ -1,0 +1,56 @@
+"""Rewind: the outputs of a stage that was cut short, back to what they were at its last step.
+
+What lies there instead is kept for a look, as `partial`. It can be cut short itself: then it is
+done again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+
+from dodo_store import restore
+from dodo_store.ignore import Ignore
+from dodo_store.stamps import Stamps
+from dodo_store.store import Store
+from dodo_store.tree import Node
+from dodo_store.walk import look
+
+
+def rewind(
+    store: Store, root: str, outs: Iterable[tuple[str, Node | None]], partial: str, scratch: str
+) -> list[str]:
+    """Make each path what its node says (None: not there); return those that were not.
+
+    What was there is moved to the folder *partial*.
+
+    Raises:
+        Missing, Damaged, NotStorable: the store cannot give it; what was there is as it was.
+    """
+    stamps = Stamps(f"{store.local}/stamps", store.generation)
+    ignore = Ignore(root, (".dvcignore", ".dodoignore"), defaults=False)
+    changed = []
+    for path, node in outs:
+        full = os.path.join(root, path)
+        here = None
+        with suppress(FileNotFoundError):
+            here, _ = look(root, path, stamps, ignore, follow=False)
+        if (here and here[:2]) == (node and node[:2]):
+            continue
+        changed.append(path)
+        aside = f"{partial}/{path}"
+        if os.path.lexists(full):
+            restore.remove(aside)
+            os.makedirs(os.path.dirname(aside), exist_ok=True)
+            shutil.move(full, aside)
+        if node is None:
+            continue
+        try:
+            restore.restore(store, node, root, path, scratch)
+        except BaseException:
+            if os.path.lexists(aside) and not os.path.lexists(full):
+                shutil.move(aside, full)
+            raise
+    return changed

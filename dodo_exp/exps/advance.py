@@ -1,0 +1,205 @@
+"""Advance: an experiment that comes into being step by step, while it runs.
+
+Each step is an experiment's record and from then on what the experiment's name stands for: what
+is asked for next is on disk before the training goes on, and whatever ends the run then, the last
+step is what it has come to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dodo_exp.engine import history
+from dodo_exp.engine.course import Course, Nodes
+from dodo_exp.engine.fingerprint import Fingerprint
+from dodo_exp.engine.journal import Journal
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import Damage
+from dodo_exp.exps import state, steps
+from dodo_exp.exps.going import Going, is_same
+from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.steps import Step
+from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.model import Stage
+from dodo_exp.pipeline.values import ABSENT
+from dodo_store import snapshot
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid, of_bytes
+from dodo_store.pool import Batch
+from dodo_store.tree import FILE, Node
+
+
+class Advance(Course):
+    """The steps of one run, as records; may be asked by the threads of several stages."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        draft: Experiment,
+        going: Going,
+        name_for: Callable[[Experiment], str],
+        *,
+        is_in_place: bool,
+    ) -> None:
+        """*draft* is what all steps have in common; *name_for* gives the name for the first one."""
+        super().__init__(reset=going.reset, goes_on=going.last is not None)
+        self._workspace = workspace
+        self._store = workspace.store
+        self._journal = journal
+        self._draft = draft
+        self._stages = going.stages
+        self._name_for = name_for
+        self._is_in_place = is_in_place
+        self._result = draft.base
+        self._folded: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+        self._began = time.time()
+        self.last = going.last
+        """The last step that is kept, of this run or the one that it goes on from."""
+        self.name = draft.name
+
+    def has(self, path: str, node: Node) -> bool:
+        """Whether the last step has this for an output."""
+        try:
+            found = self._store.find(self.last.experiment.result, path) if self.last else None
+        except StoreError:
+            return False
+        return found is not None and is_same(found, node)
+
+    def keep(self, stage: Stage, found: Fingerprint, outs: Nodes) -> str:
+        """Keep a step, whose outputs are in the store durably; returns its name.
+
+        Raises:
+            StoreError, OSError, Failure
+        """
+        with self._lock:
+            number = self.last.experiment.step + 1 if self.last is not None else 1
+            step = self._draft._replace(
+                created=time.time(),
+                seconds=time.time() - self._began,
+                result=self._grown(outs),
+                metrics=self._metrics(stage),
+                deps={**state.deps_of(self._workspace), **self._deps(found)},
+                step=number,
+                before=self.last.oid if self.last is not None else None,
+                unfinished=True,
+                by=stage.address,
+                error=f"stopped at checkpoint {number}",
+            )
+            if not self.made:
+                self.name = self._name_for(step)
+            step = step._replace(name=self.name)
+            oid = keep(self._store, step)
+            self._set_name(oid)
+            if not self.made:
+                self._journal.keep()  # who goes on from here needs the params of here
+                if self._is_in_place:
+                    state.hold(self._store, self.name)
+            self.last = Step(oid, step)
+            self.made += 1
+            return f"{self.name}{steps.AT}{number}"
+
+    def _set_name(self, oid: Oid) -> None:
+        """Let the name stand for the step; what it stood for and is none of ours can come back."""
+        try:
+            old = self._store.experiments.get(self.name)
+            is_ours = old is None or (self.last is not None and old == self.last.oid)
+            is_ours = is_ours or (old is not None and _is_nothing(load(self._store, old)))
+        except (StoreError, Damage):
+            old, is_ours = None, True
+        if is_ours:
+            self._store.experiments.set(self.name, oid)
+        else:
+            ref = history.Renamed("experiment", self.name, old, oid)
+            history.add(self._store, "exp run", refs=(ref,))
+
+    def _grown(self, outs: Nodes) -> Node:
+        """The snapshot of the last step, or of the beginning, with what has come about since."""
+        store = self._store
+        grafts: dict[str, Node | None] = {}
+        with store.scratch() as scratch:
+            batch = Batch(scratch)
+            try:
+                for pipeline, made in list(self._journal.made.items()):
+                    if self._folded.get(pipeline) != set(made):
+                        self._folded[pipeline] = set(made)
+                        records = {**self._workspace.known_records(pipeline), **made}
+                        there = {name: each for name, each in records.items() if each is not None}
+                        data = lockfile.dump(there).encode()
+                        oid = of_bytes(data)
+                        batch.add_bytes(store.objects, oid, data)
+                        grafts[lockfile.beside(pipeline)] = Node(FILE, oid, len(data), oid)
+                        for record in made.values():
+                            nodes = record.outs if record is not None else ()
+                            grafts |= {p: n for p, n in nodes if store.is_whole(n)}
+                grafts |= outs
+                grafts = {
+                    path: node
+                    for path, node in grafts.items()
+                    if steps.is_inside(path)
+                    and (node is not None or store.find(self._result, path) is not None)
+                }
+                node = snapshot.overlay(store, batch, self._result, snapshot.graft_of(grafts))
+                batch.commit()
+            finally:
+                batch.drop()
+        self._result = node
+        return node
+
+    def _metrics(self, stage: Stage) -> dict[str, Any]:
+        """Metrics but for those of stages that wait for this one: theirs are of an earlier run."""
+        graph = self._workspace.graph
+        later = graph.downstream([stage.address]) - {stage.address}
+        return {
+            path: contents
+            for path, contents in state.metrics_of(self._workspace).items()
+            if graph.maker(path) not in later
+        }
+
+    def _deps(self, found: Fingerprint) -> dict[str, str]:
+        graph = self._workspace.graph
+        return {
+            line.name: line.value
+            for line in found.lines
+            if line.kind == "dep" and line.value != ABSENT and graph.maker(line.name) is None
+        }
+
+    def like(self, made: Experiment) -> Experiment:
+        """The run's end with what all its steps have in common."""
+        same = ("parent", "message", "job", "tags", "was", "origin")
+        return made._replace(name=self.name, **{key: getattr(self._draft, key) for key in same})
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def close(self, made: Experiment) -> Experiment:
+        """The run's end as a step: in the last one's place, unless its stage has gone on since."""
+        last = self.last
+        if last is None:
+            return made._replace(step=1)
+        known = last.experiment
+        if not self._is_as(made, known, self._stages):
+            return made._replace(step=known.step + 1, before=last.oid)
+        made = made._replace(step=known.step, before=known.before, by=known.by)
+        return made._replace(metrics=known.metrics) if made.error else made
+
+    def is_nothing_new(self, made: Experiment) -> bool:
+        """Whether the run has brought nothing that the experiment does not have."""
+        last = self.last.experiment if self.last is not None else None
+        if last is None or self.made or last.error or last.name != made.name:
+            return False
+        stages = tuple(self._workspace.graph.stages.values())
+        return made.metrics == last.metrics and self._is_as(made, last, stages)
+
+    def _is_as(self, made: Experiment, other: Experiment, stages: tuple[Stage, ...]) -> bool:
+        before = steps.outs(self._store, other, stages)
+        after = dict(steps.outs(self._store, made, stages))
+        return all(is_same(after[path], node) for path, node in before)
+
+
+def _is_nothing(old: Experiment) -> bool:
+    """Whether an experiment may go without a way back: it has failed before its first step."""
+    return bool(old.error) and not old.step
