@@ -22,7 +22,7 @@ def command(**given: Any) -> Report:
     """Bring an experiment's or a snapshot's files into the workspace.
 
     Code, params, outputs and everything else that was kept with NAME; with PATHS only those. NAME
-    may be the first digits of an id.
+    may be a step that a checkpoint has kept (NAME@4), or the first digits of an id.
 
     What it overwrites or removes is kept first: `dodo undo` brings it back. Files that the
     experiment does not have stay, unless they lie in a dependency or an output; ignored files stay
@@ -43,7 +43,7 @@ def command(**given: Any) -> Report:
     )
     kind = "experiment" if done.found.kind == "queued" else done.found.kind
     data = {
-        kind: done.found.name,
+        ("experiment" if kind == "step" else kind): done.found.name,
         "step": done.step,
         "changed": [change.path for change in done.changes],
         "kept": done.kept,

@@ -19,7 +19,7 @@ from dodo_exp.cli.render import Report
 def command(
     names: tuple[str, ...], everything: bool, keep: bool, queue: bool, as_json: bool
 ) -> Report:
-    """Remove experiments by name, also such as wait in the queue or have failed.
+    """Remove experiments by name, also such as wait in the queue or have failed; or steps, NAME@4.
 
     All of NAMES or, if one is not there, none. `dodo undo` brings back those that have run, `dodo
     queue retry` those that waited; their space is given back by `dodo gc`.

@@ -42,6 +42,12 @@ class Age(click.ParamType):  # type: ignore[type-arg]
     help="Remove experiments and cached results older than this (30d, 12h).",
 )
 @click.option(
+    "--keep-steps",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of each experiment with checkpoints remove the steps but for the last N.",
+)
+@click.option(
     "--grace",
     type=Age(),
     default="1d",
@@ -65,13 +71,16 @@ def command(**given: Any) -> Report:  # fmt: skip
     from dodo_exp.exps.collect import Policy, collect
     from dodo_exp.project import Project
 
-    policy = Policy(given["keep_last"], given["older_than"], given["grace"], given["dry"])
+    policy = Policy(
+        given["keep_last"], given["keep_steps"], given["older_than"], given["grace"], given["dry"]
+    )
     done = collect(Project.find(), policy, options.command_line(), tell.Progress())
     found = done.collected
     data = {
         "dry_run": policy.dry,
         "removed": {
             "experiments": done.experiments,
+            "steps": done.thinned,
             "runs": done.runs,
             "undo_steps": done.steps,
             "files": found.removed[1] + done.leftovers[1],
@@ -94,6 +103,8 @@ def command(**given: Any) -> Report:  # fmt: skip
     lines = []
     if done.experiments:
         lines.append(f"{verb}: {_named(done.experiments)}")
+    if done.thinned:
+        lines.append(f"{verb}: {done.thinned} steps of experiments")
     if done.runs:
         lines.append(f"{verb}: {done.runs} results in the run-cache")
     text = "\n".join([*lines, ""]) if lines else ""

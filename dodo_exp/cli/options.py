@@ -145,6 +145,10 @@ def complete_kept(ctx: click.Context, param: click.Parameter, incomplete: str) -
     try:
         store = Project.find().store
         names = [*store.experiments.names(), *store.snapshots.names()]
+        if "@" in incomplete:
+            from dodo_exp.exps import table
+
+            names = [line.name for line in table.kept(Project.find(), with_steps=True).lines]
         return sorted(name for name in names if name.startswith(incomplete))
     except (DodoError, OSError):
         return []

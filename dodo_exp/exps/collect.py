@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dodo_exp.engine import history
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, index, logs, queue, roots
+from dodo_exp.exps import find, index, logs, queue, roots, thin
 from dodo_exp.exps.dequeue import forget
 from dodo_exp.project import Project
 from dodo_store import durable, gc, locks, places
@@ -24,6 +24,7 @@ class Policy(NamedTuple):
     """What to let go. Ages are in seconds; None: nothing for that reason."""
 
     keep_last: int | None = None
+    keep_steps: int | None = None
     older_than: float | None = None
     grace: float = DAY
     dry: bool = False
@@ -35,6 +36,8 @@ class Result(NamedTuple):
     experiments: tuple[str, ...]
     runs: int
     steps: int
+    thinned: int
+    """Steps of experiments."""
     collected: Collected
     leftovers: tuple[int, int]
 
@@ -54,6 +57,10 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
         project.write()
         history.finish(store)
     gone = _experiments(store, policy, now)
+    thinned = {} if policy.keep_steps is None else thin.superfluous(project, policy.keep_steps)
+    thinned = {base: numbers for base, numbers in thinned.items() if base not in gone}
+    if thinned and not policy.dry:
+        thin.thin(project, thinned, command)
     steps = history.drop(store, now - policy.grace)
     names = {(roots.EXPERIMENT, each.name) for each in gone}
     names |= {(roots.UNDO, str(number)) for number in steps}
@@ -75,7 +82,14 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     kept = dict(sorted(collected.kept.items(), key=lambda item: order.index(item[0])))
     collected = collected._replace(kept=kept)
     leftovers = _leftovers(project, now - policy.grace, policy.dry)
-    return Result(tuple(e.name for e in gone), len(runs), len(steps), collected, leftovers)
+    return Result(
+        tuple(e.name for e in gone),
+        len(runs),
+        len(steps),
+        sum(map(len, thinned.values())),
+        collected,
+        leftovers,
+    )
 
 
 class _Progress:

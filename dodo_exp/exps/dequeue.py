@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dodo_exp.errors import DodoError, UsageError
-from dodo_exp.exps import find, queue
+from dodo_exp.exps import find, queue, thin
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.remove import remove
+from dodo_exp.exps.steps import AT
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
 from dodo_store.store import Store
@@ -49,6 +50,11 @@ def remove_named(project: Project, names: tuple[str, ...], command: str) -> list
     """
     recover(project)
     store = project.store
+    parts = [name for name in names if AT in name]
+    if parts:
+        gone = thin.remove_steps(project, tuple(parts), command)
+        names = tuple(name for name in names if AT not in name)
+        return sorted(gone + (remove_named(project, names, command) if names else []))
     done, waiting = [], []
     known = {job.name: job for job in queue.jobs(store)}
     for name in names:

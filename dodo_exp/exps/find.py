@@ -78,7 +78,7 @@ def _step(store: Store, text: str, kinds: tuple[str, ...]) -> Found:
     step = steps.numbered(store, base.oid, int(number)) if number.isdecimal() else None
     if step is None:
         tip = load(store, base.oid).step
-        hint = f"it has {tip}" if tip else "it has none"
+        hint = f"`dodo exp show --rev {base.name}` has those" if tip else "it has no checkpoints"
         raise UsageError(f"{base.name!r} has no step {number!r}", hint)
     if step.oid == base.oid:
         return base

@@ -67,7 +67,7 @@ def create(project: Project, name: str, branch: str | None, message: str, *, for
     if git.run("rev-parse", "--is-inside-work-tree").returncode:
         hint = "without --git the experiment is kept as a snapshot"
         raise UsageError("the project is in no Git repository", hint)
-    found = find.find(project.store, name)
+    found = find.find(project.store, name, find.READABLE)
     branch = branch if branch is not None else f"{found.name}-branch"
     ref = f"refs/heads/{branch}"
     is_name = branch not in ("@", "HEAD") and not branch.startswith("-")

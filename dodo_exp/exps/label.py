@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, names, queue, state
 from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.steps import AT
 from dodo_exp.project import Project
 from dodo_store import locks
 from dodo_store.store import Store
 
 MOST_TEXT = 10_000
 """Characters of a note."""
+ALONE: dict[str, Any] = {"step": 0, "before": None, "unfinished": False, "origin": b"", "by": ""}
+"""A step as a snapshot: those before it do not go along."""
 FOLDED = {"experiment": "an experiment", "snapshot": "a snapshot"}
 
 
@@ -73,11 +77,11 @@ def _check_free(store: Store, kind: str, name: str, replace: bool) -> None:
         raise UsageError(f"there is {FOLDED[kind]} {name!r} already", hint)
 
 
-def _find(store: Store, name: str) -> find.Found:
+def _find(store: Store, name: str, kinds: tuple[str, ...] = find.KINDS) -> find.Found:
     """Raises: UsageError"""
     if queue.is_taken(store, name):
         raise UsageError(f"{name!r} is in the queue", "label it when it has run")
-    return find.find(store, name)
+    return find.find(store, name, kinds)
 
 
 def tag(
@@ -141,11 +145,14 @@ def branch(project: Project, name: str, new: str | None, command: str, *, replac
     if new is not None:
         names.check(new)
     with _alone(project) as store:
-        found = _find(store, name)
-        wanted = new or f"{found.name}-branch"
+        found = _find(store, name, find.READABLE)
+        wanted = new or f"{found.name.replace(AT, '-')}-branch"
         _check_free(store, "snapshot", wanted, replace)
         before = load(store, found.oid)
-        made = before._replace(name=wanted, was=(*before.was, found.name), parent=found.name)
+        was = (*before.was, before.name)
+        made = before._replace(name=wanted, was=was, parent=found.name, **ALONE)
+        if before.unfinished or found.kind == find.STEP:
+            made = made._replace(error="")
         there = store.snapshots
         taken = there.get(wanted) if there.has(wanted) else None
         ref = history.Renamed("snapshot", wanted, taken, keep(store, made))

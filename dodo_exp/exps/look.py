@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, roots
+from dodo_exp.exps.steps import AT
 from dodo_exp.project import Project
 from dodo_store import record, tree
 from dodo_store.errors import Damaged
@@ -66,7 +67,8 @@ def look_up(store: Store, what: str) -> Any:
     if node is not None and colon:
         return _of_node(store, _at(store, node, path, what))
     if node is not None:
-        return _plain(store.get_record(record.EXPERIMENT, find.find(store, name).oid))
+        found = find.find(store, name, find.READABLE)
+        return _plain(store.get_record(record.EXPERIMENT, found.oid))
     pool, oid = _by_id(store, what)
     if pool is store.records:
         return _plain(store.get_record(record.EXPERIMENT, oid))
@@ -97,9 +99,10 @@ def _plain(value: Any) -> Any:
 
 def _kept(store: Store, name: str) -> Node | None:
     """The result that a name keeps; None if it is no name."""
-    if not any(refs.has(name) for refs in (store.experiments, store.snapshots) if _is_name(name)):
+    base = name.rpartition(AT)[0] or name
+    if not any(refs.has(base) for refs in (store.experiments, store.snapshots) if _is_name(base)):
         return None
-    return find.experiment(store, name).result
+    return find.experiment(store, name, find.READABLE).result
 
 
 def _is_name(name: str) -> bool:

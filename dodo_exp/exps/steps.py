@@ -84,9 +84,11 @@ def is_inside(path: str) -> bool:
     return not path.startswith("/") and path.split("/")[0] != ".." and "://" not in path
 
 
-def rebuilt(
-    store: Store, tip: Oid, change: Callable[[Experiment], Experiment | None]
-) -> Oid | None:
+Change = Callable[[Experiment], Experiment | None]
+"""What becomes of a step; None: it goes."""
+
+
+def rebuilt(store: Store, tip: Oid, change: Change) -> Oid | None:
     """The record of an experiment with some of its steps changed, or gone; None if none is left.
 
     Steps keep their numbers. Where the last one goes, the one before it is where the run has

@@ -205,9 +205,12 @@ def _steps(line: Line, below: Below) -> list[Line]:
     return below.get(line.name, []) if line.kind == EXPERIMENT else []
 
 
-def kept(project: Project) -> Table:
+def kept(project: Project, *, with_steps: bool = False) -> Table:
     """Experiments that have run, the newest first; nothing but the index is read."""
-    return table_of(_line(row, EXPERIMENT) for row in index.rows(project.store))
+    rows, inner = index.with_steps(project.store)
+    lines = [_line(row, EXPERIMENT) for row in rows]
+    below = _below(rows, inner) if with_steps else {}
+    return table_of(each for line in lines for each in (line, *_steps(line, below)))
 
 
 def table_of(lines: Iterable[Line]) -> Table:

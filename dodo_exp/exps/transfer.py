@@ -9,7 +9,8 @@ from typing import IO, NamedTuple
 from dodo_exp.engine import history
 from dodo_exp.errors import BadInput, Damage, Failure, UsageError
 from dodo_exp.exps import find, names, queue
-from dodo_exp.exps.record import Experiment, load, of_plain
+from dodo_exp.exps.record import Experiment, of_plain
+from dodo_exp.exps.steps import chain
 from dodo_exp.project import Project
 from dodo_store import durable, pack, record
 from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError, TooLarge
@@ -19,7 +20,7 @@ from dodo_store.tree import FOLDER, Node
 
 Told = Callable[[int], None]
 
-KINDS = {"experiment": pack.ROOT, "snapshot": pack.SECOND}
+KINDS = {"experiment": pack.ROOT, "snapshot": pack.SECOND, find.STEP: pack.PART}
 NAMES = {number: kind for kind, number in KINDS.items()}
 
 
@@ -57,10 +58,14 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
         raise UsageError("there is no experiment to export", "`dodo exp run` makes one")
     if path != "-" and os.path.exists(path) and not force:
         raise UsageError(f"{path} is there already", "choose another name, or --force")
-    loaded = [load(store, each.oid) for each in found]
-    nodes = [node for each in loaded for node in (each.base, each.result)]
-    oids = list(dict.fromkeys((KINDS[each.kind], each.oid) for each in found))
+    kinds = {each.oid: KINDS[each.kind] for each in found}
+    nodes: list[Node] = []
     try:
+        for each in found:
+            for step in chain(store, each.oid):
+                kinds.setdefault(step.oid, pack.PART)
+                nodes += (step.experiment.base, step.experiment.result)
+        oids = [(kind, oid) for oid, kind in kinds.items()]
         if path == "-":
             import sys
 
@@ -151,6 +156,7 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
             kinds = {oid: NAMES[kind] for oid, kind in got.kinds.items()}
             for oid, data in got.records.items():
                 pack.check_same_bytes(store.records, oid, data)
+            _check_chains(read, kinds, path)
             new, known = _names(project, read, kinds, force)
             batch.commit()
             for oid, data in got.records.items():
@@ -209,7 +215,7 @@ def _check_fields(experiment: Experiment) -> None:
     )
     texts = (
         *(experiment.name, experiment.message, *experiment.stale, *experiment.tainted),
-        *(experiment.error, experiment.job, *experiment.tags, *experiment.was),
+        *(experiment.error, experiment.job, experiment.by, *experiment.tags, *experiment.was),
         *(text for pair in experiment.deps.items() for text in pair),
         *(text for row in experiment.stages for text in row[:2]),
         *([] if experiment.parent is None else [experiment.parent]),
@@ -220,6 +226,11 @@ def _check_fields(experiment: Experiment) -> None:
         raise TypeError("a text is none")
     if not isinstance(experiment.state, bytes) or len(experiment.state) != 16:
         raise ValueError("its state is no id")
+    is_id = experiment.before is None or len(experiment.before) == 16
+    if type(experiment.step) is not int or not 0 <= experiment.step < 1 << 40 or not is_id:
+        raise ValueError("its step is none")
+    if type(experiment.unfinished) is not bool or type(experiment.origin) is not bytes:
+        raise TypeError("its step is none")
     for path, contents in (*experiment.params.items(), *experiment.metrics.items()):
         is_known = isinstance(contents, dict) and contents.keys() in ({"data"}, {"error"})
         if not isinstance(path, str) or not is_known:
@@ -227,6 +238,23 @@ def _check_fields(experiment: Experiment) -> None:
         if not isinstance(contents.get("error", ""), str):
             raise TypeError("an error is no text")
         _check_plain(contents)
+
+
+def _check_chains(read: dict[Oid, Experiment], kinds: dict[Oid, str], path: str) -> None:
+    """Every step that is named is there and comes before, and every step that is there is named.
+
+    Raises:
+        Damaged
+    """
+    named = set()
+    for experiment in read.values():
+        before = read.get(experiment.before) if experiment.before is not None else None
+        if experiment.before is not None and (before is None or before.step >= experiment.step):
+            raise Damaged(path, f"the step before {experiment.step} of {experiment.name!r} is not")
+        if experiment.before is not None:
+            named.add(experiment.before)
+    if any(kind == find.STEP and oid not in named for oid, kind in kinds.items()):
+        raise Damaged(path, "a step is in it that nothing names")
 
 
 def _check_plain(value: object) -> None:
@@ -259,6 +287,8 @@ def _names(
     taken: list[str] = []
     for oid, experiment in read.items():
         kind = kinds[oid]
+        if kind == find.STEP:
+            continue
         refs = history.refs_of(project.store, kind)
         try:
             here = refs.get(experiment.name)

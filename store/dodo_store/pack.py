@@ -32,8 +32,9 @@ ROOT = 1
 TREE = 2
 OBJECT = 3
 SECOND = 4
-"""Kinds of entries: records (ROOT of experiments, SECOND of snapshots) come first, then trees, then
-objects, and the end."""
+PART = 5
+"""Kinds of entries: records (ROOT of experiments, SECOND of snapshots, PART of what those name)
+come first, then trees, then objects, and the end."""
 
 DEEPEST = 250
 """Folders in folders that are read at most."""
@@ -208,7 +209,7 @@ class _In:
             kind, oid, size = ENTRY.unpack(self.exactly(ENTRY.size))
             if kind == END:
                 break
-            if kind not in (ROOT, TREE, OBJECT, SECOND):
+            if kind not in (ROOT, TREE, OBJECT, SECOND, PART):
                 raise Damaged(self._path, f"an entry of unknown kind {kind}")
             count += kind in (TREE, OBJECT)
             yield kind, Oid(oid), size

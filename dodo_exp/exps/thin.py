@@ -1,0 +1,84 @@
+"""Thin: let some of an experiment's steps go; those that stay keep their numbers.
+
+Like any other change of a name it can be undone, as long as their content is not collected.
+"""
+
+from __future__ import annotations
+
+from dodo_exp.engine import history, session
+from dodo_exp.errors import DodoError, UsageError
+from dodo_exp.exps import find, index, queue, steps
+from dodo_exp.exps.record import Experiment
+from dodo_exp.project import Project
+from dodo_store import locks
+from dodo_store.errors import StoreError
+from dodo_store.oid import Oid
+
+
+def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list[str]:
+    """Remove steps, NAME@4, all of those named or none; returns their names.
+
+    Raises:
+        UsageError: one is not there, or its experiment runs.
+    """
+    if session.is_inside(project):
+        raise UsageError("a stage cannot remove its own project's experiments")
+    store = project.write()
+    history.finish(store)
+    with locks.share(f"{store.folder}/locks/labels", exclusive=True):
+        wanted: dict[find.Found, set[int]] = {}
+        for text in names:
+            name, _, number = text.rpartition(steps.AT)
+            base = find.find(store, name, ("experiment",))
+            if queue.is_taken(store, base.name):
+                raise UsageError(f"{base.name!r} is in the queue", "when it has run, then")
+            find.find(store, text, find.READABLE)
+            wanted.setdefault(base, set()).add(int(number))
+        refs = []
+        for base, numbers in wanted.items():
+            new = steps.rebuilt(store, base.oid, _without(numbers))
+            refs.append(history.Renamed("experiment", base.name, base.oid, new))
+        history.add(store, command, refs=tuple(refs))
+    return sorted(f"{base.name}{steps.AT}{n}" for base, all_ in wanted.items() for n in all_)
+
+
+def _without(numbers: set[int]) -> steps.Change:
+    def change(experiment: Experiment) -> Experiment | None:
+        return None if experiment.step in numbers else experiment
+
+    return change
+
+
+def superfluous(project: Project, keep: int) -> dict[find.Found, set[int]]:
+    """Numbers of the steps beyond the last *keep* of each experiment that does not run.
+
+    The last one of an experiment is what it has come to, and always stays.
+    """
+    store = project.store
+    rows, inner = index.with_steps(store)
+    going = queue.names(store)
+    found: dict[find.Found, set[int]] = {}
+    for row in rows:
+        before = index.steps_of(row, inner)
+        beyond = {inner[oid].step for oid in before[max(keep - 1, 0) :]}
+        if beyond and row.name not in going and not row.problem:
+            found[find.find(store, row.name, ("experiment",))] = beyond
+    return found
+
+
+def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> None:
+    """Let steps go; experiments that have changed meanwhile, or are damaged, stay as they are."""
+    store = project.store
+    with locks.share(f"{store.folder}/locks/labels", exclusive=True):
+        refs = []
+        for base, numbers in wanted.items():
+            new: Oid | None = None
+            try:
+                if store.experiments.get(base.name) == base.oid:
+                    new = steps.rebuilt(store, base.oid, _without(numbers))
+            except (StoreError, DodoError):
+                continue
+            if new is not None:
+                refs.append(history.Renamed("experiment", base.name, base.oid, new))
+        if refs:
+            history.add(store, command, refs=tuple(refs))
