@@ -38,6 +38,9 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
 """The values that each setting may have; none: any text, or, of `grace`, a time."""
 TABLES = (*KNOWN, "resources")
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
+_TIMES = re.compile(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
@@ -99,8 +102,6 @@ def _file(path: str, name: str) -> dict[str, Any]:
 
 
 def _time(name: str, value: Any) -> float:
-    from dodo_exp.pipeline.needs import seconds
-
     found = seconds(value)
     if found is None or found < 0:
         text = f"[run] grace: no time: {value!r}"
@@ -128,6 +129,16 @@ def amount(value: Any) -> float | None:
     if match is None:
         return None
     return float(match[1]) * int((1024 if match[3] else 1000) ** _POWERS[match[2]])
+
+
+def seconds(value: Any) -> float | None:
+    """A number of seconds, or with units, as in 90s, 2h or 3h55m; None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if value == value and abs(value) != float("inf") else None
+    text = value.strip() if isinstance(value, str) else ""
+    if not _TIMES.match(text):
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in _TIME.findall(text))
 
 
 def _check(name: str, table: str, key: str, value: Any) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {"dodo_store": 0, "dodo_exp.pipeline": 1, "dodo_exp.engine": 2, "dodo_exp.exps": 3}
-BESIDE = tuple(f"dodo_exp.{name}" for name in "errors events project settings wording".split())
+BESIDE = tuple(
+    f"dodo_exp.{name}" for name in "checkpoint errors events project settings wording".split()
+)
 FILES = sorted([*ROOT.glob("dodo_exp/**/*.py"), *ROOT.glob("store/dodo_store/*.py")])
 
 

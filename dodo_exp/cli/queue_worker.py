@@ -16,7 +16,7 @@ class Time(click.ParamType):  # type: ignore[type-arg]
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """In seconds."""
-        from dodo_exp.pipeline.needs import seconds
+        from dodo_exp.settings import seconds
 
         found = value if isinstance(value, float) else seconds(str(value))
         if found is None or found < 0:

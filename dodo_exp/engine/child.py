@@ -50,6 +50,16 @@ class Child:
                 )
         return self._process.returncode is not None
 
+    def has_company(self) -> bool:
+        """Whether others of its process group go on."""
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
     def end(self, number: int) -> None:
         """Send a signal to its process group."""
         try:

@@ -29,7 +29,7 @@ _open: dict[str, int] = {}
 
 
 class Desk:
-    """The desk of one stage while its commands run; a context manager."""
+    """The desk of one stage; a context manager, for as long as its commands run."""
 
     def __init__(self, root: str, local: str, keep: Callable[[], str], *, goes_on: bool) -> None:
         """*keep* keeps a step and returns its name; *goes_on* if the stage has earlier ones."""

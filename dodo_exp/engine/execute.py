@@ -103,9 +103,10 @@ class Executor:
                 raise Stopping
             environment = {**self._environment, **self._shares(wants, taken)}
             environment |= {"DVC_STAGE": stage.address, STAGE: stage.address}
-            environment |= desk.environment if desk is not None else {}
             until = time.monotonic() + wants.timeout if wants.timeout is not None else None
-            with Log(log) as file, dvclive.standing_in(self._root, stage):
+            at_desk = desk or contextlib.nullcontext()
+            environment |= desk.environment if desk is not None else {}
+            with Log(log) as file, dvclive.standing_in(self._root, stage), at_desk:
                 for command in stage.cmds:
                     self._command(
                         stage, command, wdir, environment, file, until, taken.descriptors, desk
@@ -192,17 +193,19 @@ class Executor:
             number = 0
             time.sleep(0.05)
 
-    def _serve(self, desk: Desk, child: Child) -> None:
+    def _serve(self, stage: Stage, desk: Desk, child: Child) -> None:
         """Keep checkpoints that are asked for; where one cannot be, the command ends first."""
         try:
             desk.serve()
-        except BaseException:
+        except BaseException as error:
             until = time.monotonic() + self._grace
             child.end(signal.SIGTERM)
             while not child.has_ended():
                 if time.monotonic() > until:
                     child.end(signal.SIGKILL)
                 time.sleep(0.02)
+            if isinstance(error, StageFailed):
+                raise StageFailed(f"stage {stage.address!r}: {error}", error.hint) from None
             raise
 
     def hint(self, log: str) -> str:
@@ -235,7 +238,7 @@ class Executor:
         while True:
             ready, _, _ = select.select([read, *bells], [], [], 0 if ended else pause)
             if desk is not None:
-                self._serve(desk, child)
+                self._serve(stage, desk, child)
             if read in ready:
                 data = os.read(read, 1 << 16)
                 if data:
@@ -250,6 +253,9 @@ class Executor:
                 return is_late
             else:
                 ended = child.has_ended()
+            if desk is not None and ended and self.has_to_stop():
+                # Its shell ends at once when it is told to; what it runs may keep one more step.
+                ended = not child.has_company()
             if until is not None and not ended and time.monotonic() > until:
                 # Asked first; the next time it is told.
                 child.end(signal.SIGKILL if is_late else signal.SIGTERM)

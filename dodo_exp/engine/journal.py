@@ -29,8 +29,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
-from dodo_exp.engine import history
-from dodo_exp.engine.rewind import rewind
+from dodo_exp.engine import history, rewind
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
@@ -214,7 +213,7 @@ class Journal:
         outs = self._stays[stage]
         partial = place(self._store, "partial", stage)
         restore.remove(partial)
-        changed = rewind(self._store, self._root, outs, partial, scratch)
+        changed = rewind.rewind(self._store, self._root, outs, partial, scratch)
         self._stays.pop(stage)
         self._write(["back", stage])
         return changed
@@ -405,20 +404,6 @@ def place(store: Store, what: str, stage: str) -> str:
     return f"{store.local}/{what}/{name}"
 
 
-def _move(source: str, target: str) -> None:
-    """Rename; to another file system by copy."""
-    import errno
-
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        import shutil
-
-        shutil.move(source, target)
-
-
 def keep_replaced(store: Store, stage: str, places: dict[str, str]) -> str:
     """Keep outputs that no recorded run had made, the last few times; say where.
 
@@ -433,7 +418,7 @@ def keep_replaced(store: Store, stage: str, places: dict[str, str]) -> str:
     kept = f"{folder}/{moment}.{rest:09}"
     for path, spot in places.items():
         os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
-        _move(spot, f"{kept}/{path}")
+        rewind.move(spot, f"{kept}/{path}")
     return kept
 
 
@@ -459,7 +444,7 @@ def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
         is_aside = os.path.lexists(spot)
         if os.path.lexists(full) and (is_aside or not spot):
             os.makedirs(os.path.dirname(f"{kept}/{path}"), exist_ok=True)
-            _move(full, f"{kept}/{path}")
+            rewind.move(full, f"{kept}/{path}")
         if is_aside:
             os.makedirs(os.path.dirname(full), exist_ok=True)
             os.rename(spot, full)
@@ -569,7 +554,7 @@ def _rewound(store: Store, root: str, stage: str, outs: Stay) -> list[str]:
     restore.remove(partial)
     try:
         with store.scratch() as scratch:
-            changed = rewind(store, root, outs, partial, scratch)
+            changed = rewind.rewind(store, root, outs, partial, scratch)
     except (StoreError, PermissionError) as error:
         return [f"{text}; its outputs could not be put back: {error}"]
     more = f"; {', '.join(changed)} as before" if changed else ""

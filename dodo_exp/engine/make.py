@@ -265,8 +265,8 @@ class Maker:
                 way.begin()
                 goes_on = self._course.goes_on and not self._course.reset
                 local = self._store.local
-                with Desk(self._workspace.root, local, way.step, goes_on=goes_on) as desk:
-                    self._executor.run(stage, self._log(stage), desk)
+                desk = Desk(self._workspace.root, local, way.step, goes_on=goes_on)
+                self._executor.run(stage, self._log(stage), desk)
                 seconds = time.monotonic() - clock
                 held.enter_context(self._store.writing())
                 outs = self._take_outs(stage)
@@ -378,7 +378,8 @@ class Maker:
                 nodes.append((out.path, node))
             batch.commit()
         except (NotStorable, Changing) as error:
-            raise StageFailed(f"{stage.at}: output {error.path!r}: {error}") from None
+            path = os.path.relpath(workspace.path(error.path), workspace.root)
+            raise StageFailed(f"output {path!r}: {error}") from None
         finally:
             batch.drop()
         return nodes

@@ -6,12 +6,12 @@ done again.
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 
 from dodo_store import restore
+from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps
 from dodo_store.store import Store
@@ -34,23 +34,40 @@ def rewind(
     changed = []
     for path, node in outs:
         full = os.path.join(root, path)
-        here = None
-        with suppress(FileNotFoundError):
-            here, _ = look(root, path, stamps, ignore, follow=False)
-        if (here and here[:2]) == (node and node[:2]):
+        if _is_so(root, path, node, stamps, ignore):
             continue
         changed.append(path)
         aside = f"{partial}/{path}"
         if os.path.lexists(full):
             restore.remove(aside)
             os.makedirs(os.path.dirname(aside), exist_ok=True)
-            shutil.move(full, aside)
+            move(full, aside)
         if node is None:
             continue
         try:
             restore.restore(store, node, root, path, scratch)
         except BaseException:
             if os.path.lexists(aside) and not os.path.lexists(full):
-                shutil.move(aside, full)
+                move(aside, full)
             raise
     return changed
+
+
+def _is_so(root: str, path: str, node: Node | None, stamps: Stamps, ignore: Ignore) -> bool:
+    try:
+        here, _ = look(root, path, stamps, ignore, follow=False)
+    except NotStorable:
+        return False
+    return (here and here[:2]) == (node and node[:2])
+
+
+def move(source: str, target: str) -> None:
+    """Rename; to another file system by copy."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        import shutil
+
+        shutil.move(source, target)

@@ -184,7 +184,7 @@ class Advance(Course):
         if not self._is_as(made, known, self._stages):
             return made._replace(step=known.step + 1, before=last.oid)
         made = made._replace(step=known.step, before=known.before, by=known.by)
-        return made._replace(metrics=known.metrics) if made.error else made
+        return made._replace(metrics=known.metrics, deps=known.deps) if made.error else made
 
     def is_nothing_new(self, made: Experiment) -> bool:
         """Whether the run has brought nothing that the experiment does not have."""

@@ -100,15 +100,17 @@ def run_experiment(
         ran = _already(workspace, order, project.folder)
         if ran is not None:
             return ran
-    check_name_free(project, order.name, order.replace, state.current(workspace))
+    check_name_kept(project, order.name, order.replace, state.current(workspace))
     from dodo_exp.engine import session
 
     with session.begin(
         project, listener, wait=order.options.wait, stopped=session.OF_A_RUN
     ) as workspace:
-        from dodo_exp.exps import watched
+        from dodo_exp.exps import queue, recover, watched
         from dodo_exp.exps.save import fresh_name
 
+        if queue.running(project.store):
+            recover.recover(project)  # of this workspace none can be alive
         going = _going(workspace, order, project.folder, edits)
         same = going.same if going is not None and order.name in (None, going.same) else ""
         check_name_free(project, order.name, order.replace, same)
@@ -262,11 +264,24 @@ def check_name_free(
         return
     from dodo_exp.exps import queue
 
+    if queue.is_taken(project.store, name):
+        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
+    check_name_kept(project, name, replace)
+
+
+def check_name_kept(
+    project: Project, name: str | None, replace: bool, mine: str | None = None
+) -> None:
+    """Of what has run, or is kept as a snapshot, nothing has the name.
+
+    Raises:
+        UsageError
+    """
     store = project.store
+    if name is None or name == mine:
+        return
     if store.snapshots.has(name):
         raise UsageError(f"there is a snapshot {name!r} already", "choose another name")
-    if queue.is_taken(store, name):
-        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
     if replace or not store.experiments.has(name):
         return
     if not find.has_failed(store, name) or find.has_steps(store, name):

@@ -14,14 +14,11 @@ import re
 from typing import Any, NamedTuple
 
 from dodo_exp.errors import BadInput, Location, did_you_mean
-from dodo_exp.settings import amount
+from dodo_exp.settings import amount, seconds
 
 KEYS = ("mutex", "resources", "script", "timeout")
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,40}\Z")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
-_TIMES = re.compile(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
-_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
 class Needs(NamedTuple):
@@ -89,13 +86,3 @@ def _timeout(ours: dict[Any, Any], at: Location | str) -> float | None:
         text = f"'meta.dodo.timeout' is no time: {ours['timeout']!r}"
         raise BadInput(at, text, "seconds, or as in 90s, 30m, 2h, 1d")
     return found
-
-
-def seconds(value: Any) -> float | None:
-    """A number of seconds, or with units, as in 90s, 2h or 3h55m; None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if value == value and abs(value) != float("inf") else None
-    text = value.strip() if isinstance(value, str) else ""
-    if not _TIMES.match(text):
-        return None
-    return sum(float(number) * _SECONDS[unit] for number, unit in _TIME.findall(text))

@@ -14,7 +14,8 @@ import pytest
 
 from dodo_exp.engine.slots import Pool, Slots, Taken, pool, pools
 from dodo_exp.errors import BadInput, Location
-from dodo_exp.pipeline.needs import Needs, of, seconds
+from dodo_exp.pipeline.needs import Needs, of
+from dodo_exp.settings import seconds
 from dodo_store import locks
 from tests.space import Space, kill_tree, wait_for
 
