@@ -23,7 +23,8 @@ FOLDER = "DODO_CHECKPOINT"
 """Environment variable: where a checkpoint is asked for."""
 
 BELL, ASK, DONE = "bell", ".ask", ".done"
-FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.02
+FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.005
+"""Seconds between two looks whether it is kept."""
 
 
 class CheckpointFailed(RuntimeError):

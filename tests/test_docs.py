@@ -86,8 +86,17 @@ def with_plots(space: Space) -> None:
     space.exp("-n", "first")
 
 
+def training(space: Space) -> None:
+    """The project of the page on checkpoints, whose files the page itself shows."""
+    page = (DOCS / "how-to/checkpoints.md").read_text()
+    space.write("dvc.yaml", page.split("```yaml\n")[1].split("```")[0])
+    space.write("train.py", page.split("```python\n")[1].split("```")[0])
+    space.write("params.yaml", "rate: 0.5\nepochs: 5\n")
+
+
 PAGES: dict[str, Callable[[Space], None]] = {
     "tutorial/first-experiment.md": nothing,
+    "how-to/checkpoints.md": training,
     "how-to/compare.md": two_experiments,
     "how-to/find-out-why.md": changed_rate,
     "how-to/go-back.md": two_experiments,

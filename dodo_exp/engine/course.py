@@ -19,10 +19,10 @@ Nodes = Mapping[str, Node | None]
 class Course:
     """Steps of a run, counted."""
 
-    def __init__(self, *, reset: bool = False, goes_on: bool = False) -> None:
-        """With *reset* stages begin anew; *goes_on* if they have earlier steps."""
+    def __init__(self, *, reset: bool = False, last: str = "") -> None:
+        """With *reset* stages begin anew; *last* is the step that they go on from, if any."""
         self.reset = reset
-        self.goes_on = goes_on
+        self.goes_on_from = "" if reset else last
         self.made = 0
         """Steps kept in this run."""
 

@@ -11,6 +11,9 @@ from dodo_exp.pipeline.model import Stage
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
+GOES_ON = "it goes on from its last checkpoint"
+"""Why a stage with checkpoints runs though nothing is out of date."""
+
 
 class Reason(NamedTuple):
     """Why a stage is out of date: `kind` is new, always, forced, goes on, changed, missing or

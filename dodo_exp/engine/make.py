@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
 from dodo_exp.engine.course import Course
+from dodo_exp.engine.decide import GOES_ON
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.fingerprint import Fingerprint
@@ -257,15 +258,18 @@ class Maker:
 
     def _go_on(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
         """Run a stage whose outputs stay where they are, and keep a step whenever it asks."""
+        where = self._course.goes_on_from
+        if where:
+            others = tuple(each for each in why if each != GOES_ON)
+            why = (f"it goes on from {where}", *others)
         self._listener(StageStarted(stage.address, why))
         way = _Way(self, stage, found)
         started, clock = time.time(), time.monotonic()
         with contextlib.ExitStack() as held:
             try:
                 way.begin()
-                goes_on = self._course.goes_on and not self._course.reset
                 local = self._store.local
-                desk = Desk(self._workspace.root, local, way.step, goes_on=goes_on)
+                desk = Desk(self._workspace.root, local, way.step, goes_on=bool(where))
                 self._executor.run(stage, self._log(stage), desk)
                 seconds = time.monotonic() - clock
                 held.enter_context(self._store.writing())

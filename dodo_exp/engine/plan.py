@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dodo_exp.engine import runcache
+from dodo_exp.engine import decide, runcache
 from dodo_exp.engine.decide import Reason, Verdict, judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
@@ -100,7 +100,7 @@ class _Planner:
             return verdict
         if self.is_to_go_on(stage):
             kind = GOES_ON
-            text = "--reset" if self._options.reset else "it goes on from its last checkpoint"
+            text = "--reset" if self._options.reset else decide.GOES_ON
         elif self._options.force:
             text = "--force"
         elif self._options.force_downstream:

@@ -46,7 +46,7 @@ class Advance(Course):
         is_in_place: bool,
     ) -> None:
         """*draft* is what all steps have in common; *name_for* gives the name for the first one."""
-        super().__init__(reset=going.reset, goes_on=going.last is not None)
+        super().__init__(reset=going.reset, last=going.words)
         self._workspace = workspace
         self._store = workspace.store
         self._journal = journal

@@ -38,6 +38,13 @@ class Going(NamedTuple):
     """The experiment that goes on; "" where a new one begins."""
 
     @property
+    def words(self) -> str:
+        """The step that they go on from, by name; "" for none."""
+        if self.last is None:
+            return ""
+        return f"{self.last.experiment.name}{steps.AT}{self.last.experiment.step}"
+
+    @property
     def paths(self) -> frozenset[str]:
         """Their outputs."""
         return frozenset(out.path for stage in self.stages for out in stage.outs)
