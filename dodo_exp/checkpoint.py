@@ -45,8 +45,7 @@ def make_checkpoint() -> str | None:
         if os.environ.get("DODO_STAGE"):
             import warnings
 
-            text = f"no output of stage {os.environ['DODO_STAGE']!r} has 'checkpoint: true'"
-            warnings.warn(f"{text} in dvc.yaml: nothing is kept", stacklevel=2)
+            warnings.warn(why_not(), stacklevel=2)
         return None
     name = f"{folder}/{os.getpid()}-{time.monotonic_ns()}"
     with open(name + ASK, "x"):
@@ -57,6 +56,16 @@ def make_checkpoint() -> str | None:
         time.sleep(wait)
         wait = min(wait * 1.2, LONGEST_WAIT)
     return _answer(name + DONE)
+
+
+def why_not() -> str:
+    """Why nothing can be kept here."""
+    stage = os.environ.get("DODO_STAGE")
+    if not stage:
+        return "not in a run: nothing is kept"
+    if os.environ.get(FOLDER):
+        return f"stage {stage!r} has ended, or its {FOLDER} is not to be seen: nothing is kept"
+    return f"no output of stage {stage!r} has 'checkpoint: true' in dvc.yaml: nothing is kept"
 
 
 def _ring(bell: str) -> None:

@@ -16,10 +16,9 @@ def command(quiet: bool) -> Report:
     output with `checkpoint: true`. Outside of a run it does nothing, so that a script can be tried
     by hand. From Python `dodo_exp.make_checkpoint()` does the same, and faster.
     """
-    import os
     import warnings
 
-    from dodo_exp.checkpoint import CheckpointFailed, make_checkpoint
+    from dodo_exp.checkpoint import CheckpointFailed, make_checkpoint, why_not
     from dodo_exp.cli import tell
     from dodo_exp.errors import Failure
 
@@ -30,7 +29,5 @@ def command(quiet: bool) -> Report:
         except CheckpointFailed as error:
             raise Failure(f"the checkpoint is not kept: {error}") from None
     if name is None and not quiet:
-        stage = os.environ.get("DODO_STAGE")
-        text = f"no output of stage {stage!r} has 'checkpoint: true'" if stage else "not in a run"
-        tell.warning(f"{text}: nothing is kept")
+        tell.warning(why_not())
     return Report({"checkpoint": name}, "" if name is None or quiet else f"{name}\n")

@@ -19,12 +19,22 @@ Nodes = Mapping[str, Node | None]
 class Course:
     """Steps of a run, counted."""
 
-    def __init__(self, *, reset: bool = False, last: str = "") -> None:
-        """With *reset* stages begin anew; *last* is the step that they go on from, if any."""
+    def __init__(self, *, reset: bool = False) -> None:
+        """With *reset* stages begin anew."""
         self.reset = reset
-        self.goes_on_from = "" if reset else last
         self.made = 0
         """Steps kept in this run."""
+
+    def bring(self, stage: Stage) -> None:
+        """Make the stage's outputs what they were at the step that it goes on from.
+
+        Raises:
+            DodoError
+        """
+
+    def begins_with(self, stage: Stage) -> str:
+        """The step that the stage goes on from, by name; "" where it begins."""
+        return ""
 
     def keep(self, stage: Stage, found: Fingerprint, outs: Nodes) -> str:
         """Keep a step, whose outputs are in the store durably; returns its name."""

@@ -9,7 +9,6 @@ not say which stage asks, nor can it say that nothing was kept: then the stage i
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -26,6 +25,14 @@ PAUSE = 0.02
 
 _open: dict[str, int] = {}
 """How many desks there are at each root."""
+
+
+def sweep(local: str) -> None:
+    """Remove what killed runs have left; the caller holds the workspace."""
+    if os.path.isdir(f"{local}/checkpoint"):
+        import shutil
+
+        shutil.rmtree(f"{local}/checkpoint", ignore_errors=True)
 
 
 class Desk:
@@ -59,7 +66,11 @@ class Desk:
         _open[self._root] -= 1
         if self._bell is not None:
             os.close(self._bell)
+        import shutil
+
         shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            os.rmdir(os.path.dirname(self._folder))
 
     @property
     def descriptors(self) -> tuple[int, ...]:

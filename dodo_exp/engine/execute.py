@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 
+from dodo_exp.checkpoint import FOLDER
 from dodo_exp.engine import dvclive
 from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.desk import PAUSE, Desk
@@ -278,8 +279,13 @@ def _environment(root: str, tag: str, experiment: str | None) -> dict[str, str]:
     names = {"DVC_ROOT": root, "DODO_ROOT": root, TAG: tag}
     if experiment is not None:
         names |= {"DVC_EXP_NAME": experiment, "DODO_EXP_NAME": experiment}
+    around = dict(os.environ)
+    if around.pop(FOLDER, None) is not None:
+        # A stage of another project runs us: what asks here is none of its business.
+        for name in ("DVC_CHECKPOINT", "DVCLIVE_RESUME"):
+            around.pop(name, None)
     # Through a pipe Python would hold back its output; people want to watch their training.
-    return {"PYTHONUNBUFFERED": "1", **os.environ, **names}
+    return {"PYTHONUNBUFFERED": "1", **around, **names}
 
 
 def _ending(code: int) -> str:

@@ -12,6 +12,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     stage   the stage went well; its record
     gone    the stage is no more; its record goes, and its outputs
     hold    a node that the run will refer to later; gc keeps it
+    record  an experiment's record that it will refer to, with the steps before it
     change  paths are about to change from one node to another, all of them or none
     changed they have
 
@@ -261,6 +262,10 @@ class Journal:
         """Keep a node's content from being collected as long as the run lasts."""
         self._write(["hold", node], sync=True)
 
+    def hold_record(self, oid: Oid) -> None:
+        """Keep an experiment's record from being collected as long as the run lasts."""
+        self._write(["record", oid], sync=True)
+
     def change(self, wanted: list[Change], scratch: str, token: str, shared: set[str]) -> list[str]:
         """Carry out changes, all of them or none; both sides of each are in the store.
 
@@ -363,18 +368,22 @@ def _change_back_each(store: Store, root: str, made: list[Change]) -> list[str]:
     return notes
 
 
-def held(local: str) -> Iterator[tuple[str, list[Node], list[Node]]]:
-    """What journals keep alive: each one's path, nodes that must be whole, and stages' outputs.
+def held(local: str) -> Iterator[tuple[str, list[Oid], list[Node], list[Node]]]:
+    """What journals keep alive: each one's path, records of experiments, nodes that must be whole,
+    and stages' outputs.
 
     *local* is where a workspace has what is its own; see `Store`.
     """
     for path in _paths(local):
+        records: list[Oid] = []
         nodes: list[Node] = []
         outs: list[Node] = []
         stays: dict[str, list[Node]] = {}
         for entry in _entries(path):
             if entry[0] == "hold":
                 nodes.append(Node(*entry[1]))
+            elif entry[0] == "record":
+                records.append(Oid(entry[1]))
             elif entry[0] == "change":
                 for each in _changes(entry):
                     nodes += [node for node in (each.old, each.new) if node is not None]
@@ -382,7 +391,7 @@ def held(local: str) -> Iterator[tuple[str, list[Node], list[Node]]]:
                 outs += [node for _, node in lockfile.of_plain(entry[3]).outs]
             elif entry[0] == "stay":
                 stays[entry[1]] = [node for _, node in _stay(entry) if node is not None]
-        yield path, [*nodes, *(node for each in stays.values() for node in each)], outs
+        yield path, records, [*nodes, *(node for each in stays.values() for node in each)], outs
 
 
 def _stay(entry: Any) -> Stay:

@@ -165,7 +165,7 @@ class Maker:
                     self._workspace.root,
                     out.path,
                     self._scratch,
-                    share=self._shares(out),
+                    share=self._shares(stage, out),
                 )
             except Damaged as error:
                 self._set_aside(*self._store.named(error.path))
@@ -258,7 +258,7 @@ class Maker:
 
     def _go_on(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
         """Run a stage whose outputs stay where they are, and keep a step whenever it asks."""
-        where = self._course.goes_on_from
+        where = self._course.begins_with(stage)
         if where:
             others = tuple(each for each in why if each != GOES_ON)
             why = (f"it goes on from {where}", *others)
@@ -355,7 +355,7 @@ class Maker:
             for out in sorted(stage.outs, key=lambda out: out.path):
                 self._check_made(stage, out)
                 if out.is_stored:
-                    shared = source._replace(links=self._shares(out))
+                    shared = source._replace(links=self._shares(stage, out))
                     node = snapshot.take(self._store, batch, shared, out.path)
                 else:
                     node = workspace.out_node(out.path)
@@ -388,9 +388,9 @@ class Maker:
             batch.drop()
         return nodes
 
-    def _shares(self, out: Out) -> bool:
+    def _shares(self, stage: Stage, out: Out) -> bool:
         """Whether an output shares its content with the store; one that is written on does not."""
-        return self._store.links and out.may_share
+        return self._store.links and stage.may_share(out)
 
     def _check_made(self, stage: Stage, out: Out) -> None:
         try:
@@ -425,9 +425,20 @@ class _Way:
             known = {out.path for out in stage.outs if self._is_known(out)}
             self.moves = maker._journal.aside(stage.address, paths, known)
             return
+        maker._course.bring(stage)
         with maker._store.writing():
             self._outs = maker._take_what_is_there(stage)
+            self._name = maker._course.begins_with(stage)
+            self._unlink()
             maker._journal.stay(stage.address, self._outs, [])
+
+    def _unlink(self) -> None:
+        """Make outputs that share their content with the store files of their own."""
+        maker = self._maker
+        for path, node in self._outs or () if maker._store.links else ():
+            if node is not None:
+                root, scratch = maker._workspace.root, maker._scratch
+                restore.restore(maker._store, node, root, path, scratch)
 
     def _is_known(self, out: Out) -> bool:
         maker = self._maker

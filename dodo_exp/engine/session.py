@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dodo_exp.engine import history, journal, signals
+from dodo_exp.engine import desk, history, journal, signals
 from dodo_exp.engine.reaper import TAG
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
@@ -100,6 +100,7 @@ def _open(project: Project, listener: Listener, tolerant: bool) -> Workspace:
             listener(Note("warning", text))
     history.finish(project.store)
     journal.sweep(project.store)
+    desk.sweep(project.store.local)
     return workspace
 
 

@@ -26,21 +26,32 @@ class Before:
         self._outs = _outs(workspace)
         self._texts = self._read(workspace)
 
-    def remember(self, workspace: Workspace, command: str, *, held: str | None = None) -> None:
-        """Keep the difference from then to now, if any, as a step that can be undone."""
+    def remember(
+        self,
+        workspace: Workspace,
+        command: str,
+        *,
+        held: str | None = None,
+        outs: Iterable[Change] = (),
+    ) -> None:
+        """Keep the difference from then to now, if any, as a step that can be undone.
+
+        Of the outputs *outs* the records do not say the truth: they have changed like this.
+        """
         with workspace.store.writing():
-            changes = self._changes(workspace)
+            changes = self._changes(workspace, {each.path: each for each in outs})
             if changes:
                 history.add(workspace.store, command, changes, held=held)
 
-    def _changes(self, workspace: Workspace) -> tuple[Change, ...]:
-        """By what the records say; both sides are in the store afterwards."""
+    def _changes(self, workspace: Workspace, known: dict[str, Change]) -> tuple[Change, ...]:
+        """By what the records say, but for what is *known*; both are in the store afterwards."""
         outs, texts, store = _outs(workspace), self._read(workspace), workspace.store
         made = [
             Change(path, self._outs.get(path), outs.get(path))
             for path in sorted(self._outs.keys() | outs.keys())
-            if self._outs.get(path) != outs.get(path)
+            if self._outs.get(path) != outs.get(path) and path not in known
         ]
+        made += (each for each in known.values() if each.old != each.new)
         with store.scratch() as scratch:
             batch = Batch(scratch)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dodo_exp.engine import history
@@ -18,7 +18,8 @@ from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage
-from dodo_exp.exps import state, steps
+from dodo_exp.events import Listener
+from dodo_exp.exps import going, state, steps
 from dodo_exp.exps.going import Going, is_same
 from dodo_exp.exps.record import Experiment, keep, load
 from dodo_exp.exps.steps import Step
@@ -29,6 +30,7 @@ from dodo_store import snapshot
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.pool import Batch
+from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
 
@@ -40,27 +42,55 @@ class Advance(Course):
         workspace: Workspace,
         journal: Journal,
         draft: Experiment,
-        going: Going,
+        way: Going,
         name_for: Callable[[Experiment], str],
+        listener: Listener,
         *,
         is_in_place: bool,
     ) -> None:
         """*draft* is what all steps have in common; *name_for* gives the name for the first one."""
-        super().__init__(reset=going.reset, last=going.words)
+        super().__init__(reset=way.reset)
+        self._words = way.words
         self._workspace = workspace
         self._store = workspace.store
         self._journal = journal
         self._draft = draft
-        self._stages = going.stages
+        self._stages = way.every
+        self._listener = listener
+        self._from = way.last
         self._name_for = name_for
         self._is_in_place = is_in_place
         self._result = draft.base
         self._folded: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._began = time.time()
-        self.last = going.last
+        self.last = way.last
         """The last step that is kept, of this run or the one that it goes on from."""
         self.name = draft.name
+
+    def bring(self, stage: Stage) -> None:
+        """Make the stage's outputs what they were at the step that it goes on from.
+
+        Raises:
+            Damage, Failure
+        """
+        if self._from is not None:
+            going.bring(self._workspace, stage, self._from, self._listener)
+
+    def begins_with(self, stage: Stage) -> str:
+        """The step that the stage goes on from, by name; "" where it begins."""
+        if self._from is None or self.reset:
+            return ""
+        outs = steps.outs(self._store, self._from.experiment.result, (stage,))
+        return self._words if any(node for _, node in outs) else ""
+
+    def changed(self, last: Step | None) -> Iterator[Change]:
+        """How outputs of stages with checkpoints have changed up to a step."""
+        if last is None:
+            return
+        before = steps.outs(self._store, self._draft.base, self._stages)
+        after = dict(steps.outs(self._store, last.experiment.result, self._stages))
+        yield from (Change(path, node, after[path]) for path, node in before)
 
     def has(self, path: str, node: Node) -> bool:
         """Whether the last step has this for an output."""
@@ -98,7 +128,7 @@ class Advance(Course):
             if not self.made:
                 self._journal.keep()  # who goes on from here needs the params of here
                 if self._is_in_place:
-                    state.hold(self._store, self.name)
+                    state.hold_tip(self._store, self.name)
             self.last = Step(oid, step)
             self.made += 1
             return f"{self.name}{steps.AT}{number}"
@@ -171,20 +201,19 @@ class Advance(Course):
     def like(self, made: Experiment) -> Experiment:
         """The run's end with what all its steps have in common."""
         same = ("parent", "message", "job", "tags", "was", "origin")
-        return made._replace(name=self.name, **{key: getattr(self._draft, key) for key in same})
+        return made._replace(**{key: getattr(self._draft, key) for key in same})
 
     # -- the end ---------------------------------------------------------------------------
 
     def close(self, made: Experiment) -> Experiment:
         """The run's end as a step: in the last one's place, unless its stage has gone on since."""
-        last = self.last
-        if last is None:
+        if self.last is None:
             return made._replace(step=1)
-        known = last.experiment
-        if not self._is_as(made, known, self._stages):
-            return made._replace(step=known.step + 1, before=last.oid)
-        made = made._replace(step=known.step, before=known.before, by=known.by)
-        return made._replace(metrics=known.metrics, deps=known.deps) if made.error else made
+        known = self.last.experiment
+        made = steps.after(self._store, made, self.last, self._stages)
+        if made.error and made.step == known.step:
+            return made._replace(metrics=known.metrics, deps=known.deps)
+        return made
 
     def is_nothing_new(self, made: Experiment) -> bool:
         """Whether the run has brought nothing that the experiment does not have."""
@@ -192,12 +221,8 @@ class Advance(Course):
         if last is None or self.made or last.error or last.name != made.name:
             return False
         stages = tuple(self._workspace.graph.stages.values())
-        return made.metrics == last.metrics and self._is_as(made, last, stages)
-
-    def _is_as(self, made: Experiment, other: Experiment, stages: tuple[Stage, ...]) -> bool:
-        before = steps.outs(self._store, other, stages)
-        after = dict(steps.outs(self._store, made, stages))
-        return all(is_same(after[path], node) for path, node in before)
+        outs = [steps.outs(self._store, each.result, stages) for each in (made, last)]
+        return made.metrics == last.metrics and outs[0] == outs[1]
 
 
 def _is_nothing(old: Experiment) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from dodo_exp.engine import history, session
+from dodo_exp.engine.make import covers
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError, UsageError
 from dodo_exp.events import Listener
@@ -13,13 +14,16 @@ from dodo_exp.exps import find, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import Done, bring, to_nodes
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.steps import AT
+from dodo_exp.exps.state import Held
+from dodo_exp.exps.steps import AT, chain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.project import Project
-from dodo_store.errors import Missing
+from dodo_store.errors import Missing, StoreError
+from dodo_store.oid import Oid
 from dodo_store.pool import Batch
 from dodo_store.restore import Change, changes
+from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
 
 
@@ -90,10 +94,25 @@ def apply(
         if not paths and found.kind == "experiment" and not experiment.error:
             state.remember(project.store, found.name, experiment.state)
         elif not paths and experiment.step and found.kind in ("experiment", find.STEP):
-            step = found.oid if found.kind == find.STEP else None
-            state.hold(project.store, found.name.rpartition(AT)[0] or found.name, step)
+            name_of = found.name.rpartition(AT)[0] or found.name
+            is_last = found.kind != find.STEP
+            state.hold(project.store, Held(name_of, experiment.result.oid, is_last))
+        elif done.changes and (not paths or _has_checkpoints(workspace, done)):
+            was = state.current(workspace)
+            if was is not None:
+                state.hold(project.store, Held(was, state.NOWHERE, grows=False))
         workspace.save_caches()
     return Applied(found, done, kept)
+
+
+def _has_checkpoints(workspace: Workspace, done: Done) -> bool:
+    """Whether an output was changed that training goes on from."""
+    try:
+        stages = workspace.graph.stages.values()
+    except DodoError:
+        return False
+    outs = [out.path for stage in stages for out in stage.outs if out.checkpoint]
+    return any(covers(out, change.path) for out in outs for change in done.changes)
 
 
 def _check_there(workspace: Workspace, experiment: Experiment, name: str) -> None:
@@ -191,8 +210,7 @@ def undo(
     _step(project, number)
     with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
         step = _step(project, number)
-        back = tuple(history.Renamed(r.kind, r.name, r.new, r.old) for r in step.refs)
-        _check_refs(project, back)
+        back = tuple(_back(project, ref) for ref in step.refs)
 
         def plan(batch: Batch) -> list[Change]:
             wanted = [(change.path, change.old, (change.new,)) for change in step.changes]
@@ -201,9 +219,8 @@ def undo(
         done = bring(workspace, plan, command, listener, refs=back, undoes=step.number)
         if done.step is None:
             history.add(project.store, command, undoes=step.number)
-        if step.held is not None and project.store.experiments.has(step.held):
-            experiment = find.experiment(project.store, step.held, ("experiment",))
-            state.remember(project.store, step.held, experiment.state)
+        if step.held is not None:
+            state.hold_again(project.store, step.held)
         workspace.save_caches()
     return Undone(step, done)
 
@@ -225,16 +242,29 @@ def _step(project: Project, number: int | None) -> history.Step:
     raise UsageError("there is nothing to undo", "`dodo undo --list` shows what was done")
 
 
-def _check_refs(project: Project, back: tuple[history.Renamed, ...]) -> None:
-    for ref in back:
-        if ref.new is not None and queue.is_taken(project.store, ref.name):
-            raise UsageError(
-                f"there is an experiment {ref.name!r} in the queue by now",
-                f"remove it first: `dodo exp remove {ref.name}`",
-            )
-        found = history.refs_of(project.store, ref.kind).get(ref.name)
-        if found not in (ref.old, ref.new):
-            raise UsageError(
-                f"there is another {ref.kind} {ref.name!r} by now",
-                f"rename or remove it first: `dodo exp remove {ref.name}`",
-            )
+def _back(project: Project, ref: history.Renamed) -> history.Renamed:
+    """What takes the setting of a name back, unless it is somebody else's by now.
+
+    Raises:
+        UsageError
+    """
+    if ref.old is not None and queue.is_taken(project.store, ref.name):
+        raise UsageError(
+            f"there is an experiment {ref.name!r} in the queue by now",
+            f"remove it first: `dodo exp remove {ref.name}`",
+        )
+    found = history.refs_of(project.store, ref.kind).get(ref.name)
+    if found not in (ref.new, ref.old) and not _has_grown(project.store, ref.new, found):
+        raise UsageError(
+            f"there is another {ref.kind} {ref.name!r} by now",
+            f"rename or remove it first: `dodo exp remove {ref.name}`",
+        )
+    return history.Renamed(ref.kind, ref.name, ref.new if found == ref.old else found, ref.old)
+
+
+def _has_grown(store: Store, old: Oid | None, new: Oid | None) -> bool:
+    """Whether an experiment has only come further, by more steps."""
+    try:
+        return old is not None and any(step.oid == old for step in chain(store, new))
+    except (StoreError, DodoError):
+        return False

@@ -64,7 +64,7 @@ def bring(
                 _check_whole(workspace, change)
                 _check_room(workspace, change)
             restore.check_ways(store, made, workspace.root, scratch)
-            held = state.current(workspace)
+            held = state.held(store)
             token = os.urandom(8).hex()
             shared = _shared(workspace)
             left = journal.change(list(made), scratch, token, shared) if made else []
@@ -87,8 +87,8 @@ def _shared(workspace: Workspace) -> set[str]:
     """Outputs that may share their content with the store, where the settings want it."""
     if not workspace.store.links:
         return set()
-    outs = (out for stage in workspace.graph.stages.values() for out in stage.outs)
-    return {out.path for out in outs if out.may_share}
+    stages = workspace.graph.stages.values()
+    return {out.path for stage in stages for out in stage.outs if stage.may_share(out)}
 
 
 def to_nodes(

@@ -72,7 +72,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     progress = _Progress(listener)
     collected = gc.collect(
         store,
-        lambda known: roots.everything(project, known, without=without),
+        lambda known: roots.everything(project, known, without=without, once=True),
         grace=policy.grace,
         dry=policy.dry,
         progress=progress,

@@ -50,15 +50,14 @@ def remove_named(project: Project, names: tuple[str, ...], command: str) -> list
     """
     recover(project)
     store = project.store
-    parts = [name for name in names if AT in name]
-    if parts:
-        gone = thin.remove_steps(project, tuple(parts), command)
-        names = tuple(name for name in names if AT not in name)
-        return sorted(gone + (remove_named(project, names, command) if names else []))
-    done, waiting = [], []
+    done, waiting, parts = [], [], []
     known = {job.name: job for job in queue.jobs(store)}
     for name in names:
         job = known.get(name)
+        if AT in name:
+            thin.check_step(store, name)
+            parts.append(name)
+            continue
         if job is not None and job.state == queue.RUNNING:
             raise UsageError(f"{name!r} is running", f"`dodo queue kill {name}` ends it")
         if job is not None and job.state == queue.QUEUED:
@@ -67,6 +66,8 @@ def remove_named(project: Project, names: tuple[str, ...], command: str) -> list
             done.append(find.find(store, name, ("experiment",)).name)
     before = {was for name in done for was in _former_names(store, name)}
     gone = [job.name for job in waiting if queue.remove(store, job)]
+    if parts:
+        gone += thin.remove_steps(project, tuple(parts), command)
     if done:
         gone += remove(project, "experiment", tuple(done), command)
     forget(store, {*done, *(name for name in before if not store.experiments.has(name))})

@@ -14,7 +14,7 @@ from dodo_exp.events import Listener
 from dodo_exp.exps import logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, keep, load
-from dodo_exp.exps.run import Ran, other_name, result_name, set_name
+from dodo_exp.exps.run import Ran, other_name, result_name, set_name, turns
 from dodo_exp.exps.temp import Place
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -96,14 +96,17 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
         return ""
     try:
         draft = load(store, task.record)._replace(job=task.id)
-        tip = steps.left(store, draft, (draft.name, other_name(draft)))
-        made = (tip.experiment if tip is not None else draft)._replace(error=reason, job=task.id)
-        made = made._replace(created=time.time(), unfinished=False)
+        found = steps.left(store, turns(draft, task), task.ids)
+        made = found[1].experiment if found is not None else draft
+        made = made._replace(error=reason, job=task.id, created=time.time(), unfinished=False)
         with store.writing():
-            if tip is not None:
+            if found is not None:
+                made = made._replace(name=found[0])
                 set_name(store, made, keep(store, made), task.command)
                 return made.name
             made = made._replace(seconds=time.time() - claim.who.started)
+            if made.before is not None:  # it has come no further than where it began
+                made = made._replace(before=load(store, made.before).before)
             if place is not None and os.path.isdir(place.root):
                 project = place.project(task.folder)
                 made = _as_it_lies(project, made, claim.who.started)

@@ -75,7 +75,8 @@ def _step(store: Store, text: str, kinds: tuple[str, ...]) -> Found:
     if STEP not in kinds:
         hint = f"`dodo exp branch {text} NAME` keeps it as a snapshot"
         raise UsageError(f"{text!r} is a step of {base.name!r}, not an experiment", hint)
-    step = steps.numbered(store, base.oid, int(number)) if number.isdecimal() else None
+    is_number = number.isdecimal() and len(number) < 16
+    step = steps.numbered(store, base.oid, int(number)) if is_number else None
     if step is None:
         tip = load(store, base.oid).step
         hint = f"`dodo exp show --rev {base.name}` has those" if tip else "it has no checkpoints"

@@ -8,23 +8,27 @@ params, commands or inputs a new one begins from that step.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.journal import keep_replaced
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.rewind import rewind
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import Damage
+from dodo_exp.errors import Damage, DodoError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import queue, state, steps
-from dodo_exp.exps.record import load
+from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
+from dodo_exp.pipeline.graph import Graph
+from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.model import Stage
 from dodo_exp.pipeline.values import canonical
 from dodo_store import record
 from dodo_store.errors import StoreError
-from dodo_store.oid import of_bytes
+from dodo_store.oid import Oid, of_bytes
+from dodo_store.store import Store
 from dodo_store.tree import Node
 
 
@@ -32,6 +36,9 @@ class Going(NamedTuple):
     """What a run has to do with checkpoints: which stages keep them, from which step they go on."""
 
     stages: tuple[Stage, ...]
+    """Those that are to run."""
+    every: tuple[Stage, ...]
+    """All of the project."""
     last: Step | None
     reset: bool
     same: str = ""
@@ -46,46 +53,138 @@ class Going(NamedTuple):
 
     @property
     def paths(self) -> frozenset[str]:
-        """Their outputs."""
+        """Outputs of the stages that are to run."""
         return frozenset(out.path for stage in self.stages for out in stage.outs)
 
+    def captured(self, workspace: Workspace) -> dict[str, Any]:
+        """What a snapshot of the workspace takes for those outputs; see `capture`.
 
-def bring(workspace: Workspace, going: Going, listener: Listener) -> None:
-    """Make the outputs of stages that go on what they were at the step that they go on from.
+        Raises:
+            Missing, Damaged
+        """
+        if self.reset:
+            return {"instead": dict.fromkeys(self.paths)}
+        if self.last is None:
+            return {"as_is": self.paths}
+        result = self.last.experiment.result
+        return {"instead": dict(steps.outs(workspace.store, result, self.stages))}
+
+
+def begin(workspace: Workspace, request: Request, folder: str, *, reset: bool) -> Going | None:
+    """What a run of the workspace has to do with checkpoints; None: nothing.
+
+    Raises:
+        BadInput, UsageError
+    """
+    every = tuple(stage for stage in workspace.graph.stages.values() if stage.has_checkpoints)
+    if not every:
+        return None
+    selected = select(workspace, request, folder).stages
+    stages = tuple(stage for stage in selected if stage.has_checkpoints and not stage.frozen)
+    found = None if reset and stages else _here(workspace, every)
+    if found is None:
+        return Going(stages, every, None, reset)
+    name, step, is_last = found
+    is_free = is_last and not queue.is_taken(workspace.store, name)
+    is_same = is_free and step.experiment.origin == origin(workspace)
+    step = step._replace(experiment=step.experiment._replace(name=name))
+    return Going(stages, every, step, reset, name if is_same else "")
+
+
+def following(workspace: Workspace, made: Experiment) -> Experiment:
+    """What is kept without a run, after the steps of what the workspace holds."""
+    every = tuple(stage for stage in workspace.graph.stages.values() if stage.has_checkpoints)
+    found = _here(workspace, every) if every else None
+    if found is None:
+        return made
+    made = steps.after(workspace.store, made, found[1], every)
+    return made._replace(origin=origin(workspace))
+
+
+def _here(workspace: Workspace, every: tuple[Stage, ...]) -> tuple[str, Step, bool] | None:
+    """The experiment that the workspace holds, the step of it, and whether that is the last one.
+
+    That which it was last seen to hold; but where the outputs are an earlier step's, by an undo or
+    by hand, it is that; and where a run has made them that keeps no experiment, it is none.
+    """
+    store, held = workspace.store, state.holds(workspace.store)
+    try:
+        tip = store.experiments.get(held.name) if held is not None else None
+        step = _held_step(store, held, tip)
+        if held is None or step is None:
+            return None
+        paths = sorted(out.path for stage in every for out in stage.outs if out.checkpoint)
+        lies = {path: workspace.out_look(path) for path in paths if steps.is_inside(path)}
+        if not _is_at(workspace, step, lies) and any(lies.values()):
+            known = (each for each in steps.chain(store, tip) if _is_at(workspace, each, lies))
+            found = next(known, None)
+            if found is None and _is_recorded(workspace, every, lies):
+                return None
+            step = found or step
+    except (StoreError, Damage):
+        return None
+    return held.name, step, step.oid == tip
+
+
+def _held_step(store: Store, held: Held | None, tip: Oid | None) -> Step | None:
+    """The step that the workspace holds, if its experiment is still the one that it was.
+
+    Raises:
+        Missing, Damaged, Damage
+    """
+    if held is None or tip is None or not load(store, tip).step:
+        return None
+    last: Step | None = None
+    for step in steps.chain(store, tip):
+        last = last or step
+        if held.result in (None, step.experiment.result.oid):
+            return last if held.grows else step
+    return None
+
+
+def _is_at(workspace: Workspace, step: Step, lies: dict[str, Node | None]) -> bool:
+    store, result = workspace.store, step.experiment.result
+    return all(is_same(node, store.find(result, path)) for path, node in lies.items())
+
+
+def _is_recorded(
+    workspace: Workspace, every: tuple[Stage, ...], lies: dict[str, Node | None]
+) -> bool:
+    """Whether all that lies there is what the stages' records say."""
+    known: dict[str, Node] = {}
+    for stage in every:
+        made = workspace.record(stage)
+        known |= dict(made.outs) if made is not None else {}
+    return all(is_same(node, known.get(path)) for path, node in lies.items())
+
+
+def bring(workspace: Workspace, stage: Stage, last: Step, listener: Listener) -> None:
+    """Make a stage's outputs what they were at the step that it goes on from.
 
     What lies there instead and is on no record is kept.
 
     Raises:
         Damage, Failure
     """
-    if going.last is None:
-        return
-    store, has_changed = workspace.store, False
+    store = workspace.store
     try:
-        for stage in going.stages:
-            outs = steps.outs(store, going.last.experiment, (stage,))
-            wanted = [(p, n) for p, n in outs if not is_same(workspace.out_look(p), n)]
-            strange = {
-                path: workspace.path(path)
-                for path, _ in wanted
-                if _is_strange(workspace, stage, path)
-            }
-            if strange:
-                kept = keep_replaced(store, stage.address, strange)
-                where = os.path.relpath(kept, workspace.root)
-                text = f"outputs of {stage.address!r} that are no step's are kept in {where}"
-                listener(Note("info", text))
-            with store.scratch() as scratch:
-                rewind(store, workspace.root, wanted, f"{scratch}/aside", scratch)
-            has_changed = has_changed or bool(wanted)
+        outs = steps.outs(store, last.experiment.result, (stage,))
+        wanted = [(p, n) for p, n in outs if not is_same(workspace.out_look(p), n)]
+        strange = {p: workspace.path(p) for p, _ in wanted if _is_strange(workspace, stage, p)}
+        if strange:
+            kept = keep_replaced(store, stage.address, strange)
+            where = os.path.relpath(kept, workspace.root)
+            text = f"outputs of {stage.address!r} that are no step's are kept in {where}"
+            listener(Note("info", text))
+        with store.scratch() as scratch:
+            rewind(store, workspace.root, wanted, f"{scratch}/aside", scratch)
     except StoreError as error:
         hint = "`dodo store check --repair` says what is lost; --reset begins anew"
         raise Damage(f"{error.path}: {error}", hint) from None
-    if has_changed:
-        workspace.forget()
 
 
 def is_same(here: Node | None, node: Node | None) -> bool:
+    """Whether two nodes are restored alike."""
     return (here and here[:2]) == (node and node[:2])
 
 
@@ -99,20 +198,6 @@ def _is_strange(workspace: Workspace, stage: Stage, path: str) -> bool:
     return not is_same(here, node) or node is None or not workspace.store.is_whole(node)
 
 
-def here(workspace: Workspace) -> tuple[str, Step, bool] | None:
-    """The experiment that the workspace holds, the step of it, and whether that is the last one."""
-    name, oid = state.holds(workspace.store)
-    store = workspace.store
-    try:
-        tip = store.experiments.get(name) if name else None
-        if name is None or tip is None:
-            return None
-        step = Step(oid or tip, load(store, oid or tip))
-    except (StoreError, Damage):
-        return None
-    return (name, step, step.oid == tip) if step.experiment.step else None
-
-
 def origin(workspace: Workspace) -> bytes:
     """Names all that a run is made from: params, commands, and inputs that no stage makes.
 
@@ -121,38 +206,14 @@ def origin(workspace: Workspace) -> bytes:
     graph = workspace.graph
     rows: list[object] = [canonical(state.params_of(workspace))]
     for stage in graph.stages.values():
-        lines = fingerprint.take(stage, workspace).lines
-        made = (graph.maker(line.name) or any(graph.made_inside(line.name)) for line in lines)
-        rows.append(
-            [
-                stage.address,
-                *(
-                    line
-                    for line, is_made in zip(lines, made, strict=True)
-                    if line.kind != "dep" or not is_made
-                ),
-            ]
-        )
+        try:
+            lines = fingerprint.take(stage, workspace).lines
+        except DodoError:  # of another stage that cannot be read now: this one's run is not its
+            lines = ()
+        rows.append([stage.address, *(line for line in lines if not _is_made(graph, line))])
     return of_bytes(record.pack(rows))
 
 
-def begin(workspace: Workspace, request: Request, folder: str, *, reset: bool) -> Going | None:
-    """What a run of the workspace has to do with checkpoints; None: nothing.
-
-    Raises:
-        BadInput, UsageError
-    """
-    selected = select(workspace, request, folder).stages
-    stages = tuple(stage for stage in selected if stage.has_checkpoints and not stage.frozen)
-    if not stages:
-        return None
-    found = None if reset else here(workspace)
-    if found is None:
-        return Going(stages, None, reset)
-    name, step, is_last = found
-    is_same = (
-        is_last
-        and step.experiment.origin == origin(workspace)
-        and not queue.is_taken(workspace.store, name)
-    )
-    return Going(stages, step, reset, name if is_same else "")
+def _is_made(graph: Graph, line: Line) -> bool:
+    """Whether it is the digest of what a stage makes."""
+    return line.kind == "dep" and bool(graph.maker(line.name) or graph.made_inside(line.name))

@@ -16,7 +16,7 @@ from dodo_exp.events import Listener
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.run import Order, Ran, Start, TakenOver, other_name, reason_of, run_apart
+from dodo_exp.exps.run import Order, Ran, Start, TakenOver, reason_of, run_apart, turns
 from dodo_exp.exps.steps import Step
 from dodo_exp.exps.submit import submit
 from dodo_exp.exps.temp import Place
@@ -56,8 +56,8 @@ def perform(
             draft = load(store, task.record)
             place.bring(draft.base)
             claim.tell(root=place.root, local=place.local, started=time.time())
-            last = _last(store, task, draft)
-            start = Start(draft.base, draft.parent, task.id, claim, budget, last, can_wait)
+            kept_as, last = _last(store, task, draft)
+            start = Start(draft.base, draft.parent, task.id, claim, budget, last, kept_as, can_wait)
             order = Order(
                 _request(task),
                 options,
@@ -91,13 +91,12 @@ def perform(
         return over(project, claim, done, recorder)
 
 
-def _last(store: Store, task: queue.Task, draft: Experiment) -> Step | None:
-    """The step that it goes on from: of an earlier turn, or the one that it was queued with."""
-    named = draft._replace(job=task.id)
-    tip = steps.left(store, draft, (draft.name, other_name(named)))
-    if tip is None and draft.before is not None:
-        tip = Step(draft.before, load(store, draft.before))
-    return tip
+def _last(store: Store, task: queue.Task, draft: Experiment) -> tuple[str, Step | None]:
+    """The step that it goes on from: of an earlier turn, and its name; or that of its record."""
+    found = steps.left(store, turns(draft, task), task.ids)
+    if found is not None:
+        return found
+    return "", Step(draft.before, load(store, draft.before)) if draft.before is not None else None
 
 
 def _request(task: queue.Task) -> Request:

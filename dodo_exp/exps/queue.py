@@ -72,6 +72,13 @@ class Task(NamedTuple):
     replace: bool
     command: str
     queued: float
+    before: tuple[str, ...] = ()
+    """The ids of its earlier turns, if it was tried again."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all its turns."""
+        return (*self.before, self.id)
 
 
 class Ended(NamedTuple):
@@ -389,7 +396,8 @@ def again(store: Store, job: Job) -> Job | None:
         if each is None or any(live.number == job.number for live in _live(store)):
             return None  # somebody else was faster
         path = _path(store, job.number, 0, job.name, QUEUED)
-        row = {"task": each._replace(where=QUEUE, id=os.urandom(8).hex())._asdict()}
+        new = each._replace(where=QUEUE, id=os.urandom(8).hex(), before=each.ids)
+        row = {"task": new._asdict()}
         durable.replace(path, record.encode(record.JOB, row), mode=0o644)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(job.path)

@@ -28,11 +28,11 @@ def _has_come_further(project: Project, claim: queue.Claim, task: queue.Task) ->
     """Whether the runner that has died has kept a step: then its attempt does not count."""
     from dodo_exp.exps import steps
     from dodo_exp.exps.record import load
-    from dodo_exp.exps.run import other_name
+    from dodo_exp.exps.run import turns
 
-    draft = load(project.store, task.record)._replace(job=task.id)
-    tip = steps.left(project.store, draft, (draft.name, other_name(draft)))
-    return tip is not None and tip.experiment.created >= claim.who.started
+    draft = load(project.store, task.record)
+    found = steps.left(project.store, turns(draft, task), task.ids)
+    return found is not None and found[1].experiment.created >= claim.who.started
 
 
 def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:

@@ -45,7 +45,7 @@ class Mended(NamedTuple):
 
 def check(project: Project, share: float, progress: Told) -> Report:
     """Everything that does not hold; *share* of the objects is read byte by byte."""
-    return checking.check(project.store, roots.everything(project), share, progress)
+    return checking.check(project.store, roots.everything(project, once=True), share, progress)
 
 
 def repair(

@@ -29,6 +29,9 @@ RUN = "run"
 """Kinds, in the order in which content is put down to them: what is in an experiment is not put
 down to the run-cache, though it is there too."""
 
+STEP = "step"
+"""No kind of root: of an experiment's steps that are met."""
+
 Known = set[tuple[str, str, str]]
 
 WORDS = {
@@ -47,16 +50,21 @@ def everything(
     known: Known | None = None,
     *,
     without: set[tuple[str, str]] = frozenset(),  # type: ignore[assignment]
+    once: bool = False,
 ) -> Iterator[Root]:
-    """Every root that is not *known* yet, and makes it known; but not those in *without*."""
+    """Every root that is not *known* yet, and makes it known; but not those in *without*.
+
+    Steps that several experiments have in common are put down to each; with *once* to the first.
+    """
     known = set() if known is None else known
+    met = known if once else None
     store = project.store
     for kind in (EXPERIMENT, SNAPSHOT):
-        yield from _refs(store, kind, known, without)
-    yield from _queue(store, known)
+        yield from _refs(store, kind, known, without, met)
+    yield from _queue(store, known, met)
     yield from _locks(project, known)
-    yield from _journals(store, known)
-    yield from _steps(store, known, without)
+    yield from _journals(store, known, met)
+    yield from _steps(store, known, without, met)
     yield from _runs(store, known, without)
 
 
@@ -67,7 +75,7 @@ def _is_new(known: Known, kind: str, name: str, version: str) -> bool:
     return True
 
 
-def _refs(store: Store, kind: str, known: Known, without: Any) -> Iterator[Root]:
+def _refs(store: Store, kind: str, known: Known, without: Any, met: Known | None) -> Iterator[Root]:
     refs = history.refs_of(store, kind)
     for name in sorted(refs.names()):
         if (kind, name) in without:
@@ -77,17 +85,20 @@ def _refs(store: Store, kind: str, known: Known, without: Any) -> Iterator[Root]
             oid = refs.get(name)
             if oid is None or not _is_new(known, kind, name, oid.hex()):
                 continue
-            records, nodes, problem = _kept(store, oid)
+            records, nodes, problem = _kept(store, oid, met)
             yield Root(kind, name, path, records, nodes, problem=problem)
         except (StoreError, DodoError) as error:
             at = error.path if isinstance(error, StoreError) else path
             yield Root(kind, name, at, problem=str(error))
 
 
-def _kept(store: Store, oid: Oid) -> tuple[tuple[Oid, ...], tuple[Node, ...], str]:
+def _kept(
+    store: Store, oid: Oid, met: Known | None
+) -> tuple[tuple[Oid, ...], tuple[Node, ...], str]:
     """An experiment's record and those of the steps before it, and what they name.
 
-    The last word says what is wrong with a step before it, if anything.
+    From a step that was *met* already the way is known. The last word says what is wrong with a
+    step before it, if anything.
 
     Raises:
         Missing, Damaged, Damage: of the experiment itself.
@@ -96,6 +107,8 @@ def _kept(store: Store, oid: Oid) -> tuple[tuple[Oid, ...], tuple[Node, ...], st
     nodes: list[Node] = []
     try:
         for step in chain(store, oid):
+            if met is not None and records and not _is_new(met, STEP, step.oid.hex(), ""):
+                break
             records.append(step.oid)
             nodes += (step.experiment.base, step.experiment.result)
     except (StoreError, DodoError) as error:
@@ -106,7 +119,7 @@ def _kept(store: Store, oid: Oid) -> tuple[tuple[Oid, ...], tuple[Node, ...], st
     return tuple(records), tuple(nodes), ""
 
 
-def _queue(store: Store, known: Known) -> Iterator[Root]:
+def _queue(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
     """What jobs start from; those that have failed or were removed can have another turn."""
     for job in queue.every(store):
         if job.state == queue.SUCCESS:
@@ -123,7 +136,7 @@ def _queue(store: Store, known: Known) -> Iterator[Root]:
         if not _is_new(known, QUEUE, str(job.number), task.record.hex()):
             continue
         try:
-            records, nodes, problem = _kept(store, task.record)
+            records, nodes, problem = _kept(store, task.record, met)
             yield Root(QUEUE, job.name, job.path, records, nodes, problem=problem)
         except (StoreError, DodoError) as error:
             yield Root(QUEUE, job.name, job.path, problem=str(error))
@@ -158,15 +171,21 @@ def lock_files(root: str) -> list[str]:
     return sorted(found)
 
 
-def _journals(store: Store, known: Known) -> Iterator[Root]:
+def _journals(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
     held = [journal.held(store.local), *map(journal.held, temp.locals_of(store))]
-    for path, nodes, outs in itertools.chain(*held):
-        if _is_new(known, RUNNING, path, str(len(nodes) + len(outs))):
+    for path, records, nodes, outs in itertools.chain(*held):
+        if _is_new(known, RUNNING, path, str(len(records) + len(nodes) + len(outs))):
+            for oid in records:
+                try:
+                    oids, more, problem = _kept(store, oid, met)
+                    yield Root(RUNNING, path, path, oids, more, problem=problem)
+                except (StoreError, DodoError) as error:
+                    yield Root(RUNNING, path, path, (oid,), problem=str(error))
             yield Root(RUNNING, path, path, nodes=tuple(nodes))
             yield Root(RUNNING, path, path, nodes=tuple(outs), may_lack=True)
 
 
-def _steps(store: Store, known: Known, without: Any) -> Iterator[Root]:
+def _steps(store: Store, known: Known, without: Any, met: Known | None) -> Iterator[Root]:
     for path in history.unreadable(store):
         yield Root(UNDO, os.path.basename(path), path, problem="cannot be read")
     for step in history.steps(store):
@@ -178,7 +197,7 @@ def _steps(store: Store, known: Known, without: Any) -> Iterator[Root]:
         path = history.path_of(store, step)
         for oid in records:
             try:
-                more, its, _ = _kept(store, oid)
+                more, its, _ = _kept(store, oid, met)
                 records = [*records, *more]
                 nodes += its
             except (StoreError, DodoError):

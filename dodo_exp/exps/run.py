@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.engine import decide, repro
@@ -48,6 +49,8 @@ class Start(NamedTuple):
     budget: Pool | None = None
     last: Step | None = None
     """The step that it goes on from."""
+    kept_as: str = ""
+    """The name under which that is, if it is of an earlier turn."""
     can_wait: bool = False
     """Whether it is put back into the queue when a stage's time is up and a step is kept."""
 
@@ -175,12 +178,12 @@ def _run(
     started, start = time.time(), order.start
     if start is None and (edits is None or not edits.still_holds(workspace)):
         edits = _edits(workspace, order, project.folder)
-    held = state.current(workspace) if order.changes else None
+    held = state.held(workspace.store)
     before = trace.Before(workspace, edits.texts if edits else ()) if start is None else None
     limits = repro.limits_of(project, start.budget if start else None)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
-        going = _going_now(workspace, order, project.folder, listener)
+        going = _going_now(workspace, order, project.folder)
         selection, steps = repro.ready(
             workspace, journal, order.request, order.options, project.folder, listener, limits
         )
@@ -192,8 +195,10 @@ def _run(
             base = start.base if start else _base(workspace, going, listener)
             journal.hold(base)
         course = None
+        if going is not None and going.last is not None:
+            journal.hold_record(going.last.oid)
         if going is not None:
-            course = _advance(workspace, journal, order, name, base, going, same)
+            course = _advance(workspace, journal, order, name, base, going, same, listener)
         try:
             outcome = run.run(
                 workspace,
@@ -213,6 +218,11 @@ def _run(
         except Signalled as stop:
             if course is None or not course.made or start is not None:
                 raise
+            journal.fold({path: workspace.lock_records(path) for path in workspace.files})
+            workspace.forget()
+            if before is not None:
+                outs = tuple(course.changed(course.last))
+                before.remember(workspace, order.command, held=held, outs=outs)
             raise Stopped(stop.number, f"stopped; {_so_far(course)}", GOES_ON) from None
         journal.fold({path: workspace.lock_records(path) for path in workspace.files})
         workspace.forget()
@@ -234,7 +244,8 @@ def _run(
                 workspace, journal, selection, order, outcome, name, base, started, listener, course
             )
             if before is not None:
-                before.remember(workspace, order.command, held=held)
+                outs = tuple(course.changed(course.last)) if course is not None else ()
+                before.remember(workspace, order.command, held=held, outs=outs)
         return ran
 
 
@@ -301,14 +312,30 @@ def result_name(store: Store, claim: queue.Claim, made: Experiment, replace: boo
     """
     if not claim.is_ours:
         raise TakenOver(f"experiment {made.name!r} has been taken over by somebody else")
-    may_replace = (replace and not made.error) or find.has_failed(store, made.name)
+    may_replace = (replace and not made.error) or _may_go(store, claim, made.name)
     is_free = may_replace or not store.experiments.has(made.name)
     return made.name if is_free and not store.snapshots.has(made.name) else other_name(made)
+
+
+def _may_go(store: Store, claim: queue.Claim, name: str) -> bool:
+    """Whether what has a name has failed, and either has no steps or is the job's own."""
+    if not find.has_failed(store, name):
+        return False
+    from dodo_exp.exps import queue
+
+    task = queue.task(claim.job)
+    ours = task.ids if task is not None else ()
+    return not find.has_steps(store, name) or find.experiment(store, name).job in ours
 
 
 def other_name(made: Experiment) -> str:
     """For a result whose name somebody else has."""
     return f"{made.name[:80]}-{made.job[:6]}"
+
+
+def turns(draft: Experiment, task: queue.Task) -> tuple[str, ...]:
+    """The names that what came of a job's turns may have."""
+    return (draft.name, *(other_name(draft._replace(job=each)) for each in task.ids))
 
 
 class TakenOver(Failure):
@@ -367,18 +394,13 @@ def _going(workspace: Workspace, order: Order, folder: str, edits: Plan | None) 
         return going.begin(workspace, order.request, folder, reset=order.options.reset)
 
 
-def _going_now(workspace: Workspace, order: Order, folder: str, listener: Listener) -> Going | None:
-    """From where the run goes on; the outputs are as they were there."""
+def _going_now(workspace: Workspace, order: Order, folder: str) -> Going | None:
+    """From where the run goes on."""
     from dodo_exp.exps import going
 
-    start = order.start
-    found = going.begin(
-        workspace, order.request, folder, reset=order.options.reset or start is not None
-    )
-    if found is not None and start is not None:
-        found = found._replace(last=start.last, reset=False)
-    if found is not None:
-        going.bring(workspace, found, listener)
+    found = going.begin(workspace, order.request, folder, reset=order.options.reset)
+    if found is not None and order.start is not None:
+        return found._replace(last=order.start.last, reset=False)
     return found
 
 
@@ -386,12 +408,8 @@ def _base(workspace: Workspace, going: Going | None, listener: Listener) -> Node
     """The workspace as the run finds it."""
     from dodo_exp.exps.capture import capture
 
-    if going is None:
-        return capture(workspace, listener, after_run=False)
-    if going.reset:
-        nothing = dict.fromkeys(going.paths)
-        return capture(workspace, listener, after_run=False, instead=nothing)
-    return capture(workspace, listener, after_run=False, as_is=going.paths)
+    outs = going.captured(workspace) if going is not None else {}
+    return capture(workspace, listener, after_run=False, **outs)
 
 
 def _advance(
@@ -402,6 +420,7 @@ def _advance(
     base: Node,
     going: Going,
     same: str,
+    listener: Listener,
 ) -> Advance:
     """What keeps the run's steps."""
     from dodo_exp.exps.advance import Advance
@@ -425,18 +444,18 @@ def _advance(
         stale=(),
         tainted=(),
         message=order.message or (known.message if known else ""),
-        job=start.job if start else "",
+        job=start.job if start else known.job if known else "",
         tags=known.tags if known else (),
         was=known.was if known else (),
         origin=origin(workspace),
     )
 
     def name_for(made: Experiment) -> str:
-        if start is None:
-            return name
+        if start is None or start.kept_as:
+            return start.kept_as if start is not None else name
         return result_name(workspace.store, start.claim, made, order.replace)
 
-    return Advance(workspace, journal, draft, going, name_for, is_in_place=start is None)
+    return Advance(workspace, journal, draft, going, name_for, listener, is_in_place=start is None)
 
 
 def _so_far(course: Advance) -> str:
@@ -518,7 +537,6 @@ def _record(
         job=order.start.job if order.start else "",
     )
     if course is not None:
-        name = course.name
         experiment = course.close(course.like(experiment))
         if course.is_nothing_new(experiment):
             state.remember(store, name, held)
@@ -531,11 +549,13 @@ def _record(
     journal.expect(name, oid)
     set_name(store, experiment, oid, order.command)
     if course is not None and course.made and course.name != name:
-        store.experiments.delete(course.name)  # where its steps were while the name was another's
+        # Where its steps were while the name was another's, or of an earlier turn.
+        with suppress(FileNotFoundError):
+            store.experiments.delete(course.name)
     if not has_failed:
         state.remember(store, name, held)
     elif order.start is None:
-        state.hold(store, name)
+        state.hold_tip(store, name)
     workspace.save_caches()
     if has_failed and order.start is None:
         return Ran(None, True, outcome, metrics, params, kept_as=name)

@@ -10,6 +10,7 @@ from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import names, queue, state
 from dodo_exp.exps.capture import capture
+from dodo_exp.exps.going import following
 from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.project import Project
 
@@ -59,6 +60,8 @@ def save(
                 tainted=(),
                 message=message,
             )
+            if kind == "experiment":
+                experiment = following(workspace, experiment)
             oid = keep(store, experiment)
             old = refs.get(name) if refs.has(name) else None
             history.add(store, command, refs=(history.Renamed(kind, name, old, oid),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Options
@@ -55,23 +55,77 @@ def remember(store: Store, name: str, state: Oid) -> None:
     if not os.path.isdir(_states(store)):
         _note_all(store)
     durable.replace(f"{_states(store)}/{state.hex()}", name.encode(), sync=False)
-    hold(store, name)
+    hold_tip(store, name)
 
 
-def hold(store: Store, name: str, step: Oid | None = None) -> None:
-    """Note that the workspace holds an experiment; or this one of its steps, not the last."""
-    text = name if step is None else f"{name}\n{step.hex()}"
-    durable.replace(_pointer(store), text.encode(), sync=False)
+class Held(NamedTuple):
+    """What the workspace was last seen to hold: an experiment, as it was when it had this result.
+
+    With `grows` also what that experiment has come to since, by more steps.
+    """
+
+    name: str
+    result: Oid | None = None
+    grows: bool = True
+
+    def __str__(self) -> str:
+        if self.result is None:
+            return self.name
+        return f"{self.name}\n{self.result.hex()}{'+' if self.grows else ''}"
 
 
-def holds(store: Store) -> tuple[str | None, Oid | None]:
-    """The experiment that the workspace was last seen to hold, and its step, if not the last."""
+NOWHERE = Oid(bytes(16))
+"""In place of a result: the workspace came from the experiment and is at none of its steps."""
+
+
+def hold(store: Store, held: Held) -> None:
+    """Note what the workspace holds."""
+    durable.replace(_pointer(store), str(held).encode(), sync=False)
+
+
+def hold_tip(store: Store, name: str) -> None:
+    """Note that the workspace holds what an experiment stands for now, and comes to from now on."""
+    try:
+        oid = store.experiments.get(name)
+        hold(store, Held(name, load(store, oid).result.oid if oid is not None else None))
+    except (StoreError, Damage):
+        hold(store, Held(name))
+
+
+def holds(store: Store) -> Held | None:
+    """What the workspace holds, if that is known."""
     try:
         with open(_pointer(store), encoding="utf-8") as file:
-            name, _, step = file.read(500).partition("\n")
-        return name or None, parse(step) if step else None
+            return held_of(file.read(500))
     except (OSError, ValueError):
-        return None, None
+        return None
+
+
+def held_of(text: str) -> Held | None:
+    """From its own words.
+
+    Raises:
+        ValueError
+    """
+    name, _, result = text.partition("\n")
+    oid = parse(result.rstrip("+")) if result else None
+    return Held(name, oid, result.endswith("+") or not result) if name else None
+
+
+def hold_again(store: Store, text: str) -> None:
+    """Note that the workspace holds what it held before, in its own words, if that is there."""
+    try:
+        held = held_of(text)
+        oid = store.experiments.get(held.name) if held is not None else None
+        if held is None or oid is None:
+            return
+        made = load(store, oid)
+        if not made.error and held.result in (None, made.result.oid):
+            remember(store, held.name, made.state)
+        else:
+            hold(store, held)
+    except (StoreError, Damage, ValueError):
+        return
 
 
 def renamed(store: Store, old: str, new: str, state: Oid) -> None:
@@ -82,9 +136,9 @@ def renamed(store: Store, old: str, new: str, state: Oid) -> None:
             is_meant = file.read(500) == old
         if is_meant:
             durable.replace(path, new.encode(), sync=False)
-    name, step = holds(store)
-    if name == old:
-        hold(store, new, step)
+    held = holds(store)
+    if held is not None and held.name == old:
+        hold(store, held._replace(name=new))
 
 
 def _note_all(store: Store) -> None:
@@ -108,8 +162,14 @@ def _pointer(store: Store) -> str:
 
 def current(workspace: Workspace) -> str | None:
     """The experiment that the workspace was last seen to hold, for a new one's parent."""
-    name, _ = holds(workspace.store)
-    return name if name and workspace.store.experiments.has(name) else None
+    held = holds(workspace.store)
+    return held.name if held and workspace.store.experiments.has(held.name) else None
+
+
+def held(store: Store) -> str | None:
+    """What the workspace holds, in words for `hold_again`."""
+    found = holds(store)
+    return str(found) if found is not None else None
 
 
 def of(workspace: Workspace) -> Oid:

@@ -54,34 +54,47 @@ def numbered(store: Store, tip: Oid, number: int) -> Step | None:
     return None
 
 
-def left(store: Store, draft: Experiment, names: Iterable[str]) -> Step | None:
-    """How far an earlier turn of a job has come that began from *draft*; None: not a step."""
+def left(store: Store, names: Iterable[str], ids: Iterable[str]) -> tuple[str, Step] | None:
+    """How far the turns of a job have come that it has had under these *ids*, and under which name
+    that is; None: no step.
+    """
+    known = set(ids)
     for name in names:
         try:
             oid = store.experiments.get(name)
             made = load(store, oid) if oid is not None else None
         except (StoreError, Damage):
             continue
-        if oid is None or made is None or not made.error or made.step <= draft.step:
-            continue
-        if made.base == draft.base:
-            return Step(oid, made)
+        if oid is not None and made is not None and made.error and made.step and made.job in known:
+            return name, Step(oid, made)
     return None
 
 
-def outs(store: Store, step: Experiment, stages: Iterable[Stage]) -> list[tuple[str, Node | None]]:
-    """What *stages* had made at a step, by path; None for what was not there.
+def outs(store: Store, result: Node, stages: Iterable[Stage]) -> list[tuple[str, Node | None]]:
+    """What *stages* had made in a snapshot, by path; None for what was not there.
 
     Raises:
         Missing, Damaged
     """
     paths = sorted(out.path for stage in stages for out in stage.outs if is_inside(out.path))
-    return [(path, store.find(step.result, path)) for path in paths]
+    return [(path, store.find(result, path)) for path in paths]
 
 
 def is_inside(path: str) -> bool:
     """Whether a path can be in a snapshot."""
     return not path.startswith("/") and path.split("/")[0] != ".." and "://" not in path
+
+
+def after(store: Store, made: Experiment, last: Step, stages: Iterable[Stage]) -> Experiment:
+    """A record that comes after a step: in its place, if *stages* have made nothing else since.
+
+    Raises:
+        Missing, Damaged
+    """
+    known = last.experiment
+    if outs(store, made.result, stages) == outs(store, known.result, stages):
+        return made._replace(step=known.step, before=known.before, by=known.by)
+    return made._replace(step=known.step + 1, before=last.oid)
 
 
 Change = Callable[[Experiment], Experiment | None]

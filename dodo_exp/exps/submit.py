@@ -18,10 +18,9 @@ from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, going, names, queue, state, temp
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.edits import Plan, plan
-from dodo_exp.exps.going import Going
 from dodo_exp.exps.record import Experiment, load
 from dodo_exp.exps.run import FAILED, Order, check_name_free
-from dodo_exp.exps.steps import AT, Step, outs
+from dodo_exp.exps.steps import AT, Step
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.overrides import Change
@@ -103,9 +102,8 @@ def _submit(
         else:
             reset = order.options.reset or where == queue.QUEUE
             begun = going.begin(workspace, order.request, project.folder, reset=reset)
-            base = capture(
-                workspace, listener, after_run=False, include=extra, **_outs(workspace, begun)
-            )
+            outs = begun.captured(workspace) if begun is not None else {}
+            base = capture(workspace, listener, after_run=False, include=extra, **outs)
             last = begun.last if begun is not None else None
         if last is not None and not last.experiment.step:
             last = None
@@ -142,17 +140,6 @@ def _submit(
                 batch.drop()
         workspace.save_caches()
         return put(made)
-
-
-def _outs(workspace: Workspace, begun: Going | None) -> dict[str, Any]:
-    """What is taken for the outputs of stages with checkpoints."""
-    if begun is None:
-        return {}
-    if begun.reset:
-        return {"instead": dict.fromkeys(begun.paths)}
-    if begun.last is None:
-        return {"as_is": begun.paths}
-    return {"instead": dict(outs(workspace.store, begun.last.experiment, begun.stages))}
 
 
 def check(project: Project, order: Order, variants: list[Variant], listener: Listener) -> None:

@@ -13,6 +13,7 @@ from dodo_exp.project import Project
 from dodo_store import locks
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
+from dodo_store.store import Store
 
 
 def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list[str]:
@@ -28,18 +29,27 @@ def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list
     with locks.share(f"{store.folder}/locks/labels", exclusive=True):
         wanted: dict[find.Found, set[int]] = {}
         for text in names:
-            name, _, number = text.rpartition(steps.AT)
-            base = find.find(store, name, ("experiment",))
-            if queue.is_taken(store, base.name):
-                raise UsageError(f"{base.name!r} is in the queue", "when it has run, then")
-            find.find(store, text, find.READABLE)
-            wanted.setdefault(base, set()).add(int(number))
+            base = check_step(store, text)
+            wanted.setdefault(base, set()).add(int(text.rpartition(steps.AT)[2]))
         refs = []
         for base, numbers in wanted.items():
             new = steps.rebuilt(store, base.oid, _without(numbers))
             refs.append(history.Renamed("experiment", base.name, base.oid, new))
         history.add(store, command, refs=tuple(refs))
     return sorted(f"{base.name}{steps.AT}{n}" for base, all_ in wanted.items() for n in all_)
+
+
+def check_step(store: Store, text: str) -> find.Found:
+    """The experiment that a step is one of, which can be removed.
+
+    Raises:
+        UsageError
+    """
+    find.find(store, text, find.READABLE)
+    base = find.find(store, text.rpartition(steps.AT)[0], ("experiment",))
+    if queue.is_taken(store, base.name):
+        raise UsageError(f"{base.name!r} is in the queue", "its steps can go when it has run")
+    return base
 
 
 def _without(numbers: set[int]) -> steps.Change:

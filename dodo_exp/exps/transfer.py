@@ -226,7 +226,8 @@ def _check_fields(experiment: Experiment) -> None:
         raise TypeError("a text is none")
     if not isinstance(experiment.state, bytes) or len(experiment.state) != 16:
         raise ValueError("its state is no id")
-    is_id = experiment.before is None or len(experiment.before) == 16
+    before = experiment.before
+    is_id = before is None or (isinstance(before, bytes) and len(before) == 16)
     if type(experiment.step) is not int or not 0 <= experiment.step < 1 << 40 or not is_id:
         raise ValueError("its step is none")
     if type(experiment.unfinished) is not bool or type(experiment.origin) is not bytes:

@@ -35,11 +35,6 @@ class Out(NamedTuple):
         """Whether the run-cache may keep it; DVC exempts metrics and plots from `cache: false`."""
         return self.cache or self.role != OUT
 
-    @property
-    def may_share(self) -> bool:
-        """Whether it may be one file with the store's; not where the user keeps or extends it."""
-        return self.cache and not self.persist and not self.checkpoint
-
 
 class ParamDep(NamedTuple):
     """The parameters of one file that a stage reads; no keys means the whole file."""
@@ -99,6 +94,10 @@ class Stage(NamedTuple):
             and not self.always
             and all(out.is_stored and not out.persist and not out.checkpoint for out in self.outs)
         )
+
+    def may_share(self, out: Out) -> bool:
+        """Whether an output may be one file with the store's; not where it is kept or extended."""
+        return out.cache and not out.persist and not self.has_checkpoints
 
     @property
     def has_checkpoints(self) -> bool:
