@@ -12,6 +12,7 @@ the experiment before the call returns. Nothing but Python's own library is need
 
 How it is asked for: an empty file `<name>.ask` in the folder that DODO_CHECKPOINT names, and a byte
 into the FIFO `bell` there. When the file is gone the step is kept, and `<name>.done` says which.
+`host` names the machine of him who keeps it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ import time
 FOLDER = "DODO_CHECKPOINT"
 """Environment variable: where a checkpoint is asked for."""
 
-BELL, ASK, DONE = "bell", ".ask", ".done"
+BELL, HOST, ASK, DONE = "bell", "host", ".ask", ".done"
 FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.005
 """Seconds between two looks whether it is kept."""
+SILENCE = 1.0
+"""Seconds after which it is asked whether he who keeps it is there still."""
 
 
 class CheckpointFailed(RuntimeError):
@@ -50,11 +53,16 @@ def make_checkpoint() -> str | None:
     name = f"{folder}/{os.getpid()}-{time.monotonic_ns()}"
     with open(name + ASK, "x"):
         pass
-    _ring(f"{folder}/{BELL}")
-    wait = FIRST_WAIT
+    is_heard = _ring(f"{folder}/{BELL}")
+    wait, look = FIRST_WAIT, time.monotonic() + SILENCE
     while os.path.exists(name + ASK):
+        if not is_heard and _is_near(folder):
+            raise CheckpointFailed("the run was killed")
         time.sleep(wait)
         wait = min(wait * 1.2, LONGEST_WAIT)
+        if time.monotonic() > look:
+            is_heard = _ring(f"{folder}/{BELL}")
+            look = time.monotonic() + SILENCE
     return _answer(name + DONE)
 
 
@@ -68,18 +76,31 @@ def why_not() -> str:
     return f"no output of stage {stage!r} has 'checkpoint: true' in dvc.yaml: nothing is kept"
 
 
-def _ring(bell: str) -> None:
-    """Wake who waits for us; he looks now and then even if he does not hear it."""
+def _is_near(folder: str) -> bool:
+    """Whether he who keeps it is on this machine, where his bell tells that he is there."""
+    try:
+        with open(f"{folder}/{HOST}", encoding="utf-8") as file:
+            return file.read() == os.uname().nodename and os.path.exists(f"{folder}/{BELL}")
+    except OSError:
+        return False
+
+
+def _ring(bell: str) -> bool:
+    """Wake who waits for us, and say whether there is anybody.
+
+    He looks now and then even if he does not hear it: from another machine nobody does.
+    """
     try:
         fd = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return
+        return False
     try:
         os.write(fd, b"\n")
     except OSError:
         pass
     finally:
         os.close(fd)
+    return True
 
 
 def _answer(path: str) -> str:

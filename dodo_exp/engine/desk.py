@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 
-from dodo_exp.checkpoint import ASK, BELL, DONE, FOLDER
+from dodo_exp.checkpoint import ASK, BELL, DONE, FOLDER, HOST
 from dodo_exp.errors import StageFailed
-from dodo_store import durable
 from dodo_store.errors import StoreError
 
 SIGNAL = ".dvc/tmp/DVC_CHECKPOINT"
@@ -23,6 +23,7 @@ SIGNAL = ".dvc/tmp/DVC_CHECKPOINT"
 PAUSE = 0.02
 """Seconds between two looks for those who do not ring."""
 
+_serial = count()
 _open: dict[str, int] = {}
 """How many desks there are at each root."""
 
@@ -43,7 +44,7 @@ class Desk:
         self._signal = os.path.join(root, SIGNAL)
         self._root = root
         self._keep = keep
-        self._folder = f"{local}/checkpoint/{os.getpid()}-{durable.temporary_name()}"
+        self._folder = f"{local}/checkpoint/{os.getpid()}-{next(_serial)}"
         self.environment = {FOLDER: self._folder, "DVC_CHECKPOINT": "1"}
         if goes_on:
             self.environment["DVCLIVE_RESUME"] = "1"
@@ -51,6 +52,8 @@ class Desk:
 
     def __enter__(self) -> Desk:
         os.makedirs(self._folder)
+        with open(f"{self._folder}/{HOST}", "w", encoding="utf-8") as file:
+            file.write(os.uname().nodename)
         with suppress(OSError):  # where there are no FIFOs we look now and then
             os.mkfifo(f"{self._folder}/{BELL}", 0o600)
             # For writing too, so that it never comes to an end.

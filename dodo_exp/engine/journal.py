@@ -198,15 +198,27 @@ class Journal:
         self._asides.pop(stage, None)
         self._write(["back", stage])
 
-    def stay(self, stage: str, outs: Stay, moves: list[Move]) -> str | None:
+    def stay(self, stage: str, outs: Stay) -> None:
         """The stage has come so far: cut short from here on, its outputs are to be these.
 
-        What was moved out of its way before goes; returns where that is kept which the store does
-        not know.
+        What was moved out of its way before can go: see `let_go`.
         """
         self._write(["stay", stage, outs], sync=True)
         self._stays[stage] = outs
         self._asides.pop(stage, None)
+
+    def unstay(self, stage: str, outs: Stay | None, moves: list[Move]) -> None:
+        """It has not come so far after all: what was said before holds again."""
+        if outs is not None:
+            self.stay(stage, outs)
+            return
+        self._write(["aside", stage, moves], sync=True)
+        self._stays.pop(stage, None)
+        self._asides[stage] = moves
+
+    def let_go(self, stage: str, moves: list[Move]) -> str | None:
+        """Drop what was moved out of the stage's way; returns where that is kept which the store
+        does not know."""
         return self._let_go(stage, moves)
 
     def back_to_stay(self, stage: str, scratch: str) -> list[str]:
@@ -520,6 +532,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 edits.clear()
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
+                stays.pop(entry[1], None)
             elif entry[0] == "stay":
                 stays[entry[1]] = _stay(entry)
                 _let_go(store, entry[1], open_asides.pop(entry[1], []))

@@ -430,7 +430,7 @@ class _Way:
             self._outs = maker._take_what_is_there(stage)
             self._name = maker._course.begins_with(stage)
             self._unlink()
-            maker._journal.stay(stage.address, self._outs, [])
+            maker._journal.stay(stage.address, self._outs)
 
     def _unlink(self) -> None:
         """Make outputs that share their content with the store files of their own."""
@@ -458,10 +458,17 @@ class _Way:
             outs = maker._take_what_is_there(stage)
             if outs == self._outs and self._name:
                 return self._name
-            self._name = maker._course.keep(stage, self._found, dict(outs))
+            # First what its outputs are to be: a step that is on record and whose outputs are not
+            # put back would not be gone on from.
+            maker._journal.stay(stage.address, outs)
+            try:
+                self._name = maker._course.keep(stage, self._found, dict(outs))
+            except BaseException:
+                maker._journal.unstay(stage.address, self._outs, self.moves)
+                raise
             self._outs = outs
             moves, self.moves = self.moves, []
-            kept = maker._journal.stay(stage.address, outs, moves)
+            kept = maker._journal.let_go(stage.address, moves)
         maker._tell_replaced(stage, kept)
         maker._listener(CheckpointKept(stage.address, self._name))
         return self._name

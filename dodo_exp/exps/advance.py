@@ -22,6 +22,7 @@ from dodo_exp.events import Listener
 from dodo_exp.exps import going, state, steps
 from dodo_exp.exps.going import Going, is_same
 from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.model import Stage
@@ -124,11 +125,14 @@ class Advance(Course):
                 self.name = self._name_for(step)
             step = step._replace(name=self.name)
             oid = keep(self._store, step)
+            if not self.made:
+                # Who goes on from here needs the params of here, and to know where he is.
+                self._journal.expect(self.name, oid)
+                if self._is_in_place:
+                    state.hold(self._store, Held(self.name, step.result.oid))
             self._set_name(oid)
             if not self.made:
-                self._journal.keep()  # who goes on from here needs the params of here
-                if self._is_in_place:
-                    state.hold_tip(self._store, self.name)
+                self._journal.keep()
             self.last = Step(oid, step)
             self.made += 1
             return f"{self.name}{steps.AT}{number}"

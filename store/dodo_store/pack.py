@@ -32,7 +32,7 @@ ROOT = 1
 TREE = 2
 OBJECT = 3
 SECOND = 4
-PART = 5
+PART = 7
 """Kinds of entries: records (ROOT of experiments, SECOND of snapshots, PART of what those name)
 come first, then trees, then objects, and the end."""
 

@@ -356,6 +356,7 @@ def test_json_of_du_gc_and_check(kept: Space) -> None:
     gc = kept.dodo("gc", "--json").json
     assert shape(gc["removed"]) == {
         "experiments": [],
+        "steps": "int",
         "runs": "int",
         "undo_steps": "int",
         "files": "int",

@@ -104,3 +104,24 @@ def test_killed_at_any_moment_no_kept_epoch_runs_twice(space: Space, delay: int)
     assert trainer.curve(space) == list(range(1, 11))
     assert trainer.steps(space, "big")[0] == "big"
     space.check()
+
+
+def test_who_asks_is_told_that_the_run_was_killed(space: Space) -> None:
+    """Even where all that would end the training was killed before it asked."""
+    trainer.build(space)
+    text = space.read("train.py")
+    told = f'print("kept", make_checkpoint(), file=open("{space.base}/told", "a"))'
+    asked = f"time.sleep(1)\n        {told}"
+    space.write("train.py", text.replace('print("kept", make_checkpoint())', asked))
+    process = space.start("exp", "run", "-n", "big")
+    wait_for(lambda: (space.base / "told").exists())
+    training = [
+        pid for pid in tagged(space) if b"train.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    for pid in {process.pid, *children(process.pid)} - set(training):
+        end(pid)
+    process.communicate(timeout=30)
+    wait_for(lambda: not tagged(space))
+    assert trainer.steps(space, "big")[0] == "big"
+    space.dodo("exp", "run")
+    assert trainer.epochs(space)[-1] == 10
