@@ -10,18 +10,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dodo_exp.engine import history
 from dodo_exp.engine.course import Course, Nodes
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import Damage
 from dodo_exp.events import Listener
-from dodo_exp.exps import going, state, steps
+from dodo_exp.exps import going, naming, state, steps
 from dodo_exp.exps.going import Going, is_same
-from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
 from dodo_exp.pipeline import lockfile
@@ -29,10 +27,64 @@ from dodo_exp.pipeline.model import Stage
 from dodo_exp.pipeline.values import ABSENT
 from dodo_store import snapshot
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
+
+if TYPE_CHECKING:
+    from dodo_exp.exps.run import Order
+
+
+def begin(
+    workspace: Workspace,
+    journal: Journal,
+    order: Order,
+    name: str,
+    base: Node,
+    way: Going,
+    same: str,
+    listener: Listener,
+) -> Advance:
+    """What keeps the steps of a run; *same* is the experiment that goes on, if one does."""
+    start = order.start
+    known = way.last.experiment if same and way.last is not None else None
+    draft = Experiment(
+        name=name,
+        created=0.0,
+        seconds=0.0,
+        parent=start.parent if start else known.parent if known else state.current(workspace),
+        base=base,
+        result=base,
+        state=state.FAILED,
+        params=state.params_of(workspace),
+        metrics={},
+        deps={},
+        stages=(),
+        stale=(),
+        tainted=(),
+        message=order.message or (known.message if known else ""),
+        job=start.job if start else known.job if known else "",
+        tags=known.tags if known else (),
+        was=known.was if known else (),
+        origin=going.origin(workspace),
+    )
+
+    def name_for(made: Experiment) -> str:
+        if start is None or start.kept_as:
+            return start.kept_as if start is not None else name
+        return naming.result_name(workspace.store, start.claim, made, order.replace)
+
+    return Advance(
+        workspace,
+        journal,
+        draft,
+        way,
+        name_for,
+        listener,
+        order.command,
+        is_in_place=start is None,
+    )
 
 
 class Advance(Course):
@@ -46,6 +98,7 @@ class Advance(Course):
         way: Going,
         name_for: Callable[[Experiment], str],
         listener: Listener,
+        command: str,
         *,
         is_in_place: bool,
     ) -> None:
@@ -58,6 +111,7 @@ class Advance(Course):
         self._draft = draft
         self._stages = way.every
         self._listener = listener
+        self._command = command
         self._from = way.last
         self._name_for = name_for
         self._is_in_place = is_in_place
@@ -92,6 +146,12 @@ class Advance(Course):
         before = steps.outs(self._store, self._draft.base, self._stages)
         after = dict(steps.outs(self._store, last.experiment.result, self._stages))
         yield from (Change(path, node, after[path]) for path, node in before)
+
+    @property
+    def so_far(self) -> str:
+        """How far the experiment has come, in words."""
+        number = self.last.experiment.step if self.last is not None else 0
+        return f"kept as {self.name!r} up to checkpoint {number}"
 
     def has(self, path: str, node: Node) -> bool:
         """Whether the last step has this for an output."""
@@ -130,26 +190,12 @@ class Advance(Course):
                 self._journal.expect(self.name, oid)
                 if self._is_in_place:
                     state.hold(self._store, Held(self.name, step.result.oid))
-            self._set_name(oid)
+            naming.give(self._store, step, oid, self._command)
             if not self.made:
                 self._journal.keep()
             self.last = Step(oid, step)
             self.made += 1
             return f"{self.name}{steps.AT}{number}"
-
-    def _set_name(self, oid: Oid) -> None:
-        """Let the name stand for the step; what it stood for and is none of ours can come back."""
-        try:
-            old = self._store.experiments.get(self.name)
-            is_ours = old is None or (self.last is not None and old == self.last.oid)
-            is_ours = is_ours or (old is not None and _is_nothing(load(self._store, old)))
-        except (StoreError, Damage):
-            old, is_ours = None, True
-        if is_ours:
-            self._store.experiments.set(self.name, oid)
-        else:
-            ref = history.Renamed("experiment", self.name, old, oid)
-            history.add(self._store, "exp run", refs=(ref,))
 
     def _grown(self, outs: Nodes) -> Node:
         """The snapshot of the last step, or of the beginning, with what has come about since."""
@@ -227,8 +273,3 @@ class Advance(Course):
         stages = tuple(self._workspace.graph.stages.values())
         outs = [steps.outs(self._store, each.result, stages) for each in (made, last)]
         return made.metrics == last.metrics and outs[0] == outs[1]
-
-
-def _is_nothing(old: Experiment) -> bool:
-    """Whether an experiment may go without a way back: it has failed before its first step."""
-    return bool(old.error) and not old.step

@@ -13,8 +13,9 @@ from dodo_exp.errors import Damage, DodoError
 from dodo_exp.events import Listener
 from dodo_exp.exps import logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
+from dodo_exp.exps.naming import give, other_name, result_name, turns
 from dodo_exp.exps.record import Experiment, keep, load
-from dodo_exp.exps.run import Ran, other_name, result_name, set_name, turns
+from dodo_exp.exps.run import Ran
 from dodo_exp.exps.temp import Place
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
@@ -102,7 +103,7 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
         with store.writing():
             if found is not None:
                 made = made._replace(name=found[0])
-                set_name(store, made, keep(store, made), task.command)
+                give(store, made, keep(store, made), task.command)
                 return made.name
             made = made._replace(seconds=time.time() - claim.who.started)
             if made.before is not None:  # it has come no further than where it began
@@ -111,7 +112,7 @@ def keep_failed(project: Project, claim: queue.Claim, place: Place | None, reaso
                 project = place.project(task.folder)
                 made = _as_it_lies(project, made, claim.who.started)
             made = made._replace(name=result_name(store, claim, made, task.replace))
-            set_name(store, made, keep(store, made), task.command)
+            give(store, made, keep(store, made), task.command)
             return made.name
     except (DodoError, StoreError, OSError):
         # Its record in the queue still says what went wrong.

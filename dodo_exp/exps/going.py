@@ -8,7 +8,7 @@ params, commands or inputs a new one begins from that step.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.journal import keep_replaced
@@ -21,6 +21,7 @@ from dodo_exp.exps import queue, state, steps
 from dodo_exp.exps.record import Experiment, load
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
+from dodo_exp.pipeline import params
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.model import Stage
@@ -30,6 +31,10 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.store import Store
 from dodo_store.tree import Node
+
+if TYPE_CHECKING:
+    from dodo_exp.exps.edits import Plan
+    from dodo_exp.exps.run import Order
 
 
 class Going(NamedTuple):
@@ -86,9 +91,33 @@ def begin(workspace: Workspace, request: Request, folder: str, *, reset: bool) -
         return Going(stages, every, None, reset)
     name, step, is_last = found
     is_free = is_last and not queue.is_taken(workspace.store, name)
-    is_same = is_free and step.experiment.origin == origin(workspace)
+    same = name if is_free and step.experiment.origin == origin(workspace) else ""
     step = step._replace(experiment=step.experiment._replace(name=name))
-    return Going(stages, every, step, reset, name if is_same else "")
+    return Going(stages, every, step, reset, same)
+
+
+def expected(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> Going | None:
+    """The same of an order, with its params set.
+
+    Raises:
+        BadInput, UsageError
+    """
+    texts = edits.texts if edits is not None else {}
+    values = {path: params.parse(text.encode(), path) for path, text in texts.items()}
+    with workspace.supposing(values):
+        return begin(workspace, order.request, folder, reset=order.options.reset)
+
+
+def of_order(workspace: Workspace, order: Order, folder: str) -> Going | None:
+    """The same of an order whose params are set; one of the queue says itself from where.
+
+    Raises:
+        BadInput, UsageError
+    """
+    found = begin(workspace, order.request, folder, reset=order.options.reset)
+    if found is not None and order.start is not None:
+        return found._replace(last=order.start.last, reset=False)
+    return found
 
 
 def following(workspace: Workspace, made: Experiment) -> Experiment:

@@ -15,8 +15,9 @@ from dodo_exp.errors import DodoError, Failure, Stopped
 from dodo_exp.events import Listener
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
+from dodo_exp.exps.naming import TakenOver, turns
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.run import Order, Ran, Start, TakenOver, reason_of, run_apart, turns
+from dodo_exp.exps.run import Order, Ran, Start, reason_of, run_apart
 from dodo_exp.exps.steps import Step
 from dodo_exp.exps.submit import submit
 from dodo_exp.exps.temp import Place

@@ -27,8 +27,8 @@ def recover(project: Project) -> None:
 def _has_come_further(project: Project, claim: queue.Claim, task: queue.Task) -> bool:
     """Whether the runner that has died has kept a step: then its attempt does not count."""
     from dodo_exp.exps import steps
+    from dodo_exp.exps.naming import turns
     from dodo_exp.exps.record import load
-    from dodo_exp.exps.run import turns
 
     draft = load(project.store, task.record)
     found = steps.left(project.store, turns(draft, task), task.ids)

@@ -12,15 +12,12 @@ from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.prune import vanished
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, Failure, UsageError
+from dodo_exp.errors import DodoError
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, state
-from dodo_exp.exps.record import load
+from dodo_exp.exps import naming, state
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.project import Project
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.store import Store
 from dodo_store.tree import Node
 
 if TYPE_CHECKING:
@@ -29,14 +26,11 @@ if TYPE_CHECKING:
     from dodo_exp.exps import queue
     from dodo_exp.exps.advance import Advance
     from dodo_exp.exps.edits import Plan
-    from dodo_exp.exps.going import Going
-    from dodo_exp.exps.record import Experiment
     from dodo_exp.exps.steps import Step
     from dodo_exp.pipeline.overrides import Change
 
 
-FAILED = Oid(bytes(16))
-"""The state of what has failed: no workspace has it."""
+GOES_ON = "`dodo exp run` goes on from there"
 
 
 class Start(NamedTuple):
@@ -103,20 +97,20 @@ def run_experiment(
         ran = _already(workspace, order, project.folder)
         if ran is not None:
             return ran
-    check_name_kept(project, order.name, order.replace, state.current(workspace))
+    naming.check_kept(project, order.name, order.replace, state.current(workspace))
     from dodo_exp.engine import session
 
     with session.begin(
         project, listener, wait=order.options.wait, stopped=session.OF_A_RUN
     ) as workspace:
-        from dodo_exp.exps import queue, recover, watched
+        from dodo_exp.exps import going, queue, recover, watched
         from dodo_exp.exps.save import fresh_name
 
         if queue.running(project.store):
             recover.recover(project)  # of this workspace none can be alive
-        going = _going(workspace, order, project.folder, edits)
-        same = going.same if going is not None and order.name in (None, going.same) else ""
-        check_name_free(project, order.name, order.replace, same)
+        way = going.expected(workspace, order, project.folder, edits)
+        same = way.same if way is not None and order.name in (None, way.same) else ""
+        naming.check_free(project, order.name, order.replace, same)
         name = order.name or same or fresh_name(project)
         jobs, command = order.options.jobs, order.command
         started = time.monotonic()
@@ -174,6 +168,8 @@ def _run(
     from dodo_exp.engine.execute import TimedOut
     from dodo_exp.engine.signals import Signalled
     from dodo_exp.errors import Stopped
+    from dodo_exp.exps import advance, going
+    from dodo_exp.exps.capture import capture
 
     started, start = time.time(), order.start
     if start is None and (edits is None or not edits.still_holds(workspace)):
@@ -183,7 +179,7 @@ def _run(
     limits = repro.limits_of(project, start.budget if start else None)
     with repro.journaled(workspace) as journal:
         _apply(workspace, journal, edits)
-        going = _going_now(workspace, order, project.folder)
+        way = going.of_order(workspace, order, project.folder)
         selection, steps = repro.ready(
             workspace, journal, order.request, order.options, project.folder, listener, limits
         )
@@ -192,13 +188,14 @@ def _run(
         if start is None and name != same and project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
         with project.store.writing():
-            base = start.base if start else _base(workspace, going, listener)
+            outs = way.captured(workspace) if way is not None and start is None else {}
+            base = start.base if start else capture(workspace, listener, after_run=False, **outs)
             journal.hold(base)
         course = None
-        if going is not None and going.last is not None:
-            journal.hold_record(going.last.oid)
-        if going is not None:
-            course = _advance(workspace, journal, order, name, base, going, same, listener)
+        if way is not None and way.last is not None:
+            journal.hold_record(way.last.oid)
+        if way is not None:
+            course = advance.begin(workspace, journal, order, name, base, way, same, listener)
         try:
             outcome = run.run(
                 workspace,
@@ -221,9 +218,9 @@ def _run(
             journal.fold({path: workspace.lock_records(path) for path in workspace.files})
             workspace.forget()
             if before is not None:
-                outs = tuple(course.changed(course.last))
-                before.remember(workspace, order.command, held=held, outs=outs)
-            raise Stopped(stop.number, f"stopped; {_so_far(course)}", GOES_ON) from None
+                changes = tuple(course.changed(course.last))
+                before.remember(workspace, order.command, held=held, outs=changes)
+            raise Stopped(stop.number, f"stopped; {course.so_far}", GOES_ON) from None
         journal.fold({path: workspace.lock_records(path) for path in workspace.files})
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
@@ -244,8 +241,8 @@ def _run(
                 workspace, journal, selection, order, outcome, name, base, started, listener, course
             )
             if before is not None:
-                outs = tuple(course.changed(course.last)) if course is not None else ()
-                before.remember(workspace, order.command, held=held, outs=outs)
+                changes = tuple(course.changed(course.last)) if course is not None else ()
+                before.remember(workspace, order.command, held=held, outs=changes)
         return ran
 
 
@@ -263,101 +260,6 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     return ran
 
 
-def check_name_free(
-    project: Project, name: str | None, replace: bool, mine: str | None = None
-) -> None:
-    """The name is to be nobody's but *mine*.
-
-    Raises:
-        UsageError
-    """
-    if name is None or name == mine:
-        return
-    from dodo_exp.exps import queue
-
-    if queue.is_taken(project.store, name):
-        raise UsageError(f"there is an experiment {name!r} in the queue", "choose another name")
-    check_name_kept(project, name, replace)
-
-
-def check_name_kept(
-    project: Project, name: str | None, replace: bool, mine: str | None = None
-) -> None:
-    """Of what has run, or is kept as a snapshot, nothing has the name.
-
-    Raises:
-        UsageError
-    """
-    store = project.store
-    if name is None or name == mine:
-        return
-    if store.snapshots.has(name):
-        raise UsageError(f"there is a snapshot {name!r} already", "choose another name")
-    if replace or not store.experiments.has(name):
-        return
-    if not find.has_failed(store, name) or find.has_steps(store, name):
-        raise UsageError(
-            f"there is an experiment {name!r} already",
-            "choose another name, or --replace it",
-        )
-
-
-def result_name(store: Store, claim: queue.Claim, made: Experiment, replace: bool) -> str:
-    """The name for a job's result; another one if somebody has its own by now.
-
-    What has failed does not take the place of what has not.
-
-    Raises:
-        TakenOver
-    """
-    if not claim.is_ours:
-        raise TakenOver(f"experiment {made.name!r} has been taken over by somebody else")
-    may_replace = (replace and not made.error) or _may_go(store, claim, made.name)
-    is_free = may_replace or not store.experiments.has(made.name)
-    return made.name if is_free and not store.snapshots.has(made.name) else other_name(made)
-
-
-def _may_go(store: Store, claim: queue.Claim, name: str) -> bool:
-    """Whether what has a name has failed, and either has no steps or is the job's own."""
-    if not find.has_failed(store, name):
-        return False
-    from dodo_exp.exps import queue
-
-    task = queue.task(claim.job)
-    ours = task.ids if task is not None else ()
-    return not find.has_steps(store, name) or find.experiment(store, name).job in ours
-
-
-def other_name(made: Experiment) -> str:
-    """For a result whose name somebody else has."""
-    return f"{made.name[:80]}-{made.job[:6]}"
-
-
-def turns(draft: Experiment, task: queue.Task) -> tuple[str, ...]:
-    """The names that what came of a job's turns may have."""
-    return (draft.name, *(other_name(draft._replace(job=each)) for each in task.ids))
-
-
-class TakenOver(Failure):
-    """A job is not ours any more; what has come of it is nobody's."""
-
-
-def set_name(store: Store, made: Experiment, oid: Oid, command: str) -> None:
-    """Give a result its name; one that loses it can have it back."""
-    from dodo_exp.engine import history
-
-    try:
-        old = store.experiments.get(made.name)
-    except StoreError:
-        old = None
-    is_ours = old is not None and old in (oid, made.before)
-    has_nothing = find.has_failed(store, made.name) and not find.has_steps(store, made.name)
-    if old is None or is_ours or has_nothing or _is_step_of(store, old, made):
-        store.experiments.set(made.name, oid)
-    else:
-        history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
-
-
 def _edits(workspace: Workspace, order: Order, folder: str) -> Plan | None:
     if not order.changes:
         return None
@@ -372,111 +274,6 @@ def _apply(workspace: Workspace, journal: Journal, edits: Plan | None) -> None:
     for path, text in edits.texts.items():
         journal.edit(path, text.encode())
     workspace.forget()
-
-
-# -- checkpoints ---------------------------------------------------------------------------
-
-GOES_ON = "`dodo exp run` goes on from there"
-
-
-def _going(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> Going | None:
-    """From where the run would go on, with its params set.
-
-    Raises:
-        BadInput, UsageError
-    """
-    from dodo_exp.exps import going
-    from dodo_exp.pipeline import params
-
-    texts = edits.texts if edits is not None else {}
-    values = {path: params.parse(text.encode(), path) for path, text in texts.items()}
-    with workspace.supposing(values):
-        return going.begin(workspace, order.request, folder, reset=order.options.reset)
-
-
-def _going_now(workspace: Workspace, order: Order, folder: str) -> Going | None:
-    """From where the run goes on."""
-    from dodo_exp.exps import going
-
-    found = going.begin(workspace, order.request, folder, reset=order.options.reset)
-    if found is not None and order.start is not None:
-        return found._replace(last=order.start.last, reset=False)
-    return found
-
-
-def _base(workspace: Workspace, going: Going | None, listener: Listener) -> Node:
-    """The workspace as the run finds it."""
-    from dodo_exp.exps.capture import capture
-
-    outs = going.captured(workspace) if going is not None else {}
-    return capture(workspace, listener, after_run=False, **outs)
-
-
-def _advance(
-    workspace: Workspace,
-    journal: Journal,
-    order: Order,
-    name: str,
-    base: Node,
-    going: Going,
-    same: str,
-    listener: Listener,
-) -> Advance:
-    """What keeps the run's steps."""
-    from dodo_exp.exps.advance import Advance
-    from dodo_exp.exps.going import origin
-    from dodo_exp.exps.record import Experiment
-
-    start = order.start
-    known = going.last.experiment if same and going.last is not None else None
-    draft = Experiment(
-        name=name,
-        created=0.0,
-        seconds=0.0,
-        parent=start.parent if start else known.parent if known else state.current(workspace),
-        base=base,
-        result=base,
-        state=FAILED,
-        params=state.params_of(workspace),
-        metrics={},
-        deps={},
-        stages=(),
-        stale=(),
-        tainted=(),
-        message=order.message or (known.message if known else ""),
-        job=start.job if start else known.job if known else "",
-        tags=known.tags if known else (),
-        was=known.was if known else (),
-        origin=origin(workspace),
-    )
-
-    def name_for(made: Experiment) -> str:
-        if start is None or start.kept_as:
-            return start.kept_as if start is not None else name
-        return result_name(workspace.store, start.claim, made, order.replace)
-
-    return Advance(workspace, journal, draft, going, name_for, listener, is_in_place=start is None)
-
-
-def _so_far(course: Advance) -> str:
-    assert course.last is not None
-    return f"kept as {course.name!r} up to checkpoint {course.last.experiment.step}"
-
-
-def _is_step_of(store: Store, old: Oid, made: Experiment) -> bool:
-    """Whether *old* is the last step, or one before it, of what *made* has come of."""
-    from dodo_exp.exps import steps
-
-    if made.before is None and not made.step:
-        return False
-    try:
-        if load(store, old).job == made.job != "":
-            return True
-        return any(step.oid == old for step in steps.chain(store, made.before)) or (
-            load(store, old).before == made.before and load(store, old).unfinished
-        )
-    except (StoreError, DodoError):
-        return False
 
 
 # -- the record ----------------------------------------------------------------------------
@@ -500,7 +297,7 @@ def _record(
 
     store = workspace.store
     has_failed = bool(outcome.failures) and not order.options.ignore_errors
-    held = FAILED if has_failed else state.of(workspace)
+    held = state.FAILED if has_failed else state.of(workspace)
     params, metrics = state.params_of(workspace), state.metrics_of(workspace)
     if has_failed:
         since = order.start.claim.who.started if order.start is not None else started
@@ -543,11 +340,11 @@ def _record(
             workspace.save_caches()
             return Ran(name, False, outcome, metrics, params)
     if order.start is not None:
-        name = result_name(store, order.start.claim, experiment, order.replace)
+        name = naming.result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
     journal.expect(name, oid)
-    set_name(store, experiment, oid, order.command)
+    naming.give(store, experiment, oid, order.command)
     if course is not None and course.made and course.name != name:
         # Where its steps were while the name was another's, or of an earlier turn.
         with suppress(FileNotFoundError):

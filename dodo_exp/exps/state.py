@@ -19,6 +19,9 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import Oid, of_bytes, parse
 from dodo_store.store import Store
 
+FAILED = Oid(bytes(16))
+"""The state of what has failed: no workspace has it."""
+
 
 def known_as(workspace: Workspace, state: Oid) -> str | None:
     """The experiment whose stages and params are as the workspace's are now.

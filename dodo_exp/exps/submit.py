@@ -15,11 +15,11 @@ from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps import find, going, names, queue, state, temp
+from dodo_exp.exps import find, going, names, naming, queue, state, temp
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.edits import Plan, plan
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.run import FAILED, Order, check_name_free
+from dodo_exp.exps.run import Order
 from dodo_exp.exps.steps import AT, Step
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.graph import Selection
@@ -121,7 +121,7 @@ def _submit(
                         parent=parent,
                         base=node,
                         result=node,
-                        state=FAILED,
+                        state=state.FAILED,
                         params=each.params,
                         metrics={},
                         deps=deps,
@@ -189,7 +189,7 @@ def _names(project: Project, order: Order, count: int) -> list[str]:
         given = [f"{order.name}-{i}" for i in range(1, count + 1)] if count > 1 else [order.name]
         for name in given:
             names.check(name)
-            check_name_free(project, name, order.replace)
+            naming.check_free(project, name, order.replace)
         return given
     taken = {*store.experiments.names(), *store.snapshots.names(), *queue.names(store)}
     made: list[str] = []
