@@ -6,14 +6,24 @@ others begin with none. This one only counts the steps; experiments keep them, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from dodo_exp.engine.fingerprint import Fingerprint
+from dodo_exp.engine.journal import Kept
 from dodo_exp.pipeline.model import Stage
 from dodo_store.tree import Node
 
 Nodes = Mapping[str, Node | None]
 """A stage's outputs by path; None for one that is not there."""
+
+
+class Step(NamedTuple):
+    """A step that is about to be kept: what it is called, and what is there when it is."""
+
+    name: str
+    kept: Kept | None = None
 
 
 class Course:
@@ -36,10 +46,11 @@ class Course:
         """The step that the stage goes on from, by name; "" where it begins."""
         return ""
 
-    def keep(self, stage: Stage, found: Fingerprint, outs: Nodes) -> str:
-        """Keep a step, whose outputs are in the store durably; returns its name."""
+    @contextmanager
+    def step(self, stage: Stage, found: Fingerprint, outs: Nodes) -> Iterator[Step]:
+        """A step, whose outputs are in the store durably: kept when the block ends."""
+        yield Step(f"checkpoint {self.made + 1}")
         self.made += 1
-        return f"checkpoint {self.made}"
 
     def has(self, path: str, node: Node) -> bool:
         """Whether a step that is kept has this for an output."""

@@ -5,10 +5,11 @@ One append-only file a run, held under the workspace lock. Its entries:
     begin   the content of each lock file at the start
     edit    a params file as it was, and what it became
     aside   a stage is about to run; its old outputs lie elsewhere
-    stay    a stage with checkpoints runs; cut short, its outputs are to be these
+    stay    a stage with checkpoints runs; cut short, its outputs are to be these, if that step has
+            its name
     back    the stage failed; its old outputs are where they were
     keep    the run has ended well: its edits stay
-    name    the same, if an experiment of this name and id is there
+    name    the same, if an experiment of this name and id is there, which the workspace holds
     stage   the stage went well; its record
     gone    the stage is no more; its record goes, and its outputs
     hold    a node that the run will refer to later; gc keeps it
@@ -55,8 +56,14 @@ class Move(NamedTuple):
 Edit = tuple[str, bytes | None, bytes]
 """A file's path, what it was (None: not there), and the name of what it became."""
 
+Kept = tuple[str, Oid, Oid]
+"""An experiment's name, its record, and what that names as result."""
+
 Stay = list[tuple[str, Node | None]]
 """A stage's outputs by path; None for one that is not there."""
+
+POINTER = "workspace"
+"""File that names what the workspace holds; see exps/state.py."""
 
 KEPT = 5
 """How many times outputs that were in a stage's way are kept."""
@@ -154,9 +161,12 @@ class Journal:
         if sync:
             durable.sync_fd(self._fd)
 
-    def expect(self, name: str, oid: Oid) -> None:
-        """The run ends well, and its edits stay, once this experiment has its name."""
-        self._write(["name", name, oid], sync=True)
+    def expect(self, name: str, oid: Oid, held: str = "") -> None:
+        """The run ends well, and its edits stay, once this experiment has its name.
+
+        *held* is what the workspace holds from then on, in words for its pointer.
+        """
+        self._write(["name", name, oid, held], sync=True)
 
     def edit(self, path: str, new: bytes) -> None:
         """Replace a params file, in a way that can be taken back."""
@@ -198,23 +208,20 @@ class Journal:
         self._asides.pop(stage, None)
         self._write(["back", stage])
 
-    def stay(self, stage: str, outs: Stay) -> None:
+    def stay(self, stage: str, outs: Stay, kept: Kept | None = None) -> None:
         """The stage has come so far: cut short from here on, its outputs are to be these.
 
-        What was moved out of its way before can go: see `let_go`.
+        With *kept* only if that is there: an experiment's name, the record that it is about to be
+        given, or one that has come of that, and the record's result. Then `stayed` follows.
         """
-        self._write(["stay", stage, outs], sync=True)
+        self._write(["stay", stage, outs, kept], sync=True)
+        if kept is None:
+            self.stayed(stage, outs)
+
+    def stayed(self, stage: str, outs: Stay) -> None:
+        """What `stay` has said holds. What was out of the stage's way can go: see `let_go`."""
         self._stays[stage] = outs
         self._asides.pop(stage, None)
-
-    def unstay(self, stage: str, outs: Stay | None, moves: list[Move]) -> None:
-        """It has not come so far after all: what was said before holds again."""
-        if outs is not None:
-            self.stay(stage, outs)
-            return
-        self._write(["aside", stage, moves], sync=True)
-        self._stays.pop(stage, None)
-        self._asides[stage] = moves
 
     def let_go(self, stage: str, moves: list[Move]) -> str | None:
         """Drop what was moved out of the stage's way; returns where that is kept which the store
@@ -316,9 +323,10 @@ class Journal:
         self.changed()
 
     def keep(self) -> None:
-        """The run's edits are to stay, however it ends."""
-        self._write(["keep"], sync=True)
+        """The run's edits are to stay, however it ends; `expect` says so to the next command."""
         self._edited.clear()
+        with contextlib.suppress(OSError):
+            self._write(["keep"], sync=True)
 
     @property
     def made(self) -> dict[str, dict[str, StageRecord | None]]:
@@ -390,7 +398,7 @@ def held(local: str) -> Iterator[tuple[str, list[Oid], list[Node], list[Node]]]:
         records: list[Oid] = []
         nodes: list[Node] = []
         outs: list[Node] = []
-        stays: dict[str, list[Node]] = {}
+        stays: dict[str, list[list[Node]]] = {}
         for entry in _entries(path):
             if entry[0] == "hold":
                 nodes.append(Node(*entry[1]))
@@ -402,12 +410,32 @@ def held(local: str) -> Iterator[tuple[str, list[Oid], list[Node], list[Node]]]:
             elif entry[0] == "stage":
                 outs += [node for _, node in lockfile.of_plain(entry[3]).outs]
             elif entry[0] == "stay":
-                stays[entry[1]] = [node for _, node in _stay(entry) if node is not None]
-        yield path, records, [*nodes, *(node for each in stays.values() for node in each)], outs
+                known = stays.setdefault(entry[1], [])
+                known.append([node for _, node in _stay(entry) if node is not None])
+                del known[:-2]  # the last one may not hold
+        nodes += (node for last in stays.values() for each in last for node in each)
+        yield path, records, nodes, outs
 
 
 def _stay(entry: Any) -> Stay:
     return [(path, Node(*node) if node else None) for path, node in entry[2]]
+
+
+def _holds(store: Store, kept: Any = None) -> bool:
+    """Whether the step that a `stay` is of has its name; see `Journal.stay`."""
+    if kept is None:
+        return True
+    name, wanted, result = kept
+    try:
+        oid = store.experiments.get(name)
+        while oid is not None:
+            row = store.get_record(record.EXPERIMENT, oid)
+            if oid == wanted or row["result"][1] == result:
+                return True
+            oid = row.get("before")
+    except (StoreError, KeyError, TypeError, IndexError):
+        pass
+    return False
 
 
 def _changes(entry: Any) -> list[Change]:
@@ -528,12 +556,17 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
         for entry in _entries(path):
             if entry[0] == "edit":
                 edits.append(entry[1:])
-            elif entry[0] == "keep" or (entry[0] == "name" and _is_there(store, *entry[1:])):
+            elif entry[0] == "keep":
                 edits.clear()
+            elif entry[0] == "name" and _is_there(store, *entry[1:3]):
+                edits.clear()
+                held = entry[3] if len(entry) > 3 else ""
+                if held:
+                    durable.replace(f"{store.local}/{POINTER}", held.encode(), sync=False)
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
                 stays.pop(entry[1], None)
-            elif entry[0] == "stay":
+            elif entry[0] == "stay" and _holds(store, *entry[3:]):
                 stays[entry[1]] = _stay(entry)
                 _let_go(store, entry[1], open_asides.pop(entry[1], []))
             elif entry[0] == "back":

@@ -427,15 +427,16 @@ class _Way:
             return
         maker._course.bring(stage)
         with maker._store.writing():
-            self._outs = maker._take_what_is_there(stage)
-            self._name = maker._course.begins_with(stage)
-            self._unlink()
-            maker._journal.stay(stage.address, self._outs)
+            outs = maker._take_what_is_there(stage)
+            self._unlink(outs)
+            maker._journal.stay(stage.address, outs)
+        self._outs = outs
+        self._name = maker._course.begins_with(stage)
 
-    def _unlink(self) -> None:
+    def _unlink(self, outs: Stay) -> None:
         """Make outputs that share their content with the store files of their own."""
         maker = self._maker
-        for path, node in self._outs or () if maker._store.links else ():
+        for path, node in outs if maker._store.links else ():
             if node is not None:
                 root, scratch = maker._workspace.root, maker._scratch
                 restore.restore(maker._store, node, root, path, scratch)
@@ -458,14 +459,10 @@ class _Way:
             outs = maker._take_what_is_there(stage)
             if outs == self._outs and self._name:
                 return self._name
-            # First what its outputs are to be: a step that is on record and whose outputs are not
-            # put back would not be gone on from.
-            maker._journal.stay(stage.address, outs)
-            try:
-                self._name = maker._course.keep(stage, self._found, dict(outs))
-            except BaseException:
-                maker._journal.unstay(stage.address, self._outs, self.moves)
-                raise
+            with maker._course.step(stage, self._found, dict(outs)) as step:
+                maker._journal.stay(stage.address, outs, step.kept)
+            maker._journal.stayed(stage.address, outs)
+            self._name = step.name
             self._outs = outs
             moves, self.moves = self.moves, []
             kept = maker._journal.let_go(stage.address, moves)

@@ -95,10 +95,10 @@ def _open(project: Project, listener: Listener, tolerant: bool) -> Workspace:
     workspace = Workspace(project.root, project.store, tolerant=tolerant)
     for note in workspace.notes:
         listener(Note("warning", note))
+    history.finish(project.store)
     if journal.has_leftovers(project.store):
         for text in put_in_order(workspace):
             listener(Note("warning", text))
-    history.finish(project.store)
     journal.sweep(project.store)
     desk.sweep(project.store.local)
     return workspace

@@ -10,8 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dodo_exp.engine import course
 from dodo_exp.engine.course import Course, Nodes
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal
@@ -161,8 +163,9 @@ class Advance(Course):
             return False
         return found is not None and is_same(found, node)
 
-    def keep(self, stage: Stage, found: Fingerprint, outs: Nodes) -> str:
-        """Keep a step, whose outputs are in the store durably; returns its name.
+    @contextmanager
+    def step(self, stage: Stage, found: Fingerprint, outs: Nodes) -> Iterator[course.Step]:
+        """A step, whose outputs are in the store durably: kept when the block ends.
 
         Raises:
             StoreError, OSError, Failure
@@ -185,17 +188,24 @@ class Advance(Course):
                 self.name = self._name_for(step)
             step = step._replace(name=self.name)
             oid = keep(self._store, step)
-            if not self.made:
-                # Who goes on from here needs the params of here, and to know where he is.
-                self._journal.expect(self.name, oid)
-                if self._is_in_place:
-                    state.hold(self._store, Held(self.name, step.result.oid))
-            naming.give(self._store, step, oid, self._command)
-            if not self.made:
-                self._journal.keep()
-            self.last = Step(oid, step)
-            self.made += 1
-            return f"{self.name}{steps.AT}{number}"
+            text = f"{self.name}{steps.AT}{number}"
+            yield course.Step(text, (self.name, oid, step.result.oid))
+            self._commit(Step(oid, step))
+
+    def _commit(self, step: Step) -> None:
+        """Let the experiment's name stand for the step: from here on it is kept."""
+        held = Held(self.name, step.experiment.result.oid)
+        is_first = not self.made
+        if is_first:
+            # Who goes on from here needs the params of here, and to know where he is.
+            self._journal.expect(self.name, step.oid, str(held) if self._is_in_place else "")
+        naming.give(self._store, step.experiment, step.oid, self._command)
+        self.made += 1
+        self.last = step
+        if is_first:
+            self._journal.keep()
+        if self._is_in_place:
+            state.hold(self._store, held)
 
     def _grown(self, outs: Nodes) -> Node:
         """The snapshot of the last step, or of the beginning, with what has come about since."""
@@ -258,7 +268,7 @@ class Advance(Course):
     def close(self, made: Experiment) -> Experiment:
         """The run's end as a step: in the last one's place, unless its stage has gone on since."""
         if self.last is None:
-            return made._replace(step=1)
+            return made if made.error else made._replace(step=1)
         known = self.last.experiment
         made = steps.after(self._store, made, self.last, self._stages)
         if made.error and made.step == known.step:

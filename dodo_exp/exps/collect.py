@@ -59,9 +59,10 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     gone = _experiments(store, policy, now)
     thinned = {} if policy.keep_steps is None else thin.superfluous(project, policy.keep_steps)
     thinned = {base: numbers for base, numbers in thinned.items() if base not in gone}
-    if thinned and not policy.dry:
-        thin.thin(project, thinned, command)
+    number = thin.thin(project, thinned, command) if thinned and not policy.dry else None
     steps = history.drop(store, now - policy.grace)
+    if number is not None and policy.grace == 0:
+        steps = [*steps, number]
     names = {(roots.EXPERIMENT, each.name) for each in gone}
     names |= {(roots.UNDO, str(number)) for number in steps}
     runs = _runs(project, policy, now, names)

@@ -7,11 +7,13 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from dodo_exp.engine import plan as planning
+from dodo_exp.engine.journal import POINTER
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
+from dodo_exp.exps.steps import chain
 from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
 from dodo_exp.pipeline.values import canonical
 from dodo_store import durable, record
@@ -95,6 +97,17 @@ def hold_tip(store: Store, name: str) -> None:
         hold(store, Held(name))
 
 
+def follow(store: Store, names: set[str]) -> None:
+    """Experiments have lost steps: where the workspace held one of those, it holds what is left."""
+    held = holds(store)
+    if held is None or held.name not in names or held.result in (None, NOWHERE):
+        return
+    with suppress(StoreError, Damage):
+        left = chain(store, store.experiments.get(held.name))
+        if all(step.experiment.result.oid != held.result for step in left):
+            hold_tip(store, held.name)
+
+
 def holds(store: Store) -> Held | None:
     """What the workspace holds, if that is known."""
     try:
@@ -160,7 +173,7 @@ def _note_all(store: Store) -> None:
 
 
 def _pointer(store: Store) -> str:
-    return f"{store.local}/workspace"
+    return f"{store.local}/{POINTER}"
 
 
 def current(workspace: Workspace) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError, UsageError
-from dodo_exp.exps import find, index, queue, steps
+from dodo_exp.exps import find, index, queue, state, steps
 from dodo_exp.exps.record import Experiment
 from dodo_exp.project import Project
 from dodo_store import locks
@@ -36,6 +36,7 @@ def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list
             new = steps.rebuilt(store, base.oid, _without(numbers))
             refs.append(history.Renamed("experiment", base.name, base.oid, new))
         history.add(store, command, refs=tuple(refs))
+        state.follow(store, {ref.name for ref in refs})
     return sorted(f"{base.name}{steps.AT}{n}" for base, all_ in wanted.items() for n in all_)
 
 
@@ -76,8 +77,11 @@ def superfluous(project: Project, keep: int) -> dict[find.Found, set[int]]:
     return found
 
 
-def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> None:
-    """Let steps go; experiments that have changed meanwhile, or are damaged, stay as they are."""
+def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> int | None:
+    """Let steps go; experiments that have changed meanwhile, or are damaged, stay as they are.
+
+    Returns the number of its step in the history.
+    """
     store = project.store
     with locks.share(f"{store.folder}/locks/labels", exclusive=True):
         refs = []
@@ -90,5 +94,6 @@ def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> 
                 continue
             if new is not None:
                 refs.append(history.Renamed("experiment", base.name, base.oid, new))
-        if refs:
-            history.add(store, command, refs=tuple(refs))
+        number = history.add(store, command, refs=tuple(refs)) if refs else None
+        state.follow(store, {ref.name for ref in refs})
+        return number

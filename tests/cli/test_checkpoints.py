@@ -656,7 +656,7 @@ def test_steps_can_go_and_come_back(training: Space) -> None:
     training.dodo("undo")
     assert trainer.steps(training, "big") == down_from("big", 10)
     told = training.dodo("gc", "--keep-steps", "3", "--grace", "0", "--json").json
-    assert told["removed"]["steps"] == 7
+    assert told["removed"]["steps"] == 7 and told["removed"]["files"] > 14
     assert trainer.steps(training, "big") == ["big", "big@9", "big@8"]
     assert trainer.at_step(training, "big@8")["epoch"] == 8
     training.check()
