@@ -92,6 +92,7 @@ def _row(line: Line) -> dict[str, Any]:
         "tags": list(line.tags),
         "note": line.message,
         "parent": line.parent,
+        "step": line.step,
     }
 
 

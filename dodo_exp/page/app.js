@@ -99,6 +99,7 @@
     experiment: (row) => row.name, name: (row) => row.name, created: (row) => row.created,
     age: (row) => (row.created ? Date.now() / 1000 - row.created : null), seconds: (row) => row.seconds,
     state: (row) => row.status, tags: (row) => row.tags, note: (row) => row.note, id: (row) => row.id,
+    step: (row) => row.step || null,
     parent: (row) => row.parent,
   };
   function columnOf(name) {
