@@ -30,6 +30,10 @@ SILENCE = 1.0
 """Seconds after which it is asked whether he who keeps it is there still."""
 
 
+_told: list[bool] = []
+"""Whether it was said that nothing is kept."""
+
+
 class CheckpointFailed(RuntimeError):
     """The step is not kept: the disk is full, or an output is still being written to."""
 
@@ -45,9 +49,10 @@ def make_checkpoint() -> str | None:
     """
     folder = os.environ.get(FOLDER)
     if not folder or not os.path.isdir(folder):
-        if os.environ.get("DODO_STAGE"):
+        if os.environ.get("DODO_STAGE") and not _told:
             import warnings
 
+            _told.append(True)
             warnings.warn(why_not(), stacklevel=2)
         return None
     name = f"{folder}/{os.getpid()}-{time.monotonic_ns()}"
@@ -73,7 +78,10 @@ def why_not() -> str:
         return "not in a run: nothing is kept"
     if os.environ.get(FOLDER):
         return f"stage {stage!r} has ended, or its {FOLDER} is not to be seen: nothing is kept"
-    return f"no output of stage {stage!r} has 'checkpoint: true' in dvc.yaml: nothing is kept"
+    return (
+        f"no output of stage {stage!r} has 'checkpoint: true' in dvc.yaml: nothing is kept"
+        " (write `- model.pt: {checkpoint: true}`)"
+    )
 
 
 def _is_near(folder: str) -> bool:

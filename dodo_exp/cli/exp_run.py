@@ -240,6 +240,10 @@ def _plan(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repo
     with workspace.supposing(values):
         limits = repro.limits_of(project)
         _, steps = repro.check(workspace, request, how, project.folder, limits)
+        if any(step.stage.has_checkpoints for step in steps):
+            from dodo_exp.exps import going
+
+            steps = going.told(workspace, steps)
     lines = [f"{path} would be edited" for path in planned]
     return results.plan_report(steps, "json" if given["as_json"] else "text", lines)
 

@@ -64,9 +64,9 @@ def command(**given: Any) -> Report:
     left out. A dependency has a column where it varies.
 
     QUERY compares columns with values: `acc > 0.9 and (lr < 0.1 or model == resnet)`. It also knows
-    name, state, tags, note, step, created (a date), age and seconds (30s, 10m, 2h, 3d); `=~` matches
-    a regular expression, `in` a list or a part of a text, `null` is what is not there. Names with
-    unusual signs go between backquotes.
+    name, state, step, tags, note, created (a date), age and seconds (30s, 10m, 2h, 3d); `=~`
+    matches a regular expression, `in` a list or a part of a text, `null` is what is not there.
+    Names with unusual signs go between backquotes.
     """
     from dodo_exp.exps import view
     from dodo_exp.project import Project
@@ -184,7 +184,7 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
 
     lines = table.lines
     own: list[tuple[str, list[Any]]]
-    own = [("Experiment", _names(lines, by_id=given["sha"])),
+    own = [("Experiment", _names(lines, by_id=given["sha"], is_flat=bool(wanted.sort_by))),
            ("Created", [created(line.created) for line in lines])]  # fmt: skip
     if any(line.flags or line.status or line.kind == "snapshot" for line in lines):
         own.append(("State", [line.state or None for line in lines]))
@@ -209,12 +209,17 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     return Grid(headers, rows, kept, minor, frozenset(pinned), where)
 
 
-def _names(lines: Any, *, by_id: bool) -> list[str]:
+def _names(lines: Any, *, by_id: bool, is_flat: bool) -> list[str]:
     """Names, or ids; those of steps that stand below their experiment hang on lines from it."""
     names = []
     for i, line in enumerate(lines):
         name = (line.id[:7] if by_id else "") or line.name
-        if line.kind == "step" and i and line.of in (lines[i - 1].name, lines[i - 1].of):
+        if (
+            not is_flat
+            and line.kind == "step"
+            and i
+            and line.of in (lines[i - 1].name, lines[i - 1].of)
+        ):
             is_last = i + 1 == len(lines) or lines[i + 1].of != line.of
             name = f"{'└─' if is_last else '├─'} {name}"
         names.append(name)

@@ -35,6 +35,10 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     request = Request(targets, all_pipelines=not targets)
     selection = select(workspace, request, project.folder)
     steps = planning.plan(workspace, selection, Options())
+    if any(step.stage.has_checkpoints for step in steps):
+        from dodo_exp.exps import going
+
+        steps = going.told(workspace, steps)
     workspace.save_caches()
     dirty = [step for step in steps if step.action != planning.UNCHANGED]
     if quiet:
@@ -68,6 +72,8 @@ def _word(step: Any) -> str:
 
 def _causes(verdict: Any) -> list[Any]:
     """The direct causes in the shape of `dvc status --json`."""
+    from dodo_exp.engine import plan as planning
+
     deps: dict[str, Any] = {}
     outs: dict[str, str] = {}
     words: list[str] = []
@@ -77,6 +83,8 @@ def _causes(verdict: Any) -> list[Any]:
             words.append("always changed")
         elif reason.kind in ("missing", "edited"):
             outs[reason.name] = "deleted" if reason.kind == "missing" else "modified"
+        elif reason.kind == planning.GOES_ON:
+            words.append(str(reason))
         elif reason.kind == "new":
             deps.update({line.name: "new" for line in verdict.print.lines if line.kind == "dep"})
             words.append("not run yet")

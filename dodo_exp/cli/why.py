@@ -32,6 +32,10 @@ def command(stage: str, as_json: bool) -> Report:
     names = workspace.graph.resolve(stage, project.folder)
     selection = select(workspace, Request((stage,)), project.folder)
     steps = planning.plan(workspace, selection, Options())
+    if any(step.stage.has_checkpoints for step in steps):
+        from dodo_exp.exps import going
+
+        steps = going.told(workspace, steps)
     workspace.save_caches()
     asked = [step for step in steps if step.stage.address in names]
     upstream = {step.stage.address: step for step in steps}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Kept
@@ -19,11 +18,14 @@ Nodes = Mapping[str, Node | None]
 """A stage's outputs by path; None for one that is not there."""
 
 
-class Step(NamedTuple):
+class Step:
     """A step that is about to be kept: what it is called, and what is there when it is."""
 
-    name: str
-    kept: Kept | None = None
+    def __init__(self, name: str, kept: Kept | None = None) -> None:
+        self.name = name
+        self.kept = kept
+        self.is_kept = False
+        """Whether it is, also if an error has come after it."""
 
 
 class Course:
@@ -49,8 +51,10 @@ class Course:
     @contextmanager
     def step(self, stage: Stage, found: Fingerprint, outs: Nodes) -> Iterator[Step]:
         """A step, whose outputs are in the store durably: kept when the block ends."""
-        yield Step(f"checkpoint {self.made + 1}")
+        step = Step(f"checkpoint {self.made + 1}")
+        yield step
         self.made += 1
+        step.is_kept = True
 
     def has(self, path: str, node: Node) -> bool:
         """Whether a step that is kept has this for an output."""

@@ -11,8 +11,10 @@ from dodo_exp.pipeline.model import Stage
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
-GOES_ON = "it goes on from its last checkpoint"
+GOES_ON = "goes on from what it has"
 """Why a stage with checkpoints runs though nothing is out of date."""
+NOT_RUN = "not run yet"
+EDITED = " is not as the stage made it"
 
 
 class Reason(NamedTuple):
@@ -51,7 +53,7 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
         word = "always_changed" if stage.always else "it has no inputs and no outputs to compare"
         reasons.append(Reason("always", "", f"runs every time ({word})"))
     if record is None:
-        reasons.append(Reason("new", "", "not run yet"))
+        reasons.append(Reason("new", "", NOT_RUN))
     elif record.key != found.key:
         reasons += [
             Reason("changed", change.name, str(change), change)
@@ -70,6 +72,6 @@ def _out_reasons(workspace: Workspace, stage: Stage) -> tuple[Reason, ...]:
         if digest is None:
             reasons.append(Reason("missing", out.path, f"output {out.path} is missing"))
         elif node is not None and digest != node.digest:
-            text = f"output {out.path} is not as the stage made it"
+            text = f"output {out.path}{EDITED}"
             reasons.append(Reason("edited", out.path, text))
     return tuple(reasons)

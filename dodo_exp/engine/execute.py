@@ -28,6 +28,9 @@ from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.model import Stage
 from dodo_exp.pipeline.needs import Needs
 
+MANY = 64
+"""So often output is passed on before it is looked whether somebody asks for a checkpoint."""
+
 
 class TimedOut(StageFailed):
     """A stage's time was up."""
@@ -234,11 +237,15 @@ class Executor:
             StageFailed: a checkpoint could not be kept; the command has ended.
         """
         ended = is_late = False
+        told = 0
         bells = desk.descriptors if desk is not None else ()
         pause = PAUSE if desk is not None else 0.05
         while True:
             ready, _, _ = select.select([read, *bells], [], [], 0 if ended else pause)
-            if desk is not None:
+            told = told + 1 if read in ready else 0
+            if desk is not None and not 0 < told < MANY:
+                # What it has written before it asked is told before that.
+                told = 0
                 self._serve(stage, desk, child)
             if read in ready:
                 data = os.read(read, 1 << 16)

@@ -5,6 +5,7 @@ One append-only file a run, held under the workspace lock. Its entries:
     begin   the content of each lock file at the start
     edit    a params file as it was, and what it became
     aside   a stage is about to run; its old outputs lie elsewhere
+    was     a stage with checkpoints is about to run; its outputs before
     stay    a stage with checkpoints runs; cut short, its outputs are to be these, if that step has
             its name
     back    the stage failed; its old outputs are where they were
@@ -143,6 +144,8 @@ class Journal:
         self._open: tuple[list[Change], str] | None = None
         self._asides: dict[str, list[Move]] = {}
         self._stays: dict[str, Stay] = {}
+        self.was: dict[str, Stay] = {}
+        """Outputs of stages that go on, as they were before the run."""
         self._going = 0
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
@@ -207,6 +210,11 @@ class Journal:
         _put_back(self._store, self._root, stage, moves)
         self._asides.pop(stage, None)
         self._write(["back", stage])
+
+    def note_was(self, stage: str, outs: Stay) -> None:
+        """So a stage's outputs were before the run."""
+        self._write(["was", stage, outs], sync=True)
+        self.was[stage] = outs
 
     def stay(self, stage: str, outs: Stay, kept: Kept | None = None) -> None:
         """The stage has come so far: cut short from here on, its outputs are to be these.
@@ -409,6 +417,8 @@ def held(local: str) -> Iterator[tuple[str, list[Oid], list[Node], list[Node]]]:
                     nodes += [node for node in (each.old, each.new) if node is not None]
             elif entry[0] == "stage":
                 outs += [node for _, node in lockfile.of_plain(entry[3]).outs]
+            elif entry[0] == "was":
+                nodes += (node for _, node in _stay(entry) if node is not None)
             elif entry[0] == "stay":
                 known = stays.setdefault(entry[1], [])
                 known.append([node for _, node in _stay(entry) if node is not None])

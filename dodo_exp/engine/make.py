@@ -8,6 +8,7 @@ as done.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 import time
@@ -16,14 +17,15 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
 from dodo_exp.engine.course import Course
-from dodo_exp.engine.decide import GOES_ON
+from dodo_exp.engine.decide import EDITED, GOES_ON, NOT_RUN
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, Move, Stay, keep_replaced, place
+from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
+from dodo_exp.engine.way import Way
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import CheckpointKept, Listener, Note, Resumed, StageStarted, Waiting
+from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
 from dodo_store import restore, snapshot
@@ -260,14 +262,28 @@ class Maker:
         """Run a stage whose outputs stay where they are, and keep a step whenever it asks."""
         where = self._course.begins_with(stage)
         if where:
-            others = tuple(each for each in why if each != GOES_ON)
-            why = (f"it goes on from {where}", *others)
+            others = [each for each in why if each not in (GOES_ON, NOT_RUN)]
+            others = [each for each in others if not each.endswith(EDITED)]
+            why = ("; ".join((f"goes on from {where}", *others)),)
         self._listener(StageStarted(stage.address, why))
-        way = _Way(self, stage, found)
+        way = Way(
+            self._workspace,
+            self._journal,
+            self._course,
+            self._listener,
+            self._scratch,
+            stage,
+            found,
+        )
+        way.replaced = functools.partial(self._tell_replaced, stage)
         started, clock = time.time(), time.monotonic()
         with contextlib.ExitStack() as held:
             try:
-                way.begin()
+                if self._course.reset:
+                    way.remember()
+                    way.moves = self._out_of_the_way(stage)
+                else:
+                    way.go_on()
                 local = self._store.local
                 desk = Desk(self._workspace.root, local, way.step, goes_on=bool(where))
                 self._executor.run(stage, self._log(stage), desk)
@@ -275,7 +291,7 @@ class Maker:
                 held.enter_context(self._store.writing())
                 outs = self._take_outs(stage)
             except BaseException:
-                way.back()
+                self._back(stage, way)
                 raise
             changed = self._changed(stage, found)
             if changed:
@@ -288,6 +304,27 @@ class Maker:
             kept = self._journal.finish_stage(stage.file, stage.name, record, way.moves)
         self._tell_replaced(stage, kept)
         return Made("ran", record)
+
+    def _out_of_the_way(self, stage: Stage) -> list[Move]:
+        """Put aside what a stage had made that begins anew."""
+        paths = [out.path for out in stage.outs if out.is_inside]
+        known = {out.path for out in stage.outs if self._is_known(stage, out)}
+        for out in stage.outs:
+            node = self._workspace.out_look(out.path)
+            if node is not None and self._course.has(out.path, node):
+                known.add(out.path)
+        return self._journal.aside(stage.address, paths, known)
+
+    def _back(self, stage: Stage, way: Way) -> None:
+        """The stage was cut short: its outputs are to be those of its last step again."""
+        if not way.has_begun:
+            self._put_back(stage, way.moves)
+        elif way.back() and not self._leave_partial:
+            partial = place(self._store, "partial", stage.address)
+            where = os.path.relpath(partial, self._workspace.root)
+            since = f"since {way.name}" if way.name else "before its first checkpoint"
+            text = f"what stage {stage.address!r} had made {since} is in {where}"
+            self._listener(Note("info", text))
 
     def _put_back(self, stage: Stage, moves: list[Move]) -> None:
         if self._leave_partial:
@@ -367,27 +404,6 @@ class Maker:
             batch.drop()
         return tuple(nodes)
 
-    def _take_what_is_there(self, stage: Stage) -> Stay:
-        """Outputs of a stage that goes on, as they are now, in the store durably."""
-        workspace = self._workspace
-        source = Source(workspace.root, workspace.stamps, workspace.output_ignore, strict=True)
-        batch = Batch(self._scratch)
-        nodes: Stay = []
-        try:
-            for out in sorted(stage.outs, key=lambda out: out.path):
-                if not _is_inside(out):
-                    continue
-                there = os.path.lexists(workspace.path(out.path))
-                node = snapshot.take(self._store, batch, source, out.path) if there else None
-                nodes.append((out.path, node))
-            batch.commit()
-        except (NotStorable, Changing) as error:
-            path = os.path.relpath(workspace.path(error.path), workspace.root)
-            raise StageFailed(f"output {path!r}: {error}") from None
-        finally:
-            batch.drop()
-        return nodes
-
     def _shares(self, stage: Stage, out: Out) -> bool:
         """Whether an output shares its content with the store; one that is written on does not."""
         return self._store.links and stage.may_share(out)
@@ -403,85 +419,6 @@ class Maker:
             ) from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             raise StageFailed(f"{stage.at}: output {out.path!r} is not a regular file or folder")
-
-
-class _Way:
-    """How far a stage with checkpoints has come, and the way back to there."""
-
-    def __init__(self, maker: Maker, stage: Stage, found: Fingerprint) -> None:
-        self._maker = maker
-        self._stage = stage
-        self._found = found
-        self._outs: Stay | None = None
-        self._name = ""
-        self.moves: list[Move] = []
-        """Old outputs that are out of the way until the first step of a stage that begins anew."""
-
-    def begin(self) -> None:
-        """Keep what the stage begins with; or put that aside, where it begins anew."""
-        maker, stage = self._maker, self._stage
-        if maker._course.reset:
-            paths = [out.path for out in stage.outs if _is_inside(out)]
-            known = {out.path for out in stage.outs if self._is_known(out)}
-            self.moves = maker._journal.aside(stage.address, paths, known)
-            return
-        maker._course.bring(stage)
-        with maker._store.writing():
-            outs = maker._take_what_is_there(stage)
-            self._unlink(outs)
-            maker._journal.stay(stage.address, outs)
-        self._outs = outs
-        self._name = maker._course.begins_with(stage)
-
-    def _unlink(self, outs: Stay) -> None:
-        """Make outputs that share their content with the store files of their own."""
-        maker = self._maker
-        for path, node in outs if maker._store.links else ():
-            if node is not None:
-                root, scratch = maker._workspace.root, maker._scratch
-                restore.restore(maker._store, node, root, path, scratch)
-
-    def _is_known(self, out: Out) -> bool:
-        maker = self._maker
-        if maker._is_known(self._stage, out):
-            return True
-        node = maker._workspace.out_look(out.path)
-        return node is not None and maker._course.has(out.path, node)
-
-    def step(self) -> str:
-        """Keep the outputs as a step, unless they are what the last one has; returns its name.
-
-        Raises:
-            StageFailed, StoreError, OSError: it is not kept.
-        """
-        maker, stage = self._maker, self._stage
-        with maker._store.writing():
-            outs = maker._take_what_is_there(stage)
-            if outs == self._outs and self._name:
-                return self._name
-            with maker._course.step(stage, self._found, dict(outs)) as step:
-                maker._journal.stay(stage.address, outs, step.kept)
-            maker._journal.stayed(stage.address, outs)
-            self._name = step.name
-            self._outs = outs
-            moves, self.moves = self.moves, []
-            kept = maker._journal.let_go(stage.address, moves)
-        maker._tell_replaced(stage, kept)
-        maker._listener(CheckpointKept(stage.address, self._name))
-        return self._name
-
-    def back(self) -> None:
-        """The stage was cut short: its outputs are to be those of its last step again."""
-        maker, stage = self._maker, self._stage
-        if self._outs is None:
-            maker._put_back(stage, self.moves)
-            return
-        if maker._journal.back_to_stay(stage.address, maker._scratch):
-            partial = place(maker._store, "partial", stage.address)
-            where = os.path.relpath(partial, maker._workspace.root)
-            text = f"what stage {stage.address!r} had made since its last checkpoint is in {where}"
-            if not maker._leave_partial:
-                maker._listener(Note("info", text))
 
 
 class _Wait:
@@ -503,11 +440,7 @@ class _Wait:
 
 def _is_moved(out: Out) -> bool:
     """Whether an output is out of the way when its stage runs; outside the project nothing is."""
-    return _is_inside(out) and not out.persist
-
-
-def _is_inside(out: Out) -> bool:
-    return not out.path.startswith("/") and out.path.split("/")[0] != ".."
+    return out.is_inside and not out.persist
 
 
 def covers(out: str, path: str) -> bool:

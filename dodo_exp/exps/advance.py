@@ -26,7 +26,6 @@ from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.model import Stage
-from dodo_exp.pipeline.values import ABSENT
 from dodo_store import snapshot
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
@@ -55,13 +54,13 @@ def begin(
         name=name,
         created=0.0,
         seconds=0.0,
-        parent=start.parent if start else known.parent if known else state.current(workspace),
+        parent=_parent(workspace, order, way, known),
         base=base,
         result=base,
         state=state.FAILED,
         params=state.params_of(workspace),
         metrics={},
-        deps={},
+        deps=going.inputs(workspace),
         stages=(),
         stale=(),
         tainted=(),
@@ -87,6 +86,15 @@ def begin(
         order.command,
         is_in_place=start is None,
     )
+
+
+def _parent(workspace: Workspace, order: Order, way: Going, known: Experiment | None) -> str | None:
+    """What the experiment has come from: for one that begins from a step, that."""
+    if order.start is not None:
+        return order.start.parent
+    if known is not None:
+        return known.parent
+    return way.words or state.current(workspace)
 
 
 class Advance(Course):
@@ -142,12 +150,11 @@ class Advance(Course):
         return self._words if any(node for _, node in outs) else ""
 
     def changed(self, last: Step | None) -> Iterator[Change]:
-        """How outputs of stages with checkpoints have changed up to a step."""
-        if last is None:
-            return
-        before = steps.outs(self._store, self._draft.base, self._stages)
-        after = dict(steps.outs(self._store, last.experiment.result, self._stages))
-        yield from (Change(path, node, after[path]) for path, node in before)
+        """How outputs of stages that have gone on have changed up to a step."""
+        for outs in self._journal.was.values():
+            for path, node in outs:
+                find = self._store.find
+                yield Change(path, node, find(last.experiment.result, path) if last else node)
 
     @property
     def so_far(self) -> str:
@@ -175,9 +182,8 @@ class Advance(Course):
             step = self._draft._replace(
                 created=time.time(),
                 seconds=time.time() - self._began,
-                result=self._grown(outs),
+                result=self._grown(stage, outs),
                 metrics=self._metrics(stage),
-                deps={**state.deps_of(self._workspace), **self._deps(found)},
                 step=number,
                 before=self.last.oid if self.last is not None else None,
                 unfinished=True,
@@ -189,25 +195,38 @@ class Advance(Course):
             step = step._replace(name=self.name)
             oid = keep(self._store, step)
             text = f"{self.name}{steps.AT}{number}"
-            yield course.Step(text, (self.name, oid, step.result.oid))
-            self._commit(Step(oid, step))
+            made = course.Step(text, (self.name, oid, step.result.oid))
+            yield made
+            try:
+                self._commit(Step(oid, step))
+            finally:
+                made.is_kept = self.last is not None and self.last.oid == oid
 
     def _commit(self, step: Step) -> None:
         """Let the experiment's name stand for the step: from here on it is kept."""
-        held = Held(self.name, step.experiment.result.oid)
         is_first = not self.made
+        held = Held(self.name, step.oid)
         if is_first:
             # Who goes on from here needs the params of here, and to know where he is.
             self._journal.expect(self.name, step.oid, str(held) if self._is_in_place else "")
-        naming.give(self._store, step.experiment, step.oid, self._command)
-        self.made += 1
-        self.last = step
-        if is_first:
-            self._journal.keep()
-        if self._is_in_place:
-            state.hold(self._store, held)
+        try:
+            naming.give(self._store, step.experiment, step.oid, self._command)
+        finally:
+            if self._is_named(step):  # also if it is only not known to be durable
+                self.made += 1
+                self.last = step
+                if is_first:
+                    self._journal.keep()
+                if self._is_in_place:
+                    state.hold(self._store, held)
 
-    def _grown(self, outs: Nodes) -> Node:
+    def _is_named(self, step: Step) -> bool:
+        try:
+            return self._store.experiments.get(self.name) == step.oid
+        except (OSError, StoreError):
+            return False
+
+    def _grown(self, stage: Stage, outs: Nodes) -> Node:
         """The snapshot of the last step, or of the beginning, with what has come about since."""
         store = self._store
         grafts: dict[str, Node | None] = {}
@@ -226,6 +245,8 @@ class Advance(Course):
                         for record in made.values():
                             nodes = record.outs if record is not None else ()
                             grafts |= {p: n for p, n in nodes if store.is_whole(n)}
+                if self._result is self._draft.base:
+                    grafts |= dict.fromkeys(self._of_later(stage))
                 grafts |= outs
                 grafts = {
                     path: node
@@ -250,13 +271,11 @@ class Advance(Course):
             if graph.maker(path) not in later
         }
 
-    def _deps(self, found: Fingerprint) -> dict[str, str]:
+    def _of_later(self, stage: Stage) -> list[str]:
+        """Outputs of the stages that wait for this one: what is there is of an earlier run."""
         graph = self._workspace.graph
-        return {
-            line.name: line.value
-            for line in found.lines
-            if line.kind == "dep" and line.value != ABSENT and graph.maker(line.name) is None
-        }
+        later = graph.downstream([stage.address]) - {stage.address}
+        return [out.path for name in later for out in graph.stages[name].outs]
 
     def like(self, made: Experiment) -> Experiment:
         """The run's end with what all its steps have in common."""
@@ -272,7 +291,7 @@ class Advance(Course):
         known = self.last.experiment
         made = steps.after(self._store, made, self.last, self._stages)
         if made.error and made.step == known.step:
-            return made._replace(metrics=known.metrics, deps=known.deps)
+            return made._replace(result=known.result, metrics=known.metrics, deps=known.deps)
         return made
 
     def is_nothing_new(self, made: Experiment) -> bool:

@@ -96,7 +96,7 @@ def apply(
         elif not paths and experiment.step and found.kind in ("experiment", find.STEP):
             name_of = found.name.rpartition(AT)[0] or found.name
             is_last = found.kind != find.STEP
-            state.hold(project.store, Held(name_of, experiment.result.oid, is_last))
+            state.hold(project.store, Held(name_of, found.oid, is_last))
         elif done.changes and (not paths or _has_checkpoints(workspace, done)):
             was = state.current(workspace)
             if was is not None:

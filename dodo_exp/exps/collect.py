@@ -57,7 +57,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
         project.write()
         history.finish(store)
     gone = _experiments(store, policy, now)
-    thinned = {} if policy.keep_steps is None else thin.superfluous(project, policy.keep_steps)
+    thinned, many = thin.superfluous(project, policy.keep_steps)
     thinned = {base: numbers for base, numbers in thinned.items() if base not in gone}
     number = thin.thin(project, thinned, command) if thinned and not policy.dry else None
     steps = history.drop(store, now - policy.grace)
@@ -87,7 +87,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
         tuple(e.name for e in gone),
         len(runs),
         len(steps),
-        sum(map(len, thinned.values())),
+        many,
         collected,
         leftovers,
     )

@@ -78,8 +78,8 @@ def _step(store: Store, text: str, kinds: tuple[str, ...]) -> Found:
     is_number = number.isdecimal() and len(number) < 16
     step = steps.numbered(store, base.oid, int(number)) if is_number else None
     if step is None:
-        tip = load(store, base.oid).step
-        hint = f"`dodo exp show --rev {base.name}` has those" if tip else "it has no checkpoints"
+        known = [each.experiment.step for each in steps.chain(store, base.oid)]
+        hint = f"steps {known[-1]} to {known[0]}" if known[0] else "it has no checkpoints"
         raise UsageError(f"{base.name!r} has no step {number!r}", hint)
     if step.oid == base.oid:
         return base

@@ -11,6 +11,8 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.engine import fingerprint
+from dodo_exp.engine import plan as planning
+from dodo_exp.engine.decide import Reason
 from dodo_exp.engine.journal import keep_replaced
 from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.rewind import rewind
@@ -25,7 +27,7 @@ from dodo_exp.pipeline import params
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.model import Stage
-from dodo_exp.pipeline.values import canonical
+from dodo_exp.pipeline.values import ABSENT, canonical
 from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid, of_bytes
@@ -92,6 +94,9 @@ def begin(workspace: Workspace, request: Request, folder: str, *, reset: bool) -
     name, step, is_last = found
     is_free = is_last and not queue.is_taken(workspace.store, name)
     same = name if is_free and step.experiment.origin == origin(workspace) else ""
+    outs = steps.outs(workspace.store, step.experiment.result, stages)
+    if stages and not any(node for _, node in outs):
+        return Going(stages, every, None, reset)  # it has nothing that these could go on from
     step = step._replace(experiment=step.experiment._replace(name=name))
     return Going(stages, every, step, reset, same)
 
@@ -118,6 +123,37 @@ def of_order(workspace: Workspace, order: Order, folder: str) -> Going | None:
     if found is not None and order.start is not None:
         return found._replace(last=order.start.last, reset=False)
     return found
+
+
+def told(workspace: Workspace, planned: list[planning.Step]) -> list[planning.Step]:
+    """What a run would do, saying of stages that go on from a step that they do, and from where.
+
+    That their outputs are that step's, or are not there, is no other reason.
+    """
+    every = tuple(stage for stage in workspace.graph.stages.values() if stage.has_checkpoints)
+    if not every or not any(step.verdict.reasons for step in planned):
+        return planned
+    found = _here(workspace, every)
+    return [_told(workspace, step, found) if found is not None else step for step in planned]
+
+
+def _told(
+    workspace: Workspace, planned: planning.Step, found: tuple[str, Step, bool]
+) -> planning.Step:
+    name, step, _ = found
+    verdict = planned.verdict
+    if not verdict.stage.has_checkpoints or verdict.stage.frozen or not verdict.reasons:
+        return planned
+    if any(str(reason) == "--reset" for reason in verdict.reasons):
+        return planned
+    outs = steps.outs(workspace.store, step.experiment.result, (verdict.stage,))
+    if not any(node for _, node in outs):
+        return planned
+    own = ("new", "edited", planning.GOES_ON)
+    others = (reason for reason in verdict.reasons if reason.kind not in own)
+    text = f"goes on from {name}{steps.AT}{step.experiment.step}"
+    reason = Reason(planning.GOES_ON, "", text)
+    return planned._replace(verdict=verdict._replace(reasons=(reason, *others)))
 
 
 def following(workspace: Workspace, made: Experiment) -> Experiment:
@@ -158,17 +194,23 @@ def _here(workspace: Workspace, every: tuple[Stage, ...]) -> tuple[str, Step, bo
 def _held_step(store: Store, held: Held | None, tip: Oid | None) -> Step | None:
     """The step that the workspace holds, if its experiment is still the one that it was.
 
+    A label makes a new record of the same result; and of an experiment that was thinned out, or
+    whose last step was removed, the other steps are what they were.
+
     Raises:
         Missing, Damaged, Damage
     """
     if held is None or tip is None or not load(store, tip).step:
         return None
-    last: Step | None = None
-    for step in steps.chain(store, tip):
-        last = last or step
-        if held.result in (None, step.experiment.result.oid):
-            return last if held.grows else step
-    return None
+    every = list(steps.chain(store, tip))
+    if held.record in (None, tip):
+        return every[0]
+    known = [step.experiment.result.oid for step in steps.chain(store, held.record)]
+    for step in every:
+        if step.experiment.result.oid == known[0]:
+            return every[0] if held.grows else step
+    is_the_one = any(step.experiment.result.oid in known for step in every)
+    return every[0] if is_the_one and held.grows else None
 
 
 def _is_at(workspace: Workspace, step: Step, lies: dict[str, Node | None]) -> bool:
@@ -227,6 +269,17 @@ def _is_strange(workspace: Workspace, stage: Stage, path: str) -> bool:
     return not is_same(here, node) or node is None or not workspace.store.is_whole(node)
 
 
+def inputs(workspace: Workspace) -> dict[str, str]:
+    """Inputs that no stage makes, with their digests as they are now."""
+    graph = workspace.graph
+    found: dict[str, str] = {}
+    for stage in graph.stages.values():
+        for line in _lines(workspace, stage):
+            if line.kind == "dep" and line.value != ABSENT and graph.maker(line.name) is None:
+                found[line.name] = line.value
+    return dict(sorted(found.items()))
+
+
 def origin(workspace: Workspace) -> bytes:
     """Names all that a run is made from: params, commands, and inputs that no stage makes.
 
@@ -235,12 +288,17 @@ def origin(workspace: Workspace) -> bytes:
     graph = workspace.graph
     rows: list[object] = [canonical(state.params_of(workspace))]
     for stage in graph.stages.values():
-        try:
-            lines = fingerprint.take(stage, workspace).lines
-        except DodoError:  # of another stage that cannot be read now: this one's run is not its
-            lines = ()
+        lines = _lines(workspace, stage)
         rows.append([stage.address, *(line for line in lines if not _is_made(graph, line))])
     return of_bytes(record.pack(rows))
+
+
+def _lines(workspace: Workspace, stage: Stage) -> tuple[Line, ...]:
+    """What a stage is made from; nothing for one of another run that cannot be read now."""
+    try:
+        return fingerprint.take(stage, workspace).lines
+    except DodoError:
+        return ()
 
 
 def _is_made(graph: Graph, line: Line) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -13,7 +14,6 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
-from dodo_exp.exps.steps import chain
 from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
 from dodo_exp.pipeline.values import canonical
 from dodo_store import durable, record
@@ -64,23 +64,23 @@ def remember(store: Store, name: str, state: Oid) -> None:
 
 
 class Held(NamedTuple):
-    """What the workspace was last seen to hold: an experiment, as it was when it had this result.
+    """What the workspace was last seen to hold: an experiment, as it was with this record.
 
     With `grows` also what that experiment has come to since, by more steps.
     """
 
     name: str
-    result: Oid | None = None
+    record: Oid | None = None
     grows: bool = True
 
     def __str__(self) -> str:
-        if self.result is None:
+        if self.record is None:
             return self.name
-        return f"{self.name}\n{self.result.hex()}{'+' if self.grows else ''}"
+        return f"{self.name}\n{self.record.hex()}{'+' if self.grows else ''}"
 
 
 NOWHERE = Oid(bytes(16))
-"""In place of a result: the workspace came from the experiment and is at none of its steps."""
+"""In place of a record: the workspace came from the experiment and is at none of its steps."""
 
 
 def hold(store: Store, held: Held) -> None:
@@ -91,21 +91,16 @@ def hold(store: Store, held: Held) -> None:
 def hold_tip(store: Store, name: str) -> None:
     """Note that the workspace holds what an experiment stands for now, and comes to from now on."""
     try:
-        oid = store.experiments.get(name)
-        hold(store, Held(name, load(store, oid).result.oid if oid is not None else None))
-    except (StoreError, Damage):
+        hold(store, Held(name, store.experiments.get(name)))
+    except StoreError:
         hold(store, Held(name))
 
 
-def follow(store: Store, names: set[str]) -> None:
-    """Experiments have lost steps: where the workspace held one of those, it holds what is left."""
+def follow(store: Store, name: str, former: Iterable[Oid | None]) -> None:
+    """An experiment has lost some of its *former* records: who held it holds what is left."""
     held = holds(store)
-    if held is None or held.name not in names or held.result in (None, NOWHERE):
-        return
-    with suppress(StoreError, Damage):
-        left = chain(store, store.experiments.get(held.name))
-        if all(step.experiment.result.oid != held.result for step in left):
-            hold_tip(store, held.name)
+    if held is not None and held.grows and held.name == name and held.record in former:
+        hold_tip(store, name)
 
 
 def holds(store: Store) -> Held | None:
@@ -123,9 +118,9 @@ def held_of(text: str) -> Held | None:
     Raises:
         ValueError
     """
-    name, _, result = text.partition("\n")
-    oid = parse(result.rstrip("+")) if result else None
-    return Held(name, oid, result.endswith("+") or not result) if name else None
+    name, _, oid = text.partition("\n")
+    record = parse(oid.rstrip("+")) if oid else None
+    return Held(name, record, oid.endswith("+") or not oid) if name else None
 
 
 def hold_again(store: Store, text: str) -> None:
@@ -136,7 +131,7 @@ def hold_again(store: Store, text: str) -> None:
         if held is None or oid is None:
             return
         made = load(store, oid)
-        if not made.error and held.result in (None, made.result.oid):
+        if not made.error and held.record in (None, oid):
             remember(store, held.name, made.state)
         else:
             hold(store, held)

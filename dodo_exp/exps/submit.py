@@ -98,7 +98,9 @@ def _submit(
     with store.writing():
         last, parent = rev, state.current(workspace)
         if rev is not None:
-            base, parent = rev.experiment.result, rev.experiment.name.partition(AT)[0]
+            number = rev.experiment.step
+            base, name = rev.experiment.result, rev.experiment.name.partition(AT)[0]
+            parent = f"{name}{AT}{number}" if number else name
         else:
             reset = order.options.reset or where == queue.QUEUE
             begun = going.begin(workspace, order.request, project.folder, reset=reset)

@@ -158,9 +158,9 @@ def show(project: Project, *, live: bool = True) -> Table:
     done = [line for line in done if not (line.name in names and (line.error or line.step))]
     lines += [_line(row, SNAPSHOT) for row in index.snapshots(project.store)]
     lines += [line for line in going if line.status == queue.RUNNING]
-    lines += [line for line in done if not line.status]
+    lines += [line for line in done if not line.status or line.step]
     lines += [line for line in going if line.status == queue.QUEUED]
-    lines += [line for line in done if line.status]
+    lines += [line for line in done if line.status and not line.step]
     workspace.save_caches()
     return table_of(each for line in lines for each in (line, *_steps(line, below)))
 

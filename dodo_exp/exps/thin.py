@@ -35,8 +35,7 @@ def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list
         for base, numbers in wanted.items():
             new = steps.rebuilt(store, base.oid, _without(numbers))
             refs.append(history.Renamed("experiment", base.name, base.oid, new))
-        history.add(store, command, refs=tuple(refs))
-        state.follow(store, {ref.name for ref in refs})
+        _set(store, refs, command)
     return sorted(f"{base.name}{steps.AT}{n}" for base, all_ in wanted.items() for n in all_)
 
 
@@ -60,21 +59,27 @@ def _without(numbers: set[int]) -> steps.Change:
     return change
 
 
-def superfluous(project: Project, keep: int) -> dict[find.Found, set[int]]:
+def superfluous(project: Project, keep: int | None) -> tuple[dict[find.Found, set[int]], int]:
     """Numbers of the steps beyond the last *keep* of each experiment that does not run.
 
+    None: all stay. And how many that are, each counted once however many experiments have it.
     The last one of an experiment is what it has come to, and always stays.
     """
+    if keep is None:
+        return {}, 0
     store = project.store
     rows, inner = index.with_steps(store)
     going = queue.names(store)
     found: dict[find.Found, set[int]] = {}
+    gone: set[str] = set()
     for row in rows:
         before = index.steps_of(row, inner)
-        beyond = {inner[oid].step for oid in before[max(keep - 1, 0) :]}
+        far = before[max(keep - 1, 0) :]
+        beyond = {inner[oid].step for oid in far}
         if beyond and row.name not in going and not row.problem:
             found[find.find(store, row.name, ("experiment",))] = beyond
-    return found
+            gone.update(far)
+    return found, len(gone)
 
 
 def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> int | None:
@@ -94,6 +99,15 @@ def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> 
                 continue
             if new is not None:
                 refs.append(history.Renamed("experiment", base.name, base.oid, new))
-        number = history.add(store, command, refs=tuple(refs)) if refs else None
-        state.follow(store, {ref.name for ref in refs})
-        return number
+        return _set(store, refs, command) if refs else None
+
+
+def _set(store: Store, refs: list[history.Renamed], command: str) -> int:
+    """Let names stand for what is left; returns the number of the step in the history."""
+    former = {
+        ref.name: [step.oid for step in steps.chain(store, ref.old)] for ref in refs if ref.new
+    }
+    number = history.add(store, command, refs=tuple(refs))
+    for name, oids in former.items():
+        state.follow(store, name, oids)
+    return number

@@ -73,7 +73,7 @@ def apply(table: Table, view: View) -> Table:
     if view.sort_by:
         rest = _sorted(table, rest, view.sort_by, view.descending)
     if view.number is not None and view.number >= 0:
-        rest = _first(rest, view.number)
+        rest = rest[: view.number] if view.sort_by else _first(rest, view.number)
     return _columns(table._replace(lines=(*top, *rest)), view)
 
 

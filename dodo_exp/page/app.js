@@ -311,10 +311,14 @@
     ...images.flatMap((image) => Object.keys(image.pictures)),
   ]);
   const names = rows.map((row) => row.name);
+  const steps = new Set(rows.filter((row) => row.status === "step").map((row) => row.name));
   const colorOf = (name) => COLORS[Math.max(0, chosenNames().indexOf(name)) % COLORS.length];
   function chosenNames() {
     const chosen = names.filter((name) => state.chosen.has(name) && withPictures.has(name));
-    return chosen.length ? chosen : names.filter((name) => withPictures.has(name)).slice(0, DATA.first);
+    if (chosen.length) return chosen;
+    const there = names.filter((name) => withPictures.has(name));
+    const whole = there.filter((name) => !steps.has(name));
+    return (whole.length ? whole : there).slice(0, DATA.first);
   }
 
   function drawChips() {

@@ -31,6 +31,11 @@ class Out(NamedTuple):
     """Plot options (x, y, template, ...) as written; empty for other roles."""
 
     @property
+    def is_inside(self) -> bool:
+        """Whether it lies in the project."""
+        return not self.path.startswith("/") and self.path.split("/")[0] != ".."
+
+    @property
     def is_stored(self) -> bool:
         """Whether the run-cache may keep it; DVC exempts metrics and plots from `cache: false`."""
         return self.cache or self.role != OUT
