@@ -350,3 +350,68 @@ def test_records_of_before_there_were_steps_are_read(training: Space) -> None:
     shown = training.dodo("exp", "show", "--json").json[1]["experiments"]
     assert "old" in [each["name"] for each in shown]
     assert json.loads(training.dodo("store", "cat", "old:model.json").out)["epoch"] == 3
+
+
+# -- what a newcomer met ----------------------------------------------------------------------
+
+
+def test_undo_brings_back_what_reset_has_put_aside(training: Space) -> None:
+    run(training, "-n", "A")
+    before = training.tree()
+    run(training, "--reset", "-S", "lr=0.25", "-n", "B")
+    training.dodo("undo")
+    assert training.tree() == before
+
+
+def test_undo_of_a_reset_brings_back_a_model_of_ones_own(training: Space) -> None:
+    training.write("model.json", '{"epoch": 2, "loss": 9}')
+    before = training.tree()
+    run(training, "--reset", "-n", "A")
+    assert trainer.epochs(training) == [1, 2, 3]
+    training.dodo("undo")
+    assert training.read("model.json") == before["model.json"].decode()
+
+
+def test_steps_hold_nothing_of_later_stages_of_other_runs(training: Space) -> None:
+    run(training, "-n", "A")
+    run(training, "--queue", "-S", "lr=0.25", "-n", "B")
+    run(training, "--run-all")
+    assert "scores.json" in training.dodo("store", "ls", "B").out
+    assert "scores.json" not in training.dodo("store", "ls", "B@2").out
+    training.dodo("exp", "apply", "B@2")
+    assert not training.exists("scores.json")
+
+
+def test_a_training_of_its_own_begins_with_its_own_first_step(training: Space) -> None:
+    run(training, "-n", "A")
+    training.write("sub/t.sh", "echo 1 >> m; dodo checkpoint")
+    line = "{cmd: sh t.sh, deps: [t.sh], outs: [m: {checkpoint: true}]}"
+    training.write("sub/dvc.yaml", f"stages:\n  t: {line}\n")
+    training.dodo("exp", "run", "sub/dvc.yaml", "-n", "other")
+    assert trainer.steps(training, "other") == ["other"]
+    assert trainer.steps(training, "A") == down_from("A", 3)
+
+
+def test_it_is_said_from_where_it_goes_on_and_why(training: Space) -> None:
+    run(training, "-n", "A", code=1, FAIL_AT="2")
+    for command in (["status"], ["why", "train"], ["exp", "run", "--dry"]):
+        assert "goes on from A@2" in training.dodo(*command, code=0).out
+    assert "Running stage 'train': goes on from A@2\n" in run(training)
+    told = run(training, "-S", "lr=0.25")
+    assert "Running stage 'train': goes on from A@3; params.yaml:lr: 0.5 -> 0.25" in told
+
+
+def test_a_step_without_the_model_is_kept_with_a_warning(training: Space) -> None:
+    training.write(
+        "train.py",
+        "from dodo_exp import make_checkpoint\nprint(make_checkpoint())\n"
+        + training.read("train.py"),
+    )
+    assert "A@1 has no model.json: write it before you ask" in run(training, "-n", "A")
+
+
+def test_sorted_rows_are_counted_one_by_one(training: Space) -> None:
+    run(training, "-n", "A")
+    rows = training.dodo("exp", "show", "--sort-by", "loss", "-n", "2", "--csv").out.splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["", "A", "A@2"]
+    assert "─" not in training.dodo("exp", "show", "--sort-by", "loss").out
