@@ -68,6 +68,7 @@ bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git, restic and 
 	$(BIN)/python tests/bench/store_bench.py
 	$(BIN)/python tests/bench/queue_bench.py
 	$(BIN)/python tests/bench/show_bench.py
+	$(BIN)/python tests/bench/checkpoint_bench.py
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -2,7 +2,7 @@
 
 Prints medians, with the least and the most. --large says in MiB how large the second model is;
 --folder where the project is made, --mount of which file systems one is made for it (root only).
---dvc names a Python that has DVC 2.58 and its `dvc.api.make_checkpoint`. Nothing here is asserted.
+Nothing here is asserted: see tests/ for that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ stages:
 """
 TRAIN = """\
 import json, os, sys, time
-from {module} import make_checkpoint
+from dodo_exp import make_checkpoint
 MIB = 1 << 20
 size, steps = {size} * MIB, {steps}
 fd = os.open("model.bin", os.O_RDWR | os.O_CREAT)
@@ -70,20 +70,18 @@ def used(folder: Path) -> int:
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
-def project(folder: Path, size: int, steps: int, python: str, module: str) -> Path:
+def project(folder: Path, size: int, steps: int) -> Path:
     """A training that changes 1 MiB of its model at each step; returns where its times go."""
     folder.mkdir(parents=True)
     out = folder / "times"
-    (folder / "dvc.yaml").write_text(PIPELINE.format(python=python))
-    (folder / "train.py").write_text(
-        TRAIN.format(size=size, steps=steps, out=str(out), module=module)
-    )
+    (folder / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (folder / "train.py").write_text(TRAIN.format(size=size, steps=steps, out=str(out)))
     return out
 
 
 def measure(folder: Path, size: int, steps: int) -> None:
     """Run it, and print what the calls took beyond hashing, and what the store has grown by."""
-    out = project(folder, size, steps, sys.executable, "dodo_exp")
+    out = project(folder, size, steps)
     before = used(folder)
     subprocess.run([*DODO, "exp", "run", "-q"], cwd=folder, check=True, capture_output=True)
     grown = used(folder) - before - (size << 20)
@@ -95,17 +93,6 @@ def measure(folder: Path, size: int, steps: int) -> None:
     print(f"  hashing alone   {words(hashing)}")
     print(f"  beyond hashing  {words(beyond)}")
     print(f"  stored          {grown / (1 << 20):,.0f} MiB in {steps + 1} steps of {size} MiB")
-
-
-def with_dvc(folder: Path, python: str, steps: int) -> None:
-    """The same of DVC's own."""
-    out = project(folder, 1, steps, python, "dvc.api")
-    dvc = [python, "-m", "dvc"]
-    git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
-    for command in (["git", "init", "-q"], [*dvc, "init", "-q"], [*git, "add", "-A"],
-                    [*git, "commit", "-qm", "one"], [*dvc, "exp", "run", "-q"]):  # fmt: skip
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    print(f"  DVC's call      {words(json.loads(out.read_text())['times'][1:])}")
 
 
 @contextmanager
@@ -131,13 +118,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--mount", nargs="*", default=[])
-    parser.add_argument("--dvc")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as top:
         print("a model of 1 MiB, all of which changes")
         measure(Path(top) / "small", 1, given.steps)
-        if given.dvc:
-            with_dvc(Path(top) / "dvc", given.dvc, given.steps)
         print(f"a model of {given.large} MiB, of which 1 MiB changes")
         measure(Path(top) / "large", given.large, 5)
     for kind in given.mount:
