@@ -30,6 +30,8 @@ $(VENV)/.page: $(VENV)/.test
 
 demo: $(VENV)/.demo  ## Run a real experiment and show it
 	cd examples/digits && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
+	rm -rf build/checkpoints && mkdir -p build && cp -r examples/checkpoints build/
+	cd build/checkpoints && PATH="$(CURDIR)/$(BIN):$$PATH" sh demo.sh
 
 test: $(VENV)/.test  ## Run the default test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from dodo_store.errors import StoreError
+
 
 class Location(NamedTuple):
     """A place in a file the user wrote; lines and columns count from 1, no column is 0."""
@@ -134,6 +136,16 @@ class Stopped(DodoError):
     def __init__(self, signal: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.code = 128 + signal
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, in a line, with the path that it went wrong at."""
+    if isinstance(error, StoreError):
+        return f"{error.path}: {error}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
 
 
 def did_you_mean(

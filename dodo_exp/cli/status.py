@@ -72,7 +72,7 @@ def _word(step: Any) -> str:
 
 def _causes(verdict: Any) -> list[Any]:
     """The direct causes in the shape of `dvc status --json`."""
-    from dodo_exp.engine import plan as planning
+    from dodo_exp.engine.decide import GOES_ON
 
     deps: dict[str, Any] = {}
     outs: dict[str, str] = {}
@@ -83,7 +83,7 @@ def _causes(verdict: Any) -> list[Any]:
             words.append("always changed")
         elif reason.kind in ("missing", "edited"):
             outs[reason.name] = "deleted" if reason.kind == "missing" else "modified"
-        elif reason.kind == planning.GOES_ON:
+        elif reason.kind == GOES_ON:
             words.append(str(reason))
         elif reason.kind == "new":
             deps.update({line.name: "new" for line in verdict.print.lines if line.kind == "dep"})

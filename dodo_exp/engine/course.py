@@ -1,7 +1,7 @@
 """Course: how a run deals with stages that keep checkpoints: from where, and what of each step.
 
 A stage that has an output with `checkpoint: true` goes on from its outputs as they lie, where
-others begin with none. This one only counts the steps; experiments keep them, see exps/steps.py.
+others begin with none. This one only counts the steps; experiments keep them, see exps/advance.py.
 """
 
 from __future__ import annotations

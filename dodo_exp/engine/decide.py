@@ -11,10 +11,8 @@ from dodo_exp.pipeline.model import Stage
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
-GOES_ON = "goes on from what it has"
-"""Why a stage with checkpoints runs though nothing is out of date."""
-NOT_RUN = "not run yet"
-EDITED = " is not as the stage made it"
+GOES_ON = "goes on"
+"""The kind of reason that a stage with checkpoints has though nothing is out of date."""
 
 
 class Reason(NamedTuple):
@@ -38,6 +36,16 @@ class Verdict(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
+def going_on(reasons: tuple[Reason, ...], where: str) -> tuple[Reason, ...]:
+    """The reasons of a stage that goes on from a step, called *where*.
+
+    That its outputs are that step's, or are not there, is no reason of its own.
+    """
+    own = ("new", "edited", GOES_ON)
+    others = (reason for reason in reasons if reason.kind not in own)
+    return (Reason(GOES_ON, "", f"goes on from {where}"), *others)
+
+
 def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = None) -> Verdict:
     """Compare a stage with its record; *known* digests stand for files not yet there.
 
@@ -53,7 +61,7 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
         word = "always_changed" if stage.always else "it has no inputs and no outputs to compare"
         reasons.append(Reason("always", "", f"runs every time ({word})"))
     if record is None:
-        reasons.append(Reason("new", "", NOT_RUN))
+        reasons.append(Reason("new", "", "not run yet"))
     elif record.key != found.key:
         reasons += [
             Reason("changed", change.name, str(change), change)
@@ -72,6 +80,6 @@ def _out_reasons(workspace: Workspace, stage: Stage) -> tuple[Reason, ...]:
         if digest is None:
             reasons.append(Reason("missing", out.path, f"output {out.path} is missing"))
         elif node is not None and digest != node.digest:
-            text = f"output {out.path}{EDITED}"
+            text = f"output {out.path} is not as the stage made it"
             reasons.append(Reason("edited", out.path, text))
     return tuple(reasons)

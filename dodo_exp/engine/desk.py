@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import count
 
 from dodo_exp.checkpoint import ASK, BELL, DONE, FOLDER, HOST
-from dodo_exp.errors import StageFailed
+from dodo_exp.errors import StageFailed, in_words
 from dodo_store.errors import StoreError
 
 SIGNAL = ".dvc/tmp/DVC_CHECKPOINT"
@@ -100,7 +100,7 @@ class Desk:
         try:
             return f"kept {self._keep()}"
         except (StageFailed, StoreError, OSError) as error:
-            return f"failed {_words(error)}"
+            return f"failed {in_words(error)}"
 
     def _answer(self, asked: list[str], text: str) -> None:
         for name in asked:
@@ -123,12 +123,3 @@ class Desk:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(self._signal)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, StoreError):
-        return f"{error.path}: {error}"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
-    return str(error)

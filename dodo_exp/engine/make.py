@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
 from dodo_exp.engine.course import Course
-from dodo_exp.engine.decide import EDITED, GOES_ON, NOT_RUN
+from dodo_exp.engine.decide import Reason, going_on
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.fingerprint import Fingerprint
@@ -69,7 +69,7 @@ class Maker:
         self._scratch = scratch
         self._who = who
 
-    def make(self, stage: Stage, why: tuple[str, ...], *, look_up: bool) -> Made:
+    def make(self, stage: Stage, why: tuple[Reason, ...], *, look_up: bool) -> Made:
         """Restore the stage's outputs, or run it.
 
         Raises:
@@ -109,7 +109,7 @@ class Maker:
         waiting.over()
 
     def _restore_or_run(
-        self, stage: Stage, found: Fingerprint, why: tuple[str, ...], look_up: bool
+        self, stage: Stage, found: Fingerprint, why: tuple[Reason, ...], look_up: bool
     ) -> Made:
         run = runcache.find(self._store, found.key) if look_up else None
         self._set_damaged_aside()
@@ -228,8 +228,8 @@ class Maker:
 
     # -- running ---------------------------------------------------------------------------
 
-    def _run(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
-        self._listener(StageStarted(stage.address, why))
+    def _run(self, stage: Stage, found: Fingerprint, why: tuple[Reason, ...]) -> Made:
+        self._started(stage, why)
         log = self._log(stage)
         movable = [out.path for out in stage.outs if _is_moved(out)]
         known = {out.path for out in stage.outs if self._is_known(stage, out)}
@@ -244,28 +244,44 @@ class Maker:
             except BaseException:
                 self._put_back(stage, moves)
                 raise
-            changed = self._changed(stage, found)
-            if changed:
-                self._warn_tainted(stage, changed)
-                self._check_shared(stage, changed)
-                self._tell_replaced(stage, self._journal.leave(stage.address, moves))
-                return Made("ran", None)
-            record = StageRecord(found.key, found.lines, outs)
-            self._keep(stage, record, started, seconds)
-            kept = self._journal.finish_stage(stage.file, stage.name, record, moves)
-        self._tell_replaced(stage, kept)
+            return self._finish(stage, found, outs, moves, started, seconds)
+
+    def _started(self, stage: Stage, why: tuple[Reason, ...]) -> None:
+        self._listener(StageStarted(stage.address, tuple(map(str, why))))
+
+    def _finish(
+        self,
+        stage: Stage,
+        found: Fingerprint,
+        outs: tuple[tuple[str, Node], ...],
+        moves: list[Move],
+        started: float,
+        seconds: float,
+    ) -> Made:
+        """Record what the commands have made, unless their inputs have changed meanwhile."""
+        changed = self._changed(stage, found)
+        if changed:
+            self._warn_tainted(stage, changed)
+            self._check_shared(stage, changed)
+            self._tell_replaced(stage, self._journal.leave(stage.address, moves))
+            return Made("ran", None)
+        record = StageRecord(found.key, found.lines, outs)
+        self._keep(stage, record, started, seconds)
+        self._tell_replaced(
+            stage, self._journal.finish_stage(stage.file, stage.name, record, moves)
+        )
         return Made("ran", record)
 
     # -- checkpoints -----------------------------------------------------------------------
 
-    def _go_on(self, stage: Stage, found: Fingerprint, why: tuple[str, ...]) -> Made:
+    def _go_on(self, stage: Stage, found: Fingerprint, why: tuple[Reason, ...]) -> Made:
         """Run a stage whose outputs stay where they are, and keep a step whenever it asks."""
         where = self._course.begins_with(stage)
         if where:
-            others = [each for each in why if each not in (GOES_ON, NOT_RUN)]
-            others = [each for each in others if not each.endswith(EDITED)]
-            why = ("; ".join((f"goes on from {where}", *others)),)
-        self._listener(StageStarted(stage.address, why))
+            words = "; ".join(str(reason) for reason in going_on(why, where))
+            self._listener(StageStarted(stage.address, (words,)))
+        else:
+            self._started(stage, why)
         way = Way(
             self._workspace,
             self._journal,
@@ -293,17 +309,7 @@ class Maker:
             except BaseException:
                 self._back(stage, way)
                 raise
-            changed = self._changed(stage, found)
-            if changed:
-                self._warn_tainted(stage, changed)
-                self._check_shared(stage, changed)
-                self._tell_replaced(stage, self._journal.leave(stage.address, way.moves))
-                return Made("ran", None)
-            record = StageRecord(found.key, found.lines, outs)
-            self._keep(stage, record, started, seconds)
-            kept = self._journal.finish_stage(stage.file, stage.name, record, way.moves)
-        self._tell_replaced(stage, kept)
-        return Made("ran", record)
+            return self._finish(stage, found, outs, way.moves, started, seconds)
 
     def _out_of_the_way(self, stage: Stage) -> list[Move]:
         """Put aside what a stage had made that begins anew."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dodo_exp.engine import decide, runcache
-from dodo_exp.engine.decide import Reason, Verdict, judge
+from dodo_exp.engine import runcache
+from dodo_exp.engine.decide import GOES_ON, Reason, Verdict, judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, Faults, did_you_mean
@@ -21,7 +21,6 @@ from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
-GOES_ON = "goes on"
 """Kind of the reason that a stage with checkpoints runs for though it is up to date."""
 
 UNCHANGED, RUN, RESTORE, MAYBE = "unchanged", "run", "restore", "maybe"
@@ -100,7 +99,7 @@ class _Planner:
             return verdict
         if self.is_to_go_on(stage):
             kind = GOES_ON
-            text = "--reset" if self._options.reset else decide.GOES_ON
+            text = "--reset" if self._options.reset else "goes on from what it has"
         elif self._options.force:
             text = "--force"
         elif self._options.force_downstream:

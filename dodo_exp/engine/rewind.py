@@ -58,6 +58,11 @@ def _is_so(root: str, path: str, node: Node | None, stamps: Stamps, ignore: Igno
         here, _ = look(root, path, stamps, ignore, follow=False)
     except NotStorable:
         return False
+    return is_same(here, node)
+
+
+def is_same(here: Node | None, node: Node | None) -> bool:
+    """Whether two nodes are restored alike."""
     return (here and here[:2]) == (node and node[:2])
 
 

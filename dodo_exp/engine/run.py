@@ -12,16 +12,17 @@ from threading import Event
 
 from dodo_exp.engine import decide, signals
 from dodo_exp.engine.course import Course
+from dodo_exp.engine.decide import GOES_ON, Reason
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.make import Maker
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
-from dodo_exp.engine.plan import GOES_ON, UNCHANGED, Step
+from dodo_exp.engine.plan import UNCHANGED, Step
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Limits
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, StageFailed
+from dodo_exp.errors import DodoError, StageFailed, in_words
 from dodo_exp.events import Listener, Note, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
@@ -55,7 +56,7 @@ def run(
     """
     todo = {step.stage.address for step in steps if step.action != UNCHANGED}
     again = {
-        step.stage.address: str(reason)
+        step.stage.address: reason
         for step in steps
         for reason in step.verdict.reasons
         if reason.kind == GOES_ON
@@ -128,7 +129,7 @@ class _Turn:
         options: Options,
         listener: Listener,
         confirm: Confirm | None,
-        again: dict[str, str],
+        again: dict[str, Reason],
     ) -> None:
         self._again = again
         self._workspace = workspace
@@ -136,7 +137,7 @@ class _Turn:
         self._options = options
         self._listener = listener
         self._confirm = confirm
-        self._why: dict[str, tuple[str, ...]] = {}
+        self._why: dict[str, tuple[Reason, ...]] = {}
         self._results: dict[str, StageResult] = {}
         self._failures: list[DodoError] = []
         self._tainted: list[str] = []
@@ -163,15 +164,15 @@ class _Turn:
         except (DodoError, StoreError, OSError) as error:
             self._fail(stage, error, 0.0)
             return False
-        why = tuple(str(reason) for reason in verdict.reasons)
+        why = verdict.reasons
         if not stage.frozen:
             if stage.address in self._again:
                 why += (self._again[stage.address],)
             elif self._options.force:
-                why += ("--force",)
+                why += (Reason("forced", "", "--force"),)
             elif self._options.force_downstream:
                 why += tuple(
-                    f"{name!r} ran (--force-downstream)"
+                    Reason("forced", name, f"{name!r} ran (--force-downstream)")
                     for name in self._selection.after[stage.address]
                     if name in self._results and self._results[name].how in ("ran", "restored")
                 )
@@ -221,12 +222,8 @@ class _Turn:
         return True
 
     def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
-        if isinstance(error, StoreError):
-            error = StageFailed(f"stage {stage.address!r}: {error.path}: {error}")
-        elif isinstance(error, OSError):
-            where = f"{error.filename}: " if error.filename else ""
-            error = StageFailed(f"stage {stage.address!r}: {where}{error.strerror or error}")
-        assert isinstance(error, DodoError)
+        if not isinstance(error, DodoError):
+            error = StageFailed(f"stage {stage.address!r}: {in_words(error)}")
         self._failures.append(error)
         self._end(stage, "failed", seconds)
 
@@ -243,7 +240,7 @@ class _Turn:
         return made.how
 
     def _end(self, stage: Stage, how: str, seconds: float) -> None:
-        why = self._why.get(stage.address, ())
+        why = tuple(map(str, self._why.get(stage.address, ())))
         used = self.maker.used(stage) if self.maker is not None else ()
         self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
         self._listener(StageEnded(stage.address, how, seconds, *used))

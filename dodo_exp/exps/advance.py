@@ -17,10 +17,11 @@ from dodo_exp.engine import course
 from dodo_exp.engine.course import Course, Nodes
 from dodo_exp.engine.fingerprint import Fingerprint
 from dodo_exp.engine.journal import Journal
+from dodo_exp.engine.rewind import is_same
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener
 from dodo_exp.exps import going, naming, state, steps
-from dodo_exp.exps.going import Going, is_same
+from dodo_exp.exps.going import Going
 from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
@@ -120,6 +121,7 @@ class Advance(Course):
         self._journal = journal
         self._draft = draft
         self._stages = way.every
+        self._running = way.stages
         self._listener = listener
         self._command = command
         self._from = way.last
@@ -182,8 +184,8 @@ class Advance(Course):
             step = self._draft._replace(
                 created=time.time(),
                 seconds=time.time() - self._began,
-                result=self._grown(stage, outs),
-                metrics=self._metrics(stage),
+                result=self._grown(outs),
+                metrics=self._metrics(),
                 step=number,
                 before=self.last.oid if self.last is not None else None,
                 unfinished=True,
@@ -226,7 +228,7 @@ class Advance(Course):
         except (OSError, StoreError):
             return False
 
-    def _grown(self, stage: Stage, outs: Nodes) -> Node:
+    def _grown(self, outs: Nodes) -> Node:
         """The snapshot of the last step, or of the beginning, with what has come about since."""
         store = self._store
         grafts: dict[str, Node | None] = {}
@@ -246,7 +248,8 @@ class Advance(Course):
                             nodes = record.outs if record is not None else ()
                             grafts |= {p: n for p, n in nodes if store.is_whole(n)}
                 if self._result is self._draft.base:
-                    grafts |= dict.fromkeys(self._of_later(stage))
+                    later = (out.path for stage in self._waiting() for out in stage.outs)
+                    grafts |= dict.fromkeys(later)
                 grafts |= outs
                 grafts = {
                     path: node
@@ -261,21 +264,25 @@ class Advance(Course):
         self._result = node
         return node
 
-    def _metrics(self, stage: Stage) -> dict[str, Any]:
-        """Metrics but for those of stages that wait for this one: theirs are of an earlier run."""
-        graph = self._workspace.graph
-        later = graph.downstream([stage.address]) - {stage.address}
+    def _metrics(self) -> dict[str, Any]:
+        """Metrics but for those that are of an earlier run."""
+        waiting = {stage.address for stage in self._waiting()}
         return {
             path: contents
             for path, contents in state.metrics_of(self._workspace).items()
-            if graph.maker(path) not in later
+            if self._workspace.graph.maker(path) not in waiting
         }
 
-    def _of_later(self, stage: Stage) -> list[str]:
-        """Outputs of the stages that wait for this one: what is there is of an earlier run."""
-        graph = self._workspace.graph
-        later = graph.downstream([stage.address]) - {stage.address}
-        return [out.path for name in later for out in graph.stages[name].outs]
+    def _waiting(self) -> list[Stage]:
+        """Stages after those with checkpoints that have yet to run: they hold an earlier run's."""
+        graph, made = self._workspace.graph, self._journal.made
+        later = graph.downstream([stage.address for stage in self._running])
+        stages = (graph.stages[name] for name in later)
+        return [
+            stage
+            for stage in stages
+            if not stage.has_checkpoints and stage.name not in made.get(stage.file, ())
+        ]
 
     def like(self, made: Experiment) -> Experiment:
         """The run's end with what all its steps have in common."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine import plan as planning
-from dodo_exp.engine.decide import Reason
+from dodo_exp.engine.decide import going_on
 from dodo_exp.engine.journal import keep_replaced
 from dodo_exp.engine.request import Request, select
-from dodo_exp.engine.rewind import rewind
+from dodo_exp.engine.rewind import is_same, rewind
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError
 from dodo_exp.events import Listener, Note
@@ -48,8 +48,8 @@ class Going(NamedTuple):
     """All of the project."""
     last: Step | None
     reset: bool
-    same: str = ""
-    """The experiment that goes on; "" where a new one begins."""
+    is_tip: bool = False
+    """Whether `last` is the last step of its experiment."""
 
     @property
     def words(self) -> str:
@@ -91,30 +91,35 @@ def begin(workspace: Workspace, request: Request, folder: str, *, reset: bool) -
     found = None if reset and stages else _here(workspace, every)
     if found is None:
         return Going(stages, every, None, reset)
-    name, step, is_last = found
-    is_free = is_last and not queue.is_taken(workspace.store, name)
-    same = name if is_free and step.experiment.origin == origin(workspace) else ""
+    name, step, is_tip = found
     outs = steps.outs(workspace.store, step.experiment.result, stages)
     if stages and not any(node for _, node in outs):
         return Going(stages, every, None, reset)  # it has nothing that these could go on from
     step = step._replace(experiment=step.experiment._replace(name=name))
-    return Going(stages, every, step, reset, same)
+    return Going(stages, every, step, reset, is_tip)
 
 
-def expected(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> Going | None:
-    """The same of an order, with its params set.
+def same(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> str:
+    """The experiment that an order goes on with, its params set; "" where a new one begins.
 
     Raises:
         BadInput, UsageError
     """
+    if not any(stage.has_checkpoints for stage in workspace.graph.stages.values()):
+        return ""
     texts = edits.texts if edits is not None else {}
     values = {path: params.parse(text.encode(), path) for path, text in texts.items()}
     with workspace.supposing(values):
-        return begin(workspace, order.request, folder, reset=order.options.reset)
+        found = begin(workspace, order.request, folder, reset=order.options.reset)
+        if found is None or found.last is None or not found.is_tip:
+            return ""
+        last = found.last.experiment
+        is_free = not queue.is_taken(workspace.store, last.name)
+        return last.name if is_free and last.origin == origin(workspace) else ""
 
 
 def of_order(workspace: Workspace, order: Order, folder: str) -> Going | None:
-    """The same of an order whose params are set; one of the queue says itself from where.
+    """What an order has to do with them, its params set; one of the queue says itself from where.
 
     Raises:
         BadInput, UsageError
@@ -149,11 +154,8 @@ def _told(
     outs = steps.outs(workspace.store, step.experiment.result, (verdict.stage,))
     if not any(node for _, node in outs):
         return planned
-    own = ("new", "edited", planning.GOES_ON)
-    others = (reason for reason in verdict.reasons if reason.kind not in own)
-    text = f"goes on from {name}{steps.AT}{step.experiment.step}"
-    reason = Reason(planning.GOES_ON, "", text)
-    return planned._replace(verdict=verdict._replace(reasons=(reason, *others)))
+    reasons = going_on(verdict.reasons, f"{name}{steps.AT}{step.experiment.step}")
+    return planned._replace(verdict=verdict._replace(reasons=reasons))
 
 
 def following(workspace: Workspace, made: Experiment) -> Experiment:
@@ -202,9 +204,9 @@ def _held_step(store: Store, held: Held | None, tip: Oid | None) -> Step | None:
     """
     if held is None or tip is None or not load(store, tip).step:
         return None
-    every = list(steps.chain(store, tip))
     if held.record in (None, tip):
-        return every[0]
+        return next(iter(steps.chain(store, tip)))
+    every = list(steps.chain(store, tip))
     known = [step.experiment.result.oid for step in steps.chain(store, held.record)]
     for step in every:
         if step.experiment.result.oid == known[0]:
@@ -252,11 +254,6 @@ def bring(workspace: Workspace, stage: Stage, last: Step, listener: Listener) ->
     except StoreError as error:
         hint = "`dodo store check --repair` says what is lost; --reset begins anew"
         raise Damage(f"{error.path}: {error}", hint) from None
-
-
-def is_same(here: Node | None, node: Node | None) -> bool:
-    """Whether two nodes are restored alike."""
-    return (here and here[:2]) == (node and node[:2])
 
 
 def _is_strange(workspace: Workspace, stage: Stage, path: str) -> bool:

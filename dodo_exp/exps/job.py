@@ -11,7 +11,7 @@ from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
-from dodo_exp.errors import DodoError, Failure, Stopped
+from dodo_exp.errors import DodoError, Failure, Stopped, in_words
 from dodo_exp.events import Listener
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
@@ -75,7 +75,7 @@ def perform(
         except TakenOver as error:
             return Performed(queue.STOPPED, str(error), None)
         except (DodoError, StoreError, OSError) as error:
-            text = _words(error)
+            text = in_words(error)
             recorder.say(f"error: {text}")
             name = keep_failed(project, claim, place, text)
             return over(project, claim, Performed(queue.FAILED, text, None, name), recorder)
@@ -103,15 +103,6 @@ def _last(store: Store, task: queue.Task, draft: Experiment) -> tuple[str, Step 
 def _request(task: queue.Task) -> Request:
     given: dict[str, Any] = {**task.request, "targets": tuple(task.request["targets"])}
     return Request(**given)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, StoreError):
-        return f"{error.path}: {error}"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
-    return str(error)
 
 
 def run_temp(

@@ -51,7 +51,7 @@ class Experiment(NamedTuple):
     unfinished: bool = False
     """Whether it was kept in the middle of a run."""
     origin: bytes = b""
-    """What the run was made from; see exps/steps.py. Empty where there are no steps."""
+    """What the run was made from; see exps/going.py. Empty where there are no steps."""
     by: str = ""
     """The stage that has asked for the checkpoint."""
 

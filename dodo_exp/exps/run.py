@@ -108,8 +108,8 @@ def run_experiment(
 
         if queue.running(project.store):
             recover.recover(project)  # of this workspace none can be alive
-        way = going.expected(workspace, order, project.folder, edits)
-        same = way.same if way is not None and order.name in (None, way.same) else ""
+        same = going.same(workspace, order, project.folder, edits)
+        same = same if order.name in (None, same) else ""
         naming.check_free(project, order.name, order.replace, same)
         name = order.name or same or fresh_name(project)
         jobs, command = order.options.jobs, order.command
@@ -168,7 +168,7 @@ def _run(
     from dodo_exp.engine.execute import TimedOut
     from dodo_exp.engine.signals import Signalled
     from dodo_exp.errors import Stopped
-    from dodo_exp.exps import advance, going
+    from dodo_exp.exps import going
     from dodo_exp.exps.capture import capture
 
     started, start = time.time(), order.start
@@ -195,6 +195,8 @@ def _run(
         if way is not None and way.last is not None:
             journal.hold_record(way.last.oid)
         if way is not None:
+            from dodo_exp.exps import advance
+
             course = advance.begin(workspace, journal, order, name, base, way, same, listener)
         try:
             outcome = run.run(
