@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Event
 
 from dodo_exp.engine import decide, signals
@@ -61,45 +63,80 @@ def run(
         for reason in step.verdict.reasons
         if reason.kind == GOES_ON
     }
-    turn = _Turn(workspace, selection, todo, options, listener, confirm, again)
+    turn = Turn(workspace, selection, todo, options, listener, confirm, again)
     if todo:
-        reaper = Reaper(home or workspace.root)
-        try:
-            with workspace.store.scratch() as scratch, signals.caught() as caught:
-                executor = Executor(
-                    workspace.root,
-                    reaper,
-                    listener,
-                    experiment,
-                    stdin=options.jobs == 1 and confirm is None and home is None,
-                    limits=limits,
-                    who=who,
-                    grace=grace,
-                )
-                turn.maker = Maker(
-                    workspace,
-                    journal,
-                    executor,
-                    listener,
-                    scratch,
-                    who,
-                    leave_partial=home is not None,
-                    course=course or Course(reset=options.reset),
-                )
-                try:
-                    _through_doit(selection, todo, turn, options)
-                except BaseException as stop:
-                    number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
-                    _end(executor, reaper, turn, number, caught.hurry, grace)
-                    raise
-        finally:
-            if home is not None:
-                reaper.kill()  # the folder is about to be somebody else's
-            reaper.close()
+        with at_work(
+            turn,
+            workspace,
+            journal,
+            listener,
+            who=who,
+            limits=limits,
+            experiment=experiment,
+            stdin=options.jobs == 1 and confirm is None and home is None,
+            home=home,
+            course=course or Course(reset=options.reset),
+            grace=grace,
+        ):
+            _through_doit(selection, todo, turn, options)
     return turn.outcome()
 
 
-def _through_doit(selection: Selection, todo: set[str], turn: _Turn, options: Options) -> None:
+@contextmanager
+def at_work(
+    turn: Turn,
+    workspace: Workspace,
+    journal: Journal,
+    listener: Listener,
+    *,
+    who: str,
+    limits: Limits,
+    experiment: str | None = None,
+    stdin: bool = False,
+    home: str | None = None,
+    course: Course,
+    grace: float,
+) -> Iterator[None]:
+    """All that stages need to have their turn, for a block; see `run`.
+
+    Whatever ends the block, no process of it is left, but for what a stage left on purpose.
+    """
+    reaper = Reaper(home or workspace.root)
+    try:
+        with workspace.store.scratch() as scratch, signals.caught() as caught:
+            executor = Executor(
+                workspace.root,
+                reaper,
+                listener,
+                experiment,
+                stdin=stdin,
+                limits=limits,
+                who=who,
+                grace=grace,
+            )
+            turn.maker = Maker(
+                workspace,
+                journal,
+                executor,
+                listener,
+                scratch,
+                who,
+                leave_partial=home is not None,
+                course=course,
+            )
+            try:
+                yield
+            except BaseException as stop:
+                number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
+                _end(executor, reaper, turn, number, caught.hurry, grace)
+                raise
+    finally:
+        if home is not None:
+            reaper.kill()  # the folder is about to be somebody else's
+        reaper.close()
+
+
+def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Options) -> None:
     """Hand doit the stages that may have to run; the others are known to be up to date."""
     from dodo_exp.engine import doit_tasks
 
@@ -115,7 +152,7 @@ def _through_doit(selection: Selection, todo: set[str], turn: _Turn, options: Op
         raise turn.bug
 
 
-class _Turn:
+class Turn:
     """Each stage's turn: is it up to date, and if not, make it. Collects what became of them."""
 
     maker: Maker | None = None
@@ -139,7 +176,8 @@ class _Turn:
         self._confirm = confirm
         self._why: dict[str, tuple[Reason, ...]] = {}
         self._results: dict[str, StageResult] = {}
-        self._failures: list[DodoError] = []
+        self.failures: dict[str, DodoError] = {}
+        """Why stages have failed, by address."""
         self._tainted: list[str] = []
         self._forced: set[str] = set()
         self._busy = 0
@@ -157,8 +195,8 @@ class _Turn:
         """Whether the user is asked about each stage."""
         return self._confirm is not None
 
-    def is_up_to_date(self, stage: Stage) -> bool:
-        """doit asks this once, in the main thread, when all that the stage waits for is done."""
+    def is_up_to_date(self, stage: Stage, *, force: bool = False) -> bool:
+        """Asked once, when all that the stage waits for is done; never so with *force*."""
         try:
             verdict = decide.judge(self._workspace, stage)
         except (DodoError, StoreError, OSError) as error:
@@ -168,7 +206,7 @@ class _Turn:
         if not stage.frozen:
             if stage.address in self._again:
                 why += (self._again[stage.address],)
-            elif self._options.force:
+            elif force or self._options.force:
                 why += (Reason("forced", "", "--force"),)
             elif self._options.force_downstream:
                 why += tuple(
@@ -187,7 +225,7 @@ class _Turn:
         return not why
 
     def _is_confirmed(self, stage: Stage) -> bool:
-        if self._confirm is None or (self._failures and not self._options.keep_going):
+        if self._confirm is None or (self.failures and not self._options.keep_going):
             return False
         answer = self._confirm(stage.address)
         if answer == "all":
@@ -224,7 +262,7 @@ class _Turn:
     def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
         if not isinstance(error, DodoError):
             error = StageFailed(f"stage {stage.address!r}: {in_words(error)}")
-        self._failures.append(error)
+        self.failures[stage.address] = error
         self._end(stage, "failed", seconds)
 
     def _make(self, stage: Stage) -> str:
@@ -263,11 +301,11 @@ class _Turn:
             self._results.get(stage.address, StageResult(stage.address, "skipped", (), 0.0))
             for stage in self._selection.stages
         )
-        return Outcome(results, tuple(self._failures), tuple(self._tainted))
+        return Outcome(results, tuple(self.failures.values()), tuple(self._tainted))
 
 
 def _end(
-    executor: Executor, reaper: Reaper, turn: _Turn, number: int, hurry: Event, grace: float
+    executor: Executor, reaper: Reaper, turn: Turn, number: int, hurry: Event, grace: float
 ) -> None:
     """Pass the signal on, wait, then insist; a second signal insists at once."""
     executor.stop()
@@ -283,7 +321,7 @@ def _end(
         _stuck.append(turn)
 
 
-_stuck: list[_Turn] = []
+_stuck: list[Turn] = []
 
 
 def is_stuck() -> bool:

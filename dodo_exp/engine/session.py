@@ -23,7 +23,8 @@ OF_A_RUN = "stopped; finished stages are kept"
 
 def describe() -> str:
     """Us, in the words that others are told while they wait for us."""
-    command = " ".join(["dodo", *sys.argv[1:]])
+    name = "doit" if os.path.basename(sys.argv[0]) == "doit" else "dodo"
+    command = " ".join([name, *sys.argv[1:]])
     return f"pid {os.getpid()}, `{command:.120}`, since {time.strftime('%H:%M:%S')}"
 
 

@@ -6,6 +6,7 @@ one whose objects are gone does not hide the other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,15 @@ class Ledger:
                 except (Damaged, NewerFormat):
                     continue
         return [value for _, value in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+    def drop(self, key: Oid) -> None:
+        """Forget everything that is kept under *key*."""
+        name = key.hex()
+        folder = os.path.join(self.folder, name[:2])
+        for file in _listing(folder):
+            if file.startswith(name[2:]):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, file))
 
     def _read(self, path: str) -> tuple[float, Any]:
         """When and what, of a file whose name says truly what is in it."""

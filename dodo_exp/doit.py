@@ -1,0 +1,523 @@
+"""doit: the stages of dvc.yaml as tasks of doit, on doit's own command line.
+
+With `loader = "dodo"` in doit.cfg or pyproject.toml they are all there is; in a dodo.py `stages()`
+puts them beside tasks of your own:
+
+    from dodo_exp.doit import stages
+
+    DOIT_CONFIG = {"backend": "dodo"}
+
+    def task_pipeline():
+        yield from stages()
+
+Whether a stage is up to date is asked of the same records as `dodo` asks, and what a stage has
+made is on record when it ends. doit: https://pydoit.org; its plugins:
+https://pydoit.org/extending.html
+"""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from doit.action import BaseAction
+from doit.cmd_base import Command, TaskLoader2
+from doit.cmd_dumpdb import DumpDB as CoreDumpDB
+from doit.dependency import SqliteDB
+from doit.exceptions import InvalidCommand, InvalidDodoFile, TaskError, TaskFailed
+from doit.task import Task
+
+from dodo_exp.engine.doit_tasks import task_name
+from dodo_exp.engine.front import Front
+from dodo_exp.engine.workspace import Workspace
+from dodo_exp.errors import DodoError, Stopped, in_words
+from dodo_exp.events import Event, Note, Output, Waiting
+from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_exp.project import Project
+from dodo_store.errors import StoreError
+
+__all__ = ["DumpDB", "Exp", "Loader", "Records", "stages"]
+
+FAULTS = (DodoError, StoreError, OSError)
+
+
+def stages(
+    folder: str | None = None, *, task_dep: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[Task]:
+    """The stages of the project that *folder* (by default the current one) belongs to, as tasks.
+
+    A task of yours that has an output of a stage among its `file_dep` follows the stage, and a
+    stage follows the task that has one of its dependencies among its `targets`. *task_dep* says
+    by name what else stages follow: `{"prepare": ["download"]}`.
+
+    Raises:
+        InvalidDodoFile: a dvc.yaml cannot be used as it is, or there is none.
+    """
+    return iter(_tasks(_front(folder), task_dep or {}))
+
+
+# -- tasks ---------------------------------------------------------------------------------
+
+
+class _Sinks:
+    """Where what stages write goes: to the stream that doit gives for each task."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, _Action] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Listen to a run; called from the threads that run stages."""
+        from dodo_exp.cli import tell
+
+        if isinstance(event, Output):
+            action = self.open.get(event.stage)
+            if action is not None:
+                action.write(event.data)
+        elif isinstance(event, Note):
+            tell.warning(event.text) if event.level == "warning" else tell.line(event.text)
+        elif isinstance(event, Waiting):
+            tell.line(f"waiting for {event.what}, held by {event.owner}")
+
+
+class StageTask(Task):  # type: ignore[misc]
+    """A stage, as doit sees it.
+
+    `file_dep` is there for doit to find out what comes first, and goes when doit would compare the
+    files itself: the stage's own records do.
+    """
+
+    front: Front
+    stage: Stage
+    was_fresh = False
+    """Whether it was up to date when its turn came: then it runs because doit is told so."""
+
+    def pickle_safe_dict(self) -> dict[str, Any]:
+        """What goes to a process of doit's pool and back, which knows the stage itself."""
+        found: dict[str, Any] = super().pickle_safe_dict()
+        return {key: value for key, value in found.items() if key not in ("front", "stage")}
+
+    def clean(self, outstream: IO[str], dryrun: bool) -> None:
+        """Remove the outputs; the store keeps them."""
+        there = [out for out in self.targets if os.path.lexists(out)]
+        for path in there:
+            outstream.write(f"{self.name} - removing {path!r}\n")
+        if there and not dryrun:
+            from dodo_exp.exps.clean import clean
+
+            with _as_doit():
+                clean(self.front.project, (self.stage,), _command(), _Sinks())
+
+
+class _Check:
+    """doit's question whether a stage is up to date; in words it is why not."""
+
+    def __init__(self, front: Front, stage: Stage) -> None:
+        self._front = front
+        self._stage = stage
+        self._why: tuple[str, ...] = ()
+
+    def __call__(self, task: StageTask) -> bool:
+        """Called by doit in the main thread, when all that the stage waits for is done."""
+        task.file_dep = set()
+        try:
+            self._why = tuple(map(str, self._front.reasons(self._stage)))
+        except FAULTS as error:
+            self._why = (in_words(error),)
+        task.was_fresh = not self._why
+        if self._why:
+            with _as_doit():
+                self._front.open()
+        return task.was_fresh
+
+    def __repr__(self) -> str:
+        return "; ".join(self._why)
+
+
+class _Action(BaseAction):  # type: ignore[misc]
+    """Brings one stage up to date."""
+
+    def __init__(self, front: Front, stage: Stage, sinks: _Sinks) -> None:
+        self._front = front
+        self._stage = stage
+        self._sinks = sinks
+        self._stream: IO[str] | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.task: StageTask | None = None
+        self.out = self.err = ""
+        self.result: str | None = None
+        self.values: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return "; ".join(self._stage.cmds)
+
+    def write(self, data: bytes) -> None:
+        """Take what the stage's commands have written, on either of their streams."""
+        text = self._decoder.decode(data)
+        self.out += text
+        if self._stream is not None:
+            self._stream.write(text)
+            self._stream.flush()
+
+    def execute(self, out: IO[str] | None = None, err: IO[str] | None = None) -> Any:
+        """Called by doit, in a thread or a process of its pool."""
+        assert self.task is not None
+        self._stream = out
+        self.task.file_dep = set()
+        self._sinks.open[self._stage.address] = self
+        try:
+            failed = self._front.perform(self._stage, force=self.task.was_fresh)
+        except Stopped as stop:
+            _die(stop)
+        except FAULTS as error:
+            return TaskError(in_words(error))
+        finally:
+            del self._sinks.open[self._stage.address]
+        if failed is not None:
+            hint = f"\n{failed.hint}" if failed.hint else ""
+            return TaskFailed(f"{failed}{hint}")
+        self.result = self._front.result(self._stage)
+        return None
+
+
+def _die(stop: Stopped) -> None:
+    """End as a signal ends a process, now that all is in order."""
+    from dodo_exp.cli import tell
+
+    tell.line(str(stop))
+    number = stop.code - 128
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+class _as_doit:
+    """Faults of ours in a block as doit tells a user's: in a line, without a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Stopped):
+            _die(error)
+        if isinstance(error, FAULTS):
+            hint = getattr(error, "hint", None)
+            others = "".join(f"\n{each}" for each in getattr(error, "others", ()))
+            text = in_words(error) + others + (f"\n{hint}" if hint else "")
+            raise InvalidDodoFile(text) from None
+
+
+_known: dict[str, StageTask] = {}
+"""The stages that doit has been given, by their tasks' names: what the backend asks."""
+
+
+def _front(folder: str | None) -> tuple[Front, _Sinks]:
+    sinks = _Sinks()
+    with _as_doit():
+        return Front(Project.find(folder), sinks, _command()), sinks
+    raise AssertionError("not reached")
+
+
+def _command() -> str:
+    from dodo_exp.cli import options
+
+    return f"doit {options.command_line()}".strip()
+
+
+def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> list[Task]:
+    """Stages in the order in which they can run, and a task for each group of them."""
+    front, sinks = made
+    from dodo_exp.cli import tell
+
+    tell.notes(front)
+    project = front.project
+    found: list[Task] = []
+    groups: dict[str, Task] = {}
+    for stage in front.selection.stages:
+        name = shown(project, stage.file, stage.name)
+        after = front.selection.after[stage.address]
+        by_address = {each.address: each for each in front.selection.stages}
+        deps = [shown(project, by_address[a].file, by_address[a].name) for a in after]
+        group = shown(project, stage.file, stage.group) if stage.group else None
+        deps += [*follows.get(name, ()), *(follows.get(group, ()) if group else ())]
+        task = StageTask(
+            name,
+            [_Action(front, stage, sinks)],
+            file_dep=[project.shown(path) for path in stage.inputs if "://" not in path],
+            targets=[project.shown(out.path) for out in stage.outs if "://" not in out.path],
+            task_dep=deps,
+            uptodate=[_Check(front, stage)],
+            doc=_doc(project, stage),
+            meta=_meta(project, stage),
+            subtask_of=group,
+        )
+        task.front, task.stage = front, stage
+        _known[name] = task
+        found.append(task)
+        if group is not None:
+            if group not in groups:
+                groups[group] = Task(group, None, has_subtask=True, doc=f"stages {group}@...")
+                found.append(groups[group])
+            groups[group].task_dep.append(name)
+    missing = follows.keys() - {task.name for task in found}
+    if missing:
+        from dodo_exp.errors import did_you_mean
+
+        name = min(missing)
+        hint = did_you_mean(name, (task.name for task in found), "stages")
+        raise InvalidDodoFile(f"task_dep: no stage {name!r}" + (f"\n{hint}" if hint else ""))
+    return found
+
+
+def shown(project: Project, file: str, name: str) -> str:
+    """What a stage is called by one who stands in the project's folder: as for `dodo`."""
+    path = project.shown(file)
+    return task_name(name if path == PIPELINE_FILE else f"{path}:{name}")
+
+
+def _doc(project: Project, stage: Stage) -> str:
+    if stage.desc:
+        return stage.desc
+    outs = ", ".join(project.shown(out.path) for out in stage.outs)
+    return f"Makes {outs}" if outs else str(stage.cmds[0]) if stage.cmds else ""
+
+
+def _meta(project: Project, stage: Stage) -> dict[str, Any]:
+    """What `doit info` shows of a stage besides."""
+    params = {project.shown(dep.file): list(dep.keys) for dep in stage.params}
+    rows = {
+        "cmd": list(stage.cmds),
+        "deps": [project.shown(path) for path in stage.deps],
+        "params": params,
+        "frozen": stage.frozen,
+    }
+    return {key: value for key, value in rows.items() if value}
+
+
+# -- plugins -------------------------------------------------------------------------------
+
+
+class Loader(TaskLoader2):  # type: ignore[misc]
+    """Loads the stages of the project as doit's tasks: `loader = "dodo"`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: tuple[Front, _Sinks] | None = None
+
+    def setup(self, opt_values: Any) -> None:
+        """Read every dvc.yaml."""
+        self._made = _front(None)
+
+    def load_doit_config(self) -> dict[str, Any]:
+        """Defaults: our records, a stage's output as it comes, the current folder's stages."""
+        assert self._made is not None
+        front = self._made[0]
+        project = front.project
+        own = os.path.join(project.folder, PIPELINE_FILE)
+        names = [
+            shown(project, stage.file, stage.name)
+            for stage in front.selection.stages
+            if stage.file == own
+        ]
+        found: dict[str, Any] = {"backend": "dodo", "verbosity": 2}
+        return {**found, "default_tasks": names} if names else found
+
+    def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
+        """One task a stage, and one a group."""
+        assert self._made is not None
+        if cmd.name in ("reset-dep", "strace"):
+            raise InvalidCommand(
+                f"{cmd.name}: not for stages; `dodo commit` takes outputs as they are"
+            )
+        if cmd.name == "run":
+            self._hold(cmd, self._made[0])
+        return _tasks(self._made, {})
+
+    @staticmethod
+    def _hold(cmd: Any, front: Front) -> None:
+        """Make doit's run one run of ours: the workspace is held throughout, signals end it well.
+
+        Stages are processes in any case, so threads are enough to wait for them.
+        """
+        perform = cmd._execute
+
+        @functools.wraps(perform)
+        def execute(**given: Any) -> Any:
+            given["par_type"] = "thread"
+            try:
+                with front.whole():
+                    return perform(**given)
+            except Stopped as stop:
+                _die(stop)
+                return stop.code
+
+        cmd._execute = execute
+
+
+class Records:
+    """A backend of doit's that keeps nothing of stages: our records are the truth.
+
+    What doit wants to remember of other tasks, and that a task is to be ignored, is in
+    `.dodo/doit.db`, and there as soon as a task has ended.
+    """
+
+    desc = "stages have records of their own; other tasks are kept one by one"
+
+    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
+        self.name = name
+        self._codec = codec
+        self._db: SqliteDB | None = None
+        self._asked: set[str] = set()
+
+    @property
+    def _inner(self) -> Any:
+        if self._db is None:
+            if self.name == ".doit.db":
+                with _as_doit():
+                    project = Project.find()
+                    project.write()
+                    self.name = os.path.join(project.state, "doit.db")
+            self._db = SqliteDB(self.name, self._codec)
+        return self._db
+
+    def _flush(self) -> None:
+        if self._db is not None:
+            self._db.dump()
+            self._db = None
+
+    @property
+    def _has_file(self) -> bool:
+        if self._db is not None or self.name != ".doit.db":
+            return True
+        try:
+            return os.path.exists(os.path.join(Project.find().state, "doit.db"))
+        except DodoError:
+            return False
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        """What is known of a task. That a run asks first is how it differs from `forget`."""
+        self._asked.add(task_id)
+        task = _known.get(task_id)
+        if task is not None and dependency == "result:":
+            return task.front.result(task.stage)
+        if (task is not None and dependency != "ignore:") or not self._has_file:
+            return None
+        return self._inner.get(task_id, dependency)
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        """Remember; doit sets `deps:` last, when a task has ended well."""
+        if task_id in _known and dependency != "ignore:":
+            return
+        self._inner.set(task_id, dependency, value)
+        if dependency in ("deps:", "ignore:"):
+            self._flush()
+
+    def in_(self, task_id: str) -> bool:
+        """Whether anything is known of a task."""
+        return task_id not in _known and self._has_file and self._inner.in_(task_id)
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task: the user's wish for a stage, doit's own after a failure."""
+        if task_id in _known and task_id not in self._asked:
+            self._forget([task_id])
+        if self._has_file:
+            self._inner.remove(task_id)
+            self._flush()
+
+    def remove_all(self) -> None:
+        """Forget all tasks."""
+        self._forget(_known)
+        if self._has_file:
+            self._inner.remove_all()
+            self._flush()
+
+    def _forget(self, names: Iterable[str]) -> None:
+        from dodo_exp.exps.clean import forget
+
+        tasks = [_known[name] for name in names]
+        if tasks:
+            with _as_doit():
+                project = tasks[0].front.project
+                forget(project, (task.stage for task in tasks), _command(), _Sinks())
+
+    def dump(self) -> None:
+        """Where other backends write their file."""
+        self._flush()
+
+
+class Exp(Command):  # type: ignore[misc]
+    """`doit exp ...`: what `dodo exp ...` does."""
+
+    name = "exp"
+    doc_purpose = "run and compare experiments, as `dodo exp`"
+    doc_usage = "run|show|diff|apply|... [OPTIONS]"
+    doc_description = "`doit exp --help` lists what there is; `doit exp run --help` what it takes."
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Hand the words on as they are."""
+        from dodo_exp.cli import main
+
+        return main.run(["exp", *_all_words(in_args)])
+
+
+def _all_words(left: list[str]) -> list[str]:
+    """The words after `exp`: doit takes those with a `=`, which it reads as variables, out.
+
+    Raises:
+        InvalidCommand: they were not on the command line.
+    """
+    from doit import doit_cmd
+
+    taken = doit_cmd._CMDLINE_VARS or {}
+    if not taken:
+        return left
+    if "exp" in sys.argv:
+        words = sys.argv[sys.argv.index("exp") + 1 :]
+        if [w for w in words if w[:1] == "-" or "=" not in w] == left:
+            return words
+    name = next(iter(taken))
+    raise InvalidCommand(f"doit has taken {name}= for a variable: write -S{name}=...")
+
+
+class DumpDB(CoreDumpDB):  # type: ignore[misc]
+    """`doit dumpdb`: of stages what dodo.lock says; where there is a database, what that says."""
+
+    name = "dumpdb"
+
+    def execute(self, opt_values: Any, pos_args: Any) -> Any:
+        """Print what is known of each task."""
+        is_ours = self.config.get("GLOBAL", {}).get("loader") == "dodo"
+        if not is_ours and (_has_database(opt_values["dep_file"]) or not _is_project()):
+            return super().execute(opt_values, pos_args)
+        import pprint
+
+        with _as_doit():
+            project = Project.find()
+            workspace = Workspace(project.root, project.store)
+            for stage in workspace.graph.stages.values():
+                made = workspace.record(stage)
+                if made is not None:
+                    known = {
+                        "key": made.key.hex(),
+                        "made from": {f"{e.kind} {e.name}".strip(): e.value for e in made.lines},
+                        "outs": {path: node.digest.hex() for path, node in made.outs},
+                    }
+                    text = pprint.pformat(known, indent=4, width=100, sort_dicts=False)
+                    print(f"{shown(project, stage.file, stage.name)} -> {text}")
+        return 0
+
+
+def _has_database(path: str) -> bool:
+    from dbm import whichdb
+
+    return whichdb(path) is not None
+
+
+def _is_project() -> bool:
+    try:
+        return os.path.exists(os.path.join(Project.find().root, PIPELINE_FILE))
+    except DodoError:
+        return False
