@@ -70,8 +70,11 @@ VERBS: Table = {
     "stage": {
         "": "Write and list the stages of dvc.yaml.",
         "add": "Add a stage to dvc.yaml.",
+        "remove": "Take stages out of dvc.yaml.",
         "list": "List the stages.",
     },
+    "freeze": "Let stages keep what they have made, whatever changes.",
+    "unfreeze": "Let frozen stages run again.",
     "checkpoint": "In a stage: keep its outputs as a step of the experiment.",
     "snapshot": "Keep the workspace as it is under a name.",
     "undo": "Take back what the last command changed.",

@@ -27,6 +27,8 @@ def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 targets = click.argument("targets", nargs=-1, shell_complete=_complete_stage)
 
+some_stages = click.argument("targets", nargs=-1, required=True, shell_complete=_complete_stage)
+
 
 def selection(function: F) -> F:
     """Which stages: targets and how far they reach."""

@@ -18,6 +18,7 @@ OUTS: dict[str, tuple[str, dict[str, bool]]] = {
     "outs_no_cache": ("outs", {"cache": False}),
     "outs_persist": ("outs", {"persist": True}),
     "outs_persist_no_cache": ("outs", {"cache": False, "persist": True}),
+    "checkpoints": ("outs", {"checkpoint": True}),
     "metrics": ("metrics", {}),
     "metrics_no_cache": ("metrics", {"cache": False}),
     "plots": ("plots", {}),
@@ -42,6 +43,7 @@ def _many(*names: str, help: str) -> Callable[[F], F]:
 @_many("-O", "--outs-no-cache", help="The same, kept by you rather than by the store.")
 @_many("--outs-persist", help="The same as -o, not removed before the command runs.")
 @_many("--outs-persist-no-cache", help="Both.")
+@_many("-c", "--checkpoints", help="The same as -o, kept as a step whenever the command asks.")
 @_many("-m", "--metrics", help="A metrics file (JSON, YAML) that the command writes.")
 @_many("-M", "--metrics-no-cache", help="The same, kept by you rather than by the store.")
 @_many("--plots", help="A file for plots (CSV, JSON) that the command writes.")
@@ -78,7 +80,16 @@ def command(**given: Any) -> Report:
         raise UsageError(f"stage {name!r} is in {PIPELINE_FILE} already", "replace it with --force")
     new = edit_yaml.set_stage(text, name, _body(given), PIPELINE_FILE)
     _check(new)
-    durable.replace(os.path.realpath(PIPELINE_FILE), new.encode())
+    if text:
+        from dodo_exp.cli import options, tell
+        from dodo_exp.exps import author
+        from dodo_exp.project import Project
+
+        project = Project.find()
+        path = project.inside(PIPELINE_FILE)
+        author.write(project, path, new, options.command_line(), tell.Progress(quiet=True))
+    else:
+        durable.replace(os.path.realpath(PIPELINE_FILE), new.encode())
     if given["run_it"]:
         return _run(name)
     return Report({"stage": name}, f"Added stage {name!r} to {PIPELINE_FILE}\n")
