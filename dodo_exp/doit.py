@@ -246,8 +246,8 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
         task = StageTask(
             name,
             [_Action(front, stage, sinks)],
-            file_dep=[project.shown(path) for path in stage.inputs if "://" not in path],
-            targets=[project.shown(out.path) for out in stage.outs if "://" not in out.path],
+            file_dep=[_path(project, path) for path in stage.inputs if "://" not in path],
+            targets=[_path(project, out.path) for out in stage.outs if "://" not in out.path],
             task_dep=deps,
             uptodate=[_Check(front, stage)],
             doc=_doc(project, stage),
@@ -272,25 +272,30 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
     return found
 
 
+def _path(project: Project, path: str) -> str:
+    """A path relative to the root, as doit sees it from where it works."""
+    return os.path.relpath(os.path.join(project.root, path))
+
+
 def shown(project: Project, file: str, name: str) -> str:
     """What a stage is called by one who stands in the project's folder: as for `dodo`."""
-    path = project.shown(file)
+    path = _path(project, file)
     return task_name(name if path == PIPELINE_FILE else f"{path}:{name}")
 
 
 def _doc(project: Project, stage: Stage) -> str:
     if stage.desc:
         return stage.desc
-    outs = ", ".join(project.shown(out.path) for out in stage.outs)
+    outs = ", ".join(_path(project, out.path) for out in stage.outs)
     return f"Makes {outs}" if outs else str(stage.cmds[0]) if stage.cmds else ""
 
 
 def _meta(project: Project, stage: Stage) -> dict[str, Any]:
     """What `doit info` shows of a stage besides."""
-    params = {project.shown(dep.file): list(dep.keys) for dep in stage.params}
+    params = {_path(project, dep.file): list(dep.keys) for dep in stage.params}
     rows = {
         "cmd": list(stage.cmds),
-        "deps": [project.shown(path) for path in stage.deps],
+        "deps": [_path(project, path) for path in stage.deps],
         "params": params,
         "frozen": stage.frozen,
     }
@@ -316,11 +321,10 @@ class Loader(TaskLoader2):  # type: ignore[misc]
         assert self._made is not None
         front = self._made[0]
         project = front.project
-        own = os.path.join(project.folder, PIPELINE_FILE)
         names = [
             shown(project, stage.file, stage.name)
             for stage in front.selection.stages
-            if stage.file == own
+            if _path(project, stage.file) == PIPELINE_FILE
         ]
         found: dict[str, Any] = {"backend": "dodo", "verbosity": 2}
         return {**found, "default_tasks": names} if names else found

@@ -1,7 +1,7 @@
 """Settings: the few things a project or a machine wants otherwise.
 
 From `DODO_...` in the environment, else `.dodo/config` (this folder alone), else `dodo.toml` beside
-the root's dvc.yaml (goes with the project). A table `[store]`:
+the root's dvc.yaml (goes with the project), else the user's own file. A table `[store]`:
 
     durability = "batch"     # or "full", "off"
     link = "copy"            # or "hardlink"
@@ -61,8 +61,7 @@ def read(root: str) -> Settings:
         BadInput, UsageError
     """
     found: dict[str, Any] = {}
-    for name in reversed(FILES):
-        path = os.path.join(root, name)
+    for path, name in files(root):
         if os.path.exists(path):
             resources = found.get("resources", {})
             found |= _file(path, name)
@@ -77,27 +76,59 @@ def read(root: str) -> Settings:
     return Settings(**found)
 
 
+def files(root: str) -> list[tuple[str, str]]:
+    """Where settings may be, the strongest last: paths, and what messages call them."""
+    own = user_file()
+    return [(own, own), *((os.path.join(root, name), name) for name in reversed(FILES))]
+
+
+def user_file() -> str:
+    """The settings of a user, for all projects; as the XDG base directory specification has it."""
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(folder):
+        folder = os.path.expanduser("~/.config")
+    return os.path.join(folder, "dodo", "config.toml")
+
+
 def _file(path: str, name: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        return checked(file.read(), name)
+
+
+def tables(data: bytes, name: str) -> dict[str, Any]:
+    """The tables of a file of settings, as written.
+
+    Raises:
+        BadInput
+    """
     import tomllib
 
     try:
-        with open(path, "rb") as file:
-            tables = tomllib.load(file)
+        return tomllib.loads(data.decode())
     except tomllib.TOMLDecodeError as error:
         raise BadInput(name, f"not TOML: {error}") from None
     except UnicodeDecodeError:
         raise BadInput(name, "not UTF-8") from None
-    for table, entries in tables.items():
+
+
+def checked(data: bytes, name: str) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Raises:
+        BadInput
+    """
+    written = tables(data, name)
+    for table, entries in written.items():
         if table not in TABLES or not isinstance(entries, dict):
             raise BadInput(name, f"unknown table {table!r}", did_you_mean(table, TABLES, "tables"))
         for key, value in entries.items():
             if table != "resources":
                 _check(name, table, key, value)
-    found = {**tables.get("store", {}), **tables.get("run", {})}
+    found = {**written.get("store", {}), **written.get("run", {})}
     if "grace" in found:
         found["grace"] = _time(name, found["grace"])
-    if "resources" in tables:
-        found["resources"] = {k: _resource(name, k, v) for k, v in tables["resources"].items()}
+    if "resources" in written:
+        found["resources"] = {k: _resource(name, k, v) for k, v in written["resources"].items()}
     return found
 
 

@@ -70,6 +70,10 @@ class Ran(NamedTuple):
         return {stage["stage"]: stage["how"] for stage in self.json["stages"]}
 
 
+OWN = ("PYTHON", "DODO", "DVC", "XDG")
+"""Beginnings of variables that say something to the commands under test."""
+
+
 class Space:
     """A project folder. `eject` keeps it for a look after the test."""
 
@@ -79,7 +83,11 @@ class Space:
         self.root.mkdir()
         (folder / "home").mkdir()
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DODO", "DVC"))},
+            **{
+                k: v
+                for k, v in os.environ.items()
+                if not k.startswith(("PYTHON", "DODO", "DVC", "XDG"))
+            },
             "HOME": str(folder / "home"),
             "NO_COLOR": "1",
             "LC_ALL": "C.UTF-8",

@@ -94,10 +94,19 @@ def training(space: Space) -> None:
     space.write("params.yaml", "rate: 0.5\nepochs: 5\n")
 
 
+def digits(space: Space) -> None:
+    """The example with digits, and the dodo.py that the page on doit shows."""
+    made = shutil.ignore_patterns("data", "*.pkl", "*.json", "*.csv", "dodo.lock", ".dodo")
+    shutil.copytree(ROOT / "examples/digits", space.root, ignore=made, dirs_exist_ok=True)
+    page = (DOCS / "how-to/doit.md").read_text()
+    space.write("dodo.py", page.split("```python\n")[1].split("```")[0])
+
+
 PAGES: dict[str, Callable[[Space], None]] = {
     "tutorial/first-experiment.md": nothing,
     "how-to/checkpoints.md": training,
     "how-to/compare.md": two_experiments,
+    "how-to/doit.md": digits,
     "how-to/find-out-why.md": changed_rate,
     "how-to/go-back.md": two_experiments,
     "how-to/move-experiments.md": two_experiments,

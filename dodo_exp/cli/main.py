@@ -82,6 +82,8 @@ VERBS: Table = {
     "commit": "Record stages as they lie, without running them.",
     "gc": "Give back the space of what nothing needs any more.",
     "init": "Make a folder a project of its own.",
+    "config": "Show and change settings.",
+    "doctor": "Say what this machine and file system offer, and what is wrong.",
     "store": {
         "": "Look after the store.",
         "check": "Check that the store holds all it should.",
