@@ -22,7 +22,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from doit.action import BaseAction
@@ -30,6 +30,7 @@ from doit.cmd_base import Command, TaskLoader2
 from doit.cmd_dumpdb import DumpDB as CoreDumpDB
 from doit.dependency import SqliteDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile, TaskError, TaskFailed
+from doit.globals import Globals
 from doit.task import Task
 
 from dodo_exp.engine.doit_tasks import task_name
@@ -107,10 +108,25 @@ class StageTask(Task):  # type: ignore[misc]
         for path in there:
             outstream.write(f"{self.name} - removing {path!r}\n")
         if there and not dryrun:
-            from dodo_exp.exps.clean import clean
+            backend = getattr(Globals.dep_manager, "backend", None)
+            if isinstance(backend, Records):
+                backend.cleaned.append(self)  # all at once, to be undone at once
+            else:
+                _take_away([self], [])
 
-            with _as_doit():
-                clean(self.front.project, (self.stage,), _command(), _Sinks())
+
+def _take_away(cleaned: list[StageTask], forgotten: list[StageTask]) -> None:
+    from dodo_exp.exps.clean import take_away
+
+    if cleaned or forgotten:
+        with _as_doit():
+            take_away(
+                (cleaned + forgotten)[0].front.project,
+                _command(),
+                _Sinks(),
+                outs_of=[task.stage for task in cleaned],
+                records_of=[task.stage for task in forgotten],
+            )
 
 
 class _Check:
@@ -327,6 +343,9 @@ class Loader(TaskLoader2):  # type: ignore[misc]
             if _path(project, stage.file) == PIPELINE_FILE
         ]
         found: dict[str, Any] = {"backend": "dodo", "verbosity": 2}
+        for section in ("GLOBAL", "run"):  # what the user has written wins
+            for name in self.config.get(section, {}):
+                found.pop(name, None)
         return {**found, "default_tasks": names} if names else found
 
     def load_tasks(self, cmd: Any, pos_args: Sequence[str]) -> list[Task]:
@@ -375,6 +394,9 @@ class Records:
         self._codec = codec
         self._db: SqliteDB | None = None
         self._asked: set[str] = set()
+        self.cleaned: list[StageTask] = []
+        """Stages whose outputs are to go when doit is done."""
+        self._forgotten: list[StageTask] = []
 
     @property
     def _inner(self) -> Any:
@@ -426,30 +448,23 @@ class Records:
     def remove(self, task_id: str) -> None:
         """Forget a task: the user's wish for a stage, doit's own after a failure."""
         if task_id in _known and task_id not in self._asked:
-            self._forget([task_id])
+            self._forgotten.append(_known[task_id])
         if self._has_file:
             self._inner.remove(task_id)
             self._flush()
 
     def remove_all(self) -> None:
         """Forget all tasks."""
-        self._forget(_known)
+        self._forgotten = list(_known.values())
         if self._has_file:
             self._inner.remove_all()
             self._flush()
 
-    def _forget(self, names: Iterable[str]) -> None:
-        from dodo_exp.exps.clean import forget
-
-        tasks = [_known[name] for name in names]
-        if tasks:
-            with _as_doit():
-                project = tasks[0].front.project
-                forget(project, (task.stage for task in tasks), _command(), _Sinks())
-
     def dump(self) -> None:
-        """Where other backends write their file."""
+        """Called at the end, where other backends write their file."""
         self._flush()
+        _take_away(self.cleaned, self._forgotten)
+        self.cleaned, self._forgotten = [], []
 
 
 class Exp(Command):  # type: ignore[misc]
@@ -511,7 +526,21 @@ class DumpDB(CoreDumpDB):  # type: ignore[misc]
                     }
                     text = pprint.pformat(known, indent=4, width=100, sort_dicts=False)
                     print(f"{shown(project, stage.file, stage.name)} -> {text}")
+            for name, known in _own_tasks(os.path.join(project.state, "doit.db")):
+                print(f"{name} -> {pprint.pformat(known, indent=4, width=100)}")
         return 0
+
+
+def _own_tasks(path: str) -> Iterator[tuple[str, Any]]:
+    """What the backend keeps of tasks that are no stages."""
+    if os.path.exists(path):
+        import json
+        import sqlite3
+        from contextlib import closing
+
+        with closing(sqlite3.connect(path)) as db:
+            for name, text in db.execute("select task_id, task_data from doit order by task_id"):
+                yield name, json.loads(text)
 
 
 def _has_database(path: str) -> bool:

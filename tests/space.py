@@ -83,11 +83,7 @@ class Space:
         self.root.mkdir()
         (folder / "home").mkdir()
         self.env = {
-            **{
-                k: v
-                for k, v in os.environ.items()
-                if not k.startswith(("PYTHON", "DODO", "DVC", "XDG"))
-            },
+            **{k: v for k, v in os.environ.items() if not k.startswith(OWN)},
             "HOME": str(folder / "home"),
             "NO_COLOR": "1",
             "LC_ALL": "C.UTF-8",

@@ -17,36 +17,33 @@ from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
 
-def clean(project: Project, stages: Iterable[Stage], command: str, listener: Listener) -> None:
-    """Remove the outputs of stages. The store keeps them: they come back without a run.
+def take_away(
+    project: Project,
+    command: str,
+    listener: Listener,
+    *,
+    outs_of: Iterable[Stage] = (),
+    records_of: Iterable[Stage] = (),
+) -> None:
+    """Remove what stages have made, and forget that stages have run; one step to undo.
+
+    Outputs stay in the store and come back without a run. What is forgotten runs the next time:
+    the run-cache does not know it any more, either.
 
     Raises:
         Busy, Failure, Stopped
     """
-    paths = [out.path for stage in stages for out in stage.outs if out.is_inside]
+    forgotten = tuple(records_of)
+    paths = [out.path for stage in outs_of for out in stage.outs if out.is_inside]
     with session.begin(project, listener) as workspace:
-
-        def plan(batch: Batch) -> list[Change]:
-            return change.to_nodes(workspace, batch, [(path, None, ()) for path in paths])
-
-        change.bring(workspace, plan, command, listener)
-
-
-def forget(project: Project, stages: Iterable[Stage], command: str, listener: Listener) -> None:
-    """Forget that stages have run: they run the next time, and nothing is taken from the run-cache.
-
-    Raises:
-        Busy, Failure, Stopped
-    """
-    with session.begin(project, listener) as workspace:
-        known = {stage.address: stage for stage in stages}
-        for name in known:
-            record = workspace.records.get(name)
+        for stage in forgotten:
+            record = workspace.records.get(stage.address)
             if record is not None:
                 workspace.store.runs.drop(record.key)
 
         def plan(batch: Batch) -> list[Change]:
-            return without_records(workspace, batch, known.values())
+            made = change.to_nodes(workspace, batch, [(path, None, ()) for path in paths])
+            return made + without_records(workspace, batch, forgotten)
 
         change.bring(workspace, plan, command, listener)
 
