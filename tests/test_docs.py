@@ -102,8 +102,18 @@ def digits(space: Space) -> None:
     space.write("dodo.py", page.split("```python\n")[1].split("```")[0])
 
 
+def scripts(space: Space) -> None:
+    """The scripts of the example with digits, and no dvc.yaml."""
+    for name in ("src", "params.yaml"):
+        whole = ROOT / "examples/digits" / name
+        copy = shutil.copytree if whole.is_dir() else shutil.copy
+        copy(whole, space.root / name)
+    shutil.rmtree(space.root / "src/__pycache__", ignore_errors=True)
+
+
 PAGES: dict[str, Callable[[Space], None]] = {
     "tutorial/first-experiment.md": nothing,
+    "how-to/author-a-pipeline.md": scripts,
     "how-to/checkpoints.md": training,
     "how-to/compare.md": two_experiments,
     "how-to/doit.md": digits,

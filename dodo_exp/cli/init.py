@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any
 
 import click
 
@@ -11,24 +13,139 @@ from dodo_exp.cli.render import Report
 
 @click.command("init")
 @click.argument("folder", default=".", type=click.Path(file_okay=False))
-def command(folder: str) -> Report:
-    """Make FOLDER a project of its own.
+@click.option("-i", "--interactive", is_flag=True, help="Propose stages, and ask about each.")
+@click.option("--propose", is_flag=True, help="Print the dvc.yaml that is proposed; write nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Take all that is proposed.")
+def command(folder: str, interactive: bool, propose: bool, yes: bool) -> Report:
+    """Make FOLDER a project of its own, and propose stages for the scripts in it.
 
     Not needed where there is a dvc.yaml: the first command that writes does the same. It settles
     where the project's root is, for example inside a larger repository.
+
+    What is proposed comes from reading the scripts: which files they seem to open, which params
+    they name. Look it over: paths that a script puts together while it runs are not seen.
     """
     from dodo_exp.errors import UsageError
-    from dodo_exp.project import STATE
-    from dodo_store.store import Store
 
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder!r}")
+    if propose:
+        stages = _proposed(folder)
+        if not stages:
+            raise UsageError(_nothing(folder), "`dodo stage add` writes a stage")
+        return Report({"stages": dict(stages)}, _yaml(stages))
+    is_new, root = _settle(folder)
+    has_pipeline = os.path.exists(os.path.join(folder, "dvc.yaml"))
+    said = f"Made {root} a project.\n" if is_new else "This is a project already.\n"
+    if interactive or yes:
+        return _write(folder, root, is_new, said, ask=not yes)
+    if not is_new:
+        return Report({"root": root, "new": False}, said)
+    following = "dodo exp run" if has_pipeline else "dodo stage add --help"
+    if not has_pipeline and _proposed(folder):
+        following = "dodo init -i"
+        said = said.rstrip("\n") + " There are scripts that look like stages.\n"
+    return Report({"root": root, "new": True}, f"{said.rstrip()} Next: `{following}`\n")
+
+
+def _settle(folder: str) -> tuple[bool, str]:
+    """Make the store, if it is not there; whether it was not, and the root."""
+    from dodo_exp.project import STATE
+    from dodo_store.store import Store
+
     path = os.path.join(os.path.abspath(folder), STATE)
     store = Store(path)
-    if store.exists:
-        return Report({"root": os.path.dirname(path), "new": False}, "This is a project already.\n")
-    store.create()
-    has_pipeline = os.path.exists(os.path.join(folder, "dvc.yaml"))
-    following = "dodo exp run" if has_pipeline else "dodo stage add --help"
-    text = f"Made {os.path.dirname(path)} a project. Next: `{following}`\n"
-    return Report({"root": os.path.dirname(path), "new": True}, text)
+    is_new = not store.exists
+    if is_new:
+        store.create()
+    return is_new, os.path.dirname(path)
+
+
+def _proposed(folder: str) -> list[Any]:
+    from dodo_exp.pipeline.propose import propose
+
+    return propose(folder, _known(folder))
+
+
+def _known(folder: str) -> set[str]:
+    """Scripts that a stage has already.
+
+    Raises:
+        BadInput: the dvc.yaml there cannot be read.
+    """
+    from dodo_exp.errors import Faults
+    from dodo_exp.pipeline import dvcyaml
+
+    text = _text(folder)
+    faults = Faults()
+    document = dvcyaml.parse(text, "dvc.yaml", faults)
+    faults.tell()
+    drafts = [each.draft if isinstance(each, dvcyaml.Group) else each for each in document.stages]
+    return {dep.raw for draft in drafts for dep in draft.deps}
+
+
+def _text(folder: str) -> str:
+    from dodo_exp.pipeline import yaml12
+
+    try:
+        with open(os.path.join(folder, "dvc.yaml"), "rb") as file:
+            return yaml12.decode(file.read(), "dvc.yaml")
+    except FileNotFoundError:
+        return ""
+
+
+def _nothing(folder: str) -> str:
+    where = "here" if folder == "." else f"in {folder!r}"
+    return f"no script {where} that is seen to write a file and has no stage yet"
+
+
+def _yaml(stages: list[Any]) -> str:
+    from dodo_exp.pipeline.edit_yaml import block
+
+    return block({"stages": dict(stages)}, "")
+
+
+def _write(folder: str, root: str, is_new: bool, said: str, *, ask: bool) -> Report:
+    """Write the stages that the user takes."""
+    from dodo_exp.cli import options, tell
+    from dodo_exp.exps import author
+    from dodo_exp.pipeline import edit_yaml
+    from dodo_exp.project import Project
+
+    found = _proposed(folder)
+    taken = [each for each in found if not ask or _is_wanted(each)]
+    data = {"root": root, "new": is_new, "stages": [each.name for each in taken]}
+    if not taken:
+        said += f"{_nothing(folder)[0].upper()}{_nothing(folder)[1:]}.\n" if not found else ""
+        return Report(data, said + "Next: `dodo stage add --help`\n")
+    text = _text(folder)
+    for name, body in taken:
+        text = edit_yaml.set_stage(text, name, body, "dvc.yaml")
+    project = Project.find(os.path.abspath(folder))
+    command = options.command_line()
+    author.write(project, project.inside("dvc.yaml"), text, command, tell.Progress(quiet=True))
+    names = ", ".join(each.name for each in taken)
+    said += f"Wrote dvc.yaml with {names}: look it over, then `dodo exp run`\n"
+    return Report(data, said)
+
+
+def _is_wanted(stage: Any) -> bool:
+    """Show one stage and ask.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    from dodo_exp.errors import UsageError
+    from dodo_exp.pipeline.edit_yaml import block
+
+    sys.stderr.write(block({stage.name: stage.body}, "  "))
+    while True:
+        sys.stderr.write(f"Add stage {stage.name!r}? [Y/n] ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline() if sys.stdin is not None else ""
+        if not answer:
+            sys.stderr.write("\n")
+            raise UsageError("--interactive asks, and nobody answers", "--yes takes all")
+        word = answer.strip().lower()
+        if word in ("", "y", "yes", "n", "no"):
+            return word in ("", "y", "yes")
