@@ -20,31 +20,32 @@ from __future__ import annotations
 import codecs
 import functools
 import os
-import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from doit.action import BaseAction
-from doit.cmd_base import Command, TaskLoader2
-from doit.cmd_dumpdb import DumpDB as CoreDumpDB
-from doit.dependency import SqliteDB
+from doit.cmd_base import TaskLoader2
 from doit.exceptions import InvalidCommand, InvalidDodoFile, TaskError, TaskFailed
 from doit.globals import Globals
 from doit.task import Task
 
+from dodo_exp.doit_plugins import (
+    FAULTS,
+    Records,
+    as_doit,
+    command_line,
+    die,
+    known,
+    take_away,
+)
 from dodo_exp.engine.doit_tasks import task_name
 from dodo_exp.engine.front import Front
-from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, Stopped, in_words
+from dodo_exp.errors import Stopped, in_words
 from dodo_exp.events import Event, Note, Output, Waiting
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 from dodo_exp.project import Project
-from dodo_store.errors import StoreError
 
-__all__ = ["DumpDB", "Exp", "Loader", "Records", "stages"]
-
-FAULTS = (DodoError, StoreError, OSError)
+__all__ = ["Loader", "stages"]
 
 
 def stages(
@@ -112,21 +113,7 @@ class StageTask(Task):  # type: ignore[misc]
             if isinstance(backend, Records):
                 backend.cleaned.append(self)  # all at once, to be undone at once
             else:
-                _take_away([self], [])
-
-
-def _take_away(cleaned: list[StageTask], forgotten: list[StageTask]) -> None:
-    from dodo_exp.exps.clean import take_away
-
-    if cleaned or forgotten:
-        with _as_doit():
-            take_away(
-                (cleaned + forgotten)[0].front.project,
-                _command(),
-                _Sinks(),
-                outs_of=[task.stage for task in cleaned],
-                records_of=[task.stage for task in forgotten],
-            )
+                take_away([self], [])
 
 
 class _Check:
@@ -146,7 +133,7 @@ class _Check:
             self._why = (in_words(error),)
         task.was_fresh = not self._why
         if self._why:
-            with _as_doit():
+            with as_doit():
                 self._front.open()
         return task.was_fresh
 
@@ -188,7 +175,7 @@ class _Action(BaseAction):  # type: ignore[misc]
         try:
             failed = self._front.perform(self._stage, force=self.task.was_fresh)
         except Stopped as stop:
-            _die(stop)
+            die(stop)
         except FAULTS as error:
             return TaskError(in_words(error))
         finally:
@@ -200,47 +187,11 @@ class _Action(BaseAction):  # type: ignore[misc]
         return None
 
 
-def _die(stop: Stopped) -> None:
-    """End as a signal ends a process, now that all is in order."""
-    from dodo_exp.cli import tell
-
-    tell.line(str(stop))
-    number = stop.code - 128
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-
-
-class _as_doit:
-    """Faults of ours in a block as doit tells a user's: in a line, without a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Stopped):
-            _die(error)
-        if isinstance(error, FAULTS):
-            hint = getattr(error, "hint", None)
-            others = "".join(f"\n{each}" for each in getattr(error, "others", ()))
-            text = in_words(error) + others + (f"\n{hint}" if hint else "")
-            raise InvalidDodoFile(text) from None
-
-
-_known: dict[str, StageTask] = {}
-"""The stages that doit has been given, by their tasks' names: what the backend asks."""
-
-
 def _front(folder: str | None) -> tuple[Front, _Sinks]:
     sinks = _Sinks()
-    with _as_doit():
-        return Front(Project.find(folder), sinks, _command()), sinks
+    with as_doit():
+        return Front(Project.find(folder), sinks, command_line()), sinks
     raise AssertionError("not reached")
-
-
-def _command() -> str:
-    from dodo_exp.cli import options
-
-    return f"doit {options.command_line()}".strip()
 
 
 def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> list[Task]:
@@ -271,7 +222,7 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
             subtask_of=group,
         )
         task.front, task.stage = front, stage
-        _known[name] = task
+        known[name] = task
         found.append(task)
         if group is not None:
             if group not in groups:
@@ -374,183 +325,7 @@ class Loader(TaskLoader2):  # type: ignore[misc]
                 with front.whole():
                     return perform(**given)
             except Stopped as stop:
-                _die(stop)
+                die(stop)
                 return stop.code
 
         cmd._execute = execute
-
-
-class Records:
-    """A backend of doit's that keeps nothing of stages: our records are the truth.
-
-    What doit wants to remember of other tasks, and that a task is to be ignored, is in
-    `.dodo/doit.db`, and there as soon as a task has ended.
-    """
-
-    desc = "stages have records of their own; other tasks are kept one by one"
-
-    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
-        self.name = name
-        self._codec = codec
-        self._db: SqliteDB | None = None
-        self._asked: set[str] = set()
-        self.cleaned: list[StageTask] = []
-        """Stages whose outputs are to go when doit is done."""
-        self._forgotten: list[StageTask] = []
-
-    @property
-    def _inner(self) -> Any:
-        if self._db is None:
-            if self.name == ".doit.db":
-                with _as_doit():
-                    project = Project.find()
-                    project.write()
-                    self.name = os.path.join(project.state, "doit.db")
-            self._db = SqliteDB(self.name, self._codec)
-        return self._db
-
-    def _flush(self) -> None:
-        if self._db is not None:
-            self._db.dump()
-            self._db = None
-
-    @property
-    def _has_file(self) -> bool:
-        if self._db is not None or self.name != ".doit.db":
-            return True
-        try:
-            return os.path.exists(os.path.join(Project.find().state, "doit.db"))
-        except DodoError:
-            return False
-
-    def get(self, task_id: str, dependency: str) -> Any:
-        """What is known of a task. That a run asks first is how it differs from `forget`."""
-        self._asked.add(task_id)
-        task = _known.get(task_id)
-        if task is not None and dependency == "result:":
-            return task.front.result(task.stage)
-        if (task is not None and dependency != "ignore:") or not self._has_file:
-            return None
-        return self._inner.get(task_id, dependency)
-
-    def set(self, task_id: str, dependency: str, value: Any) -> None:
-        """Remember; doit sets `deps:` last, when a task has ended well."""
-        if task_id in _known and dependency != "ignore:":
-            return
-        self._inner.set(task_id, dependency, value)
-        if dependency in ("deps:", "ignore:"):
-            self._flush()
-
-    def in_(self, task_id: str) -> bool:
-        """Whether anything is known of a task."""
-        return task_id not in _known and self._has_file and self._inner.in_(task_id)
-
-    def remove(self, task_id: str) -> None:
-        """Forget a task: the user's wish for a stage, doit's own after a failure."""
-        if task_id in _known and task_id not in self._asked:
-            self._forgotten.append(_known[task_id])
-        if self._has_file:
-            self._inner.remove(task_id)
-            self._flush()
-
-    def remove_all(self) -> None:
-        """Forget all tasks."""
-        self._forgotten = list(_known.values())
-        if self._has_file:
-            self._inner.remove_all()
-            self._flush()
-
-    def dump(self) -> None:
-        """Called at the end, where other backends write their file."""
-        self._flush()
-        _take_away(self.cleaned, self._forgotten)
-        self.cleaned, self._forgotten = [], []
-
-
-class Exp(Command):  # type: ignore[misc]
-    """`doit exp ...`: what `dodo exp ...` does."""
-
-    name = "exp"
-    doc_purpose = "run and compare experiments, as `dodo exp`"
-    doc_usage = "run|show|diff|apply|... [OPTIONS]"
-    doc_description = "`doit exp --help` lists what there is; `doit exp run --help` what it takes."
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Hand the words on as they are."""
-        from dodo_exp.cli import main
-
-        return main.run(["exp", *_all_words(in_args)])
-
-
-def _all_words(left: list[str]) -> list[str]:
-    """The words after `exp`: doit takes those with a `=`, which it reads as variables, out.
-
-    Raises:
-        InvalidCommand: they were not on the command line.
-    """
-    from doit import doit_cmd
-
-    taken = doit_cmd._CMDLINE_VARS or {}
-    if not taken:
-        return left
-    if "exp" in sys.argv:
-        words = sys.argv[sys.argv.index("exp") + 1 :]
-        if [w for w in words if w[:1] == "-" or "=" not in w] == left:
-            return words
-    name = next(iter(taken))
-    raise InvalidCommand(f"doit has taken {name}= for a variable: write -S{name}=...")
-
-
-class DumpDB(CoreDumpDB):  # type: ignore[misc]
-    """`doit dumpdb`: of stages what dodo.lock says; where there is a database, what that says."""
-
-    name = "dumpdb"
-
-    def execute(self, opt_values: Any, pos_args: Any) -> Any:
-        """Print what is known of each task."""
-        is_ours = self.config.get("GLOBAL", {}).get("loader") == "dodo"
-        if not is_ours and (_has_database(opt_values["dep_file"]) or not _is_project()):
-            return super().execute(opt_values, pos_args)
-        import pprint
-
-        with _as_doit():
-            project = Project.find()
-            workspace = Workspace(project.root, project.store)
-            for stage in workspace.graph.stages.values():
-                made = workspace.record(stage)
-                if made is not None:
-                    known = {
-                        "key": made.key.hex(),
-                        "made from": {f"{e.kind} {e.name}".strip(): e.value for e in made.lines},
-                        "outs": {path: node.digest.hex() for path, node in made.outs},
-                    }
-                    text = pprint.pformat(known, indent=4, width=100, sort_dicts=False)
-                    print(f"{shown(project, stage.file, stage.name)} -> {text}")
-            for name, known in _own_tasks(os.path.join(project.state, "doit.db")):
-                print(f"{name} -> {pprint.pformat(known, indent=4, width=100)}")
-        return 0
-
-
-def _own_tasks(path: str) -> Iterator[tuple[str, Any]]:
-    """What the backend keeps of tasks that are no stages."""
-    if os.path.exists(path):
-        import json
-        import sqlite3
-        from contextlib import closing
-
-        with closing(sqlite3.connect(path)) as db:
-            for name, text in db.execute("select task_id, task_data from doit order by task_id"):
-                yield name, json.loads(text)
-
-
-def _has_database(path: str) -> bool:
-    from dbm import whichdb
-
-    return whichdb(path) is not None
-
-
-def _is_project() -> bool:
-    try:
-        return os.path.exists(os.path.join(Project.find().root, PIPELINE_FILE))
-    except DodoError:
-        return False

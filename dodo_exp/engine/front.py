@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine import repro, run, session, trace
@@ -20,11 +20,11 @@ from dodo_exp.engine.plan import RUN, Step
 from dodo_exp.engine.run import Turn
 from dodo_exp.engine.slots import Limits
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import DodoError, StageFailed
+from dodo_exp.errors import DodoError, NoProject, StageFailed
 from dodo_exp.events import Listener
 from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.graph import Selection
-from dodo_exp.pipeline.model import Stage
+from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 from dodo_exp.project import Project
 from dodo_store import record
 from dodo_store.oid import of_bytes
@@ -41,11 +41,14 @@ class Front:
 
         Raises:
             BadInput: with all that is wrong in any dvc.yaml.
+            NoProject: there is none.
         """
         self.project = project
         self._listener = listener
         self._command = command
         self._workspace = Workspace(project.root, project.store)
+        if not self._workspace.files:
+            raise NoProject(f"no {PIPELINE_FILE} in this project", "`dodo stage add` writes one")
         graph = self._workspace.graph
         self.selection: Selection = graph.select(graph.stages)
         self._workspace.go_live()  # others change files between one stage's turn and the next
@@ -138,6 +141,7 @@ class Front:
     @contextmanager
     def _at_work(self) -> Iterator[Turn]:
         if os.getpid() != self._process:
+            _end_with(self._process)
             self._begin()  # a fork: each has its own turn at the workspace
         with self._lock:
             if self._turn is None:
@@ -209,3 +213,22 @@ class Front:
         finally:
             self._workspace.forget()
             self._workspace.go_live()
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with(parent: int) -> None:
+    """Let a TERM tell this process when the one that has forked it ends, where Linux can.
+
+    prctl(2). Else a stage would go on under a pool whose owner is gone.
+    """
+    import ctypes
+    import signal
+    import sys
+
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
