@@ -83,7 +83,7 @@ def _causes(verdict: Any) -> list[Any]:
             words.append("always changed")
         elif reason.kind in ("missing", "edited"):
             outs[reason.name] = "deleted" if reason.kind == "missing" else "modified"
-        elif reason.kind == GOES_ON:
+        elif reason.kind in (GOES_ON, "forgotten"):
             words.append(str(reason))
         elif reason.kind == "new":
             deps.update({line.name: "new" for line in verdict.print.lines if line.kind == "dep"})

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.fingerprint import Change, Fingerprint
 from dodo_exp.engine.workspace import Workspace
+from dodo_exp.pipeline.lockfile import FORGOTTEN
 from dodo_exp.pipeline.model import Stage
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
@@ -16,8 +17,8 @@ GOES_ON = "goes on"
 
 
 class Reason(NamedTuple):
-    """Why a stage is out of date: `kind` is new, always, forced, goes on, changed, missing or
-    edited (an output)."""
+    """Why a stage is out of date: `kind` is new, forgotten, always, forced, goes on, changed,
+    missing or edited (an output)."""
 
     kind: str
     name: str
@@ -62,6 +63,8 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
         reasons.append(Reason("always", "", f"runs every time ({word})"))
     if record is None:
         reasons.append(Reason("new", "", "not run yet"))
+    elif record.key == FORGOTTEN:
+        reasons.append(Reason("forgotten", "", "was forgotten: is to run again"))
     elif record.key != found.key:
         reasons += [
             Reason("changed", change.name, str(change), change)

@@ -43,13 +43,18 @@ def take_away(
 
         def plan(batch: Batch) -> list[Change]:
             made = change.to_nodes(workspace, batch, [(path, None, ()) for path in paths])
-            return made + without_records(workspace, batch, forgotten)
+            return made + without_records(workspace, batch, forgotten, keep_outs=True)
 
         change.bring(workspace, plan, command, listener)
 
 
-def without_records(workspace: Workspace, batch: Batch, stages: Iterable[Stage]) -> list[Change]:
-    """Lock files as they are without what they say of some stages."""
+def without_records(
+    workspace: Workspace, batch: Batch, stages: Iterable[Stage], *, keep_outs: bool = False
+) -> list[Change]:
+    """Lock files as they are without what they say of some stages.
+
+    With *keep_outs* they still say what the stages have made, so that this counts as known.
+    """
     names: dict[str, set[str]] = {}
     for stage in stages:
         names.setdefault(stage.file, set()).add(stage.name)
@@ -57,7 +62,9 @@ def without_records(workspace: Workspace, batch: Batch, stages: Iterable[Stage])
     for file, gone in names.items():
         known = workspace.known_records(file)
         left = {name: record for name, record in known.items() if name not in gone}
-        if len(left) < len(known):
+        if keep_outs:
+            left |= {n: r._replace(key=lockfile.FORGOTTEN) for n, r in known.items() if n in gone}
+        if left != known:
             wanted.append((lockfile.beside(file), text_node(workspace, batch, left), ()))
     return change.to_nodes(workspace, batch, wanted)
 

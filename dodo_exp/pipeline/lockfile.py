@@ -23,6 +23,10 @@ KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "
 _KINDS = {name: kind for kind, name in KINDS.items()}
 
 
+FORGOTTEN = Oid(bytes(16))
+"""The key of a stage that is to run again, whatever it was made from."""
+
+
 class Line(NamedTuple):
     """One fact that a result depends on: `kind` is cmd, wdir, dep, param or out."""
 

@@ -241,7 +241,6 @@ def test_clean_of_one_stage_leaves_the_others(loaded: Space) -> None:
     assert marks(doit(loaded)) == dict.fromkeys(ALL, "--")
 
 
-@pytest.mark.xfail(strict=True, reason="each stage's clean is an undo step of its own")
 def test_one_undo_takes_back_one_clean(loaded: Space) -> None:
     doit(loaded)
     before = loaded.tree()
@@ -334,7 +333,6 @@ def test_forget_can_be_undone(loaded: Space) -> None:
     assert states(doit(loaded, "list", "-s")) == dict.fromkeys(ALL, "U")
 
 
-@pytest.mark.xfail(strict=True, reason="says that no recorded run had made what one had")
 def test_forget_leads_to_no_word_of_outputs_that_nobody_made(loaded: Space) -> None:
     doit(loaded)
     doit(loaded, "forget", "train")
@@ -420,7 +418,6 @@ def test_no_dvc_yaml(space: Space, words: tuple[str, ...]) -> None:
     assert not space.exists(".dodo")
 
 
-@pytest.mark.xfail(strict=True, reason="an empty project is no error, and nothing is said")
 def test_no_dvc_yaml_any_more(loaded: Space) -> None:
     doit(loaded)
     loaded.remove("dvc.yaml")
@@ -480,7 +477,6 @@ def test_what_takes_dependencies_as_they_are_is_refused(loaded: Space) -> None:
     assert "dodo commit" in doit(loaded, "reset-dep", code=3).err
 
 
-@pytest.mark.xfail(strict=True, reason="the loader's defaults come before doit.cfg")
 @pytest.mark.parametrize("section", ["", "[run]\n"])
 def test_verbosity_in_doit_cfg_counts(loaded: Space, section: str) -> None:
     loaded.write("doit.cfg", f"{LOADER}{section}verbosity = 0\n")
@@ -639,7 +635,6 @@ def test_a_dodo_py_in_a_subfolder_goes_with_that_folders_stages(project: Space) 
     assert len(project.runs) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="paths are relative to the project, not to where doit is")
 def test_stages_of_another_folder(project: Space) -> None:
     (project.base / "dodo.py").write_text(
         "from dodo_exp.doit import stages\n"
@@ -648,7 +643,8 @@ def test_stages_of_another_folder(project: Space) -> None:
         "def task_pipeline():\n"
         "    yield from stages('project')\n"
     )
-    assert list(marks(doit(project, cwd="..")))[-1] == "report"
+    order = list(marks(doit(project, cwd="..")))
+    assert order.index("report") > order.index("project/dvc.yaml:train")
     assert set(marks(doit(project, cwd="..")).values()) == {"--"}
 
 
@@ -736,7 +732,6 @@ def test_forget_and_ignore_of_both_kinds(beside: Space) -> None:
     assert [name for name in beside.runs if name != "download"] == [*ALL, "report"]
 
 
-@pytest.mark.xfail(strict=True, reason="shows nothing of what is in .dodo/doit.db")
 def test_dumpdb_shows_tasks_beside_stages(beside: Space) -> None:
     doit(beside)
     told = doit(beside, "dumpdb").out
@@ -880,6 +875,8 @@ def as_without(space: Space, *words: str) -> None:
         out, err = process.communicate(timeout=30)
         files = sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
         told = re.sub(r"\d+\.\d+", "TIME", out).replace("without", "with")
+        if "-n" in words:
+            told = "".join(sorted(told.splitlines()))
         # The frames of a traceback may differ.
         seen.append((process.returncode, told, err.splitlines()[-1:], files))
     assert seen[0] == seen[1]

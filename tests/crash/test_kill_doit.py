@@ -175,7 +175,6 @@ def test_tasks_that_had_ended_before_a_kill_do_not_run_again(
     assert all(beside.runs.count(name) == 1 for name in [*hands, "s0", "s1", "s2", "s3", "last"])
 
 
-@pytest.mark.xfail(strict=True, reason="a process of doit's pool goes on with its stage")
 def test_a_killed_pool_ends_with_doit(beside: Space) -> None:
     hang_in_s2(beside)
     process = in_s2(beside, TWO)
@@ -296,14 +295,18 @@ def test_with_tasks_beside_as_well(beside: Space, number: signal.Signals) -> Non
     assert beside.runs.count("s1") == beside.runs.count("hand0") == 1
 
 
+DOITS = pytest.mark.xfail(strict=True, reason="doit itself ends, with a traceback or nothing said")
+
+
 @pytest.mark.parametrize(
-    "how",
+    "number, how",
     [
-        pytest.param(TWO, marks=pytest.mark.xfail(strict=True, reason="its pool goes on")),
-        pytest.param(THREADS, marks=pytest.mark.xfail(strict=True, reason="nothing is said")),
+        (signal.SIGTERM, TWO),
+        (signal.SIGHUP, TWO),
+        pytest.param(signal.SIGINT, TWO, marks=DOITS),
+        *(pytest.param(number, THREADS, marks=DOITS) for number in SIGNALS),
     ],
 )
-@pytest.mark.parametrize("number", SIGNALS)
 def test_with_tasks_beside_and_several_at_a_time(
     beside: Space, number: signal.Signals, how: tuple[str, ...]
 ) -> None:
