@@ -105,9 +105,10 @@ class StageTask(Task):  # type: ignore[misc]
 
     def clean(self, outstream: IO[str], dryrun: bool) -> None:
         """Remove the outputs; the store keeps them."""
-        there = [out for out in self.targets if os.path.lexists(out)]
+        inside = (out.path for out in self.stage.outs if out.is_inside)
+        there = [path for path in inside if os.path.lexists(_full(self.front.project, path))]
         for path in there:
-            outstream.write(f"{self.name} - removing {path!r}\n")
+            outstream.write(f"{self.name} - removing {_path(self.front.project, path)!r}\n")
         if there and not dryrun:
             backend = getattr(Globals.dep_manager, "backend", None)
             if isinstance(backend, Records):
@@ -241,7 +242,11 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
 
 def _path(project: Project, path: str) -> str:
     """A path relative to the root, as doit sees it from where it works."""
-    return os.path.relpath(os.path.join(project.root, path))
+    return os.path.relpath(_full(project, path))
+
+
+def _full(project: Project, path: str) -> str:
+    return os.path.join(project.root, path)
 
 
 def shown(project: Project, file: str, name: str) -> str:

@@ -78,7 +78,7 @@ class Maker:
         found = fingerprint.take(stage, self._workspace)
         if found.missing:
             raise self._missing(stage, found)
-        if look_up and self._is_made_by_dvc(stage):
+        if look_up and self._workspace.is_made_by_dvc(stage):
             return self._take_over(stage, found)
         if stage.has_checkpoints:
             return self._go_on(stage, found, why)
@@ -210,13 +210,6 @@ class Maker:
         self._listener(Note("warning", f"{pool.path(oid)}: {text}"))
 
     # -- taking over -----------------------------------------------------------------------
-
-    def _is_made_by_dvc(self, stage: Stage) -> bool:
-        if self._workspace.record(stage) is not None or stage.runs_always:
-            return False
-        from dodo_exp.engine import migrate
-
-        return migrate.is_made(self._workspace, stage)
 
     def _take_over(self, stage: Stage, found: Fingerprint) -> Made:
         """Record what lies here as the stage's result; dvc.lock vouches for it."""

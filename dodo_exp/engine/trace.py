@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from dodo_exp.engine import history
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline import lockfile
+from dodo_store import snapshot
+from dodo_store.errors import Changing, NotStorable
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.restore import Change
 from dodo_store.tree import EXEC, FILE, Node
+from dodo_store.walk import Source
 
 Text = tuple[int, bytes]
 """A small file: its kind as a node has it, and its bytes."""
@@ -23,7 +26,7 @@ class Before:
 
     def __init__(self, workspace: Workspace, files: Iterable[str] = ()) -> None:
         self._files = tuple(files)
-        self._outs = _outs(workspace)
+        self._outs = {**_made_by_dvc(workspace), **_outs(workspace)}
         self._texts = self._read(workspace)
 
     def remember(
@@ -85,6 +88,27 @@ class Before:
             except (FileNotFoundError, NotADirectoryError):
                 continue
         return found
+
+
+def _made_by_dvc(workspace: Workspace) -> dict[str, Node]:
+    """Outputs that only DVC's records know, taken into the store: they are to come back, too."""
+    stages = [s for s in workspace.graph.stages.values() if workspace.is_made_by_dvc(s)]
+    if not stages:
+        return {}
+    source = Source(workspace.root, workspace.stamps, workspace.output_ignore, strict=False)
+    found: dict[str, Node] = {}
+    with workspace.store.writing(), workspace.store.scratch() as scratch:
+        batch = Batch(scratch)
+        try:
+            for out in (out for stage in stages for out in stage.outs):
+                if out.is_stored and out.is_inside:
+                    found[out.path] = snapshot.take(workspace.store, batch, source, out.path)
+            batch.commit()
+        except (NotStorable, Changing, FileNotFoundError):
+            return {}  # whoever runs the stage tells
+        finally:
+            batch.drop()
+    return found
 
 
 def _outs(workspace: Workspace) -> dict[str, Node]:

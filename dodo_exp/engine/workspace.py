@@ -211,6 +211,17 @@ class Workspace:
         """The stage's last good run in this folder."""
         return self.records.get(stage.address)
 
+    def is_made_by_dvc(self, stage: Stage) -> bool:
+        """Whether what lies here is the stage's result by DVC's records, and ours know nothing."""
+        lock = os.path.join(os.path.dirname(stage.file), lockfile.DVC_LOCK)
+        if self.record(stage) is not None or stage.runs_always:
+            return False
+        if not os.path.exists(self.path(lock)):
+            return False
+        from dodo_exp.engine import migrate
+
+        return migrate.is_made(self, stage)
+
     @property
     def records(self) -> dict[str, StageRecord]:
         """Every stage's last good run: the lock files, then what a run has yet to fold in."""

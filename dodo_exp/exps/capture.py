@@ -17,8 +17,6 @@ from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
-from dodo_exp.pipeline.lockfile import DVC_LOCK
-from dodo_exp.pipeline.model import Stage
 from dodo_store import snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
@@ -129,7 +127,7 @@ def _outputs(
     for stage in workspace.graph.stages.values():
         record = workspace.record(stage)
         recorded = dict(record.outs) if record else {}
-        is_dvcs = record is None and not after_run and _is_dvcs(workspace, stage)
+        is_dvcs = not after_run and workspace.is_made_by_dvc(stage)
         for out in stage.outs:
             if not _is_inside(out.path):
                 continue
@@ -154,16 +152,6 @@ def _outputs(
             else:
                 found[out.path] = _as_it_lies(workspace, batch, source, out.path)
     return found
-
-
-def _is_dvcs(workspace: Workspace, stage: Stage) -> bool:
-    """Whether the stage's outputs are what DVC has made and recorded."""
-    lock = os.path.join(os.path.dirname(stage.file), DVC_LOCK)
-    if not os.path.exists(workspace.path(lock)):
-        return False
-    from dodo_exp.engine import migrate
-
-    return migrate.is_made(workspace, stage)
 
 
 def _ignored_inputs(
