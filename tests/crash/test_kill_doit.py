@@ -94,6 +94,7 @@ def in_s2(space: Space, how: tuple[str, ...], *, seed: int = 2) -> subprocess.Po
     space.forget_runs()
     process = start(space, *how)
     wait_for((space.base / "up").exists)
+    time.sleep(0.1)  # the shell has begun to sleep, and takes a signal
     return process
 
 
