@@ -14,7 +14,7 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Listener
 from dodo_exp.exps import change
-from dodo_exp.exps.clean import removed, without_records
+from dodo_exp.exps.clean import without_records
 from dodo_exp.pipeline import edit_yaml, yaml12
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 from dodo_exp.project import Project
@@ -60,7 +60,7 @@ def rewrite(
     def plan(batch: Batch) -> list[Change]:
         nodes = [(path, _taken(workspace, batch, path, text)) for path, text in texts.items()]
         made = change.to_nodes(workspace, batch, [(path, node, ()) for path, node in nodes])
-        made += removed(workspace, batch, outs)
+        made += change.exactly(workspace, batch, [(path, None) for path in outs])
         return made + without_records(workspace, batch, gone)
 
     change.bring(workspace, plan, command, listener)

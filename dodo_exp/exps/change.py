@@ -110,6 +110,18 @@ def to_nodes(
     return made
 
 
+def exactly(
+    workspace: Workspace, batch: Batch, wanted: Iterable[tuple[str, Node | None]]
+) -> list[Change]:
+    """From what lies at each path now, all that is in it taken in, to what shall be there."""
+    made: list[Change] = []
+    for path, new in wanted:
+        now = take_in(workspace, batch, path)
+        batch.commit()  # trees that are compared must be readable
+        made += changes(workspace.store, now, new, path)
+    return made
+
+
 class Only(Ignore):
     """Passes over all but the paths that some nodes have."""
 

@@ -11,7 +11,7 @@ from dodo_exp.engine.request import Request, select
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Failure, UsageError, did_you_mean
 from dodo_exp.events import Listener, Note
-from dodo_exp.exps.change import bring, take_in
+from dodo_exp.exps.change import bring, exactly, take_in
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
@@ -19,7 +19,7 @@ from dodo_exp.project import Project
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
-from dodo_store.restore import Change, changes
+from dodo_store.restore import Change
 from dodo_store.tree import Node
 from dodo_store.walk import Source
 
@@ -61,7 +61,7 @@ def checkout(
         def plan(batch: Batch) -> list[Change]:
             if relink:
                 return [Change(path, node, node) for path, node in wanted]
-            return _exactly(workspace, batch, wanted)
+            return exactly(workspace, batch, wanted)
 
         done = bring(workspace, plan, command, listener)
         workspace.save_caches()
@@ -72,18 +72,6 @@ def _is_at(workspace: Workspace, path: str, node: Node) -> bool:
     """Whether a path is what a node says, modes and empty folders too."""
     here = workspace.out_look(path)
     return here is not None and (here.kind, here.oid) == (node.kind, node.oid)
-
-
-def _exactly(
-    workspace: Workspace, batch: Batch, wanted: list[tuple[str, Node | None]]
-) -> list[Change]:
-    """From outputs as they lie, all that is in them taken in, to what they shall be."""
-    made = []
-    for path, new in wanted:
-        now = take_in(workspace, batch, path)
-        batch.commit()
-        made += list(changes(workspace.store, now, new, path))
-    return made
 
 
 def _recorded(

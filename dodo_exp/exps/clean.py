@@ -13,7 +13,7 @@ from dodo_exp.pipeline.model import Stage
 from dodo_exp.project import Project
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.restore import Change, changes
+from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
 
@@ -42,20 +42,10 @@ def take_away(
                 workspace.store.runs.drop(record.key)
 
         def plan(batch: Batch) -> list[Change]:
-            made = removed(workspace, batch, paths)
+            made = change.exactly(workspace, batch, [(path, None) for path in paths])
             return made + without_records(workspace, batch, forgotten, keep_outs=True)
 
         change.bring(workspace, plan, command, listener)
-
-
-def removed(workspace: Workspace, batch: Batch, paths: Iterable[str]) -> list[Change]:
-    """Outputs out of the workspace, whatever is in them."""
-    made: list[Change] = []
-    for path in paths:
-        now = change.take_in(workspace, batch, path)
-        batch.commit()  # trees that are compared must be readable
-        made += changes(workspace.store, now, None, path)
-    return made
 
 
 def without_records(
