@@ -73,6 +73,7 @@ VERBS: Table = {
         "remove": "Take stages out of dvc.yaml.",
         "list": "List the stages.",
     },
+    "add": "Keep files and folders that no stage makes.",
     "freeze": "Let stages keep what they have made, whatever changes.",
     "unfreeze": "Let frozen stages run again.",
     "checkpoint": "In a stage: keep its outputs as a step of the experiment.",

@@ -22,6 +22,7 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     Without TARGETS, every stage of the project. Changes nothing.
     """
     from dodo_exp.cli import tell
+    from dodo_exp.engine import data as data_of
     from dodo_exp.engine import plan as planning
     from dodo_exp.engine import session
     from dodo_exp.engine.outcome import Options
@@ -39,21 +40,31 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
         from dodo_exp.exps import going
 
         steps = going.told(workspace, steps)
+    changed = {} if targets else data_of.states(workspace)
     workspace.save_caches()
     dirty = [step for step in steps if step.action != planning.UNCHANGED]
     if quiet:
-        return Report(code=1 if dirty else 0)
+        return Report(code=1 if dirty or changed else 0)
     tell.notes(workspace)
     data = {s.verdict.stage.address: _causes(s.verdict) for s in steps if s.verdict.reasons}
-    return Report(data, _text(steps, dirty), form="json" if as_json else "text")
+    words = {"missing": "deleted", "changed": "modified"}
+    data |= {path: [{"changed outs": {path: words[how]}}] for path, how in changed.items()}
+    return Report(data, _text(steps, dirty, changed), form="json" if as_json else "text")
 
 
-def _text(steps: list[Any], dirty: list[Any]) -> str:
-    if not steps:
+WORDS = {"missing": "missing", "changed": "changed since it was added"}
+"""What has become of data, for people."""
+
+
+def _text(steps: list[Any], dirty: list[Any], changed: dict[str, str]) -> str:
+    if not steps and not changed:
         return "There are no stages in this project.\n"
-    if not dirty:
+    if not dirty and not changed:
         return "Data and pipelines are up to date.\n"
-    lines = []
+    lines = [
+        f"{path}: {WORDS[how]}; `dodo checkout {path}` brings it back"
+        for path, how in changed.items()
+    ]
     for step in dirty:
         lines.append(f"{step.stage.address}: {_word(step)}")
         lines += [f"    {reason}" for reason in step.verdict.reasons]

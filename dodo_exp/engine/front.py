@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from dodo_exp.engine import data, repro, run, session, trace
 from dodo_exp.engine import plan as planning
-from dodo_exp.engine import repro, run, session, trace
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import Reason, judge
 from dodo_exp.engine.outcome import Options
@@ -117,6 +117,8 @@ class Front:
             Busy, Failure, Stopped
         """
         with self._at_work() as turn:
+            if data.bring_back(self._workspace, [stage], self._listener):
+                self._workspace.go_live()
             if turn.is_up_to_date(stage, force=force):
                 return None
             failed = turn.failures.get(stage.address) or self._fault(stage)

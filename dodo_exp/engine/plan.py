@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from dodo_exp.engine import runcache
+from dodo_exp.engine import data, runcache
 from dodo_exp.engine.decide import GOES_ON, Reason, Verdict, judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.workspace import Workspace
@@ -231,6 +231,8 @@ def _check_frozen(workspace: Workspace, step: Step) -> None:
 
 def _is_made(workspace: Workspace, selection: Selection, path: str) -> bool:
     graph = workspace.graph
+    if data.can_come_back(workspace, path):
+        return True
     makers = {graph.maker(path), *(graph.maker(out) for out in graph.made_inside(path))}
     return any(name in selection.after for name in makers if name)
 
@@ -271,7 +273,10 @@ def _missing_file(workspace: Workspace, stage: Stage, path: str, _: str = "") ->
 
 
 def _tracked(workspace: Workspace, path: str) -> str | None:
-    """A hint where DVC tracks the path, or a folder around it, as data of its own."""
+    """A hint where the path, or a folder around it, was added as data, here or to DVC."""
+    added = data.around(workspace, path)
+    if added is not None:
+        return f"it was there when {added} was added: `dodo checkout {added}` brings it back"
     while path not in ("", "/"):
         if os.path.isfile(workspace.path(f"{path}.dvc")):
             return f"{path}.dvc tracks it: `dvc checkout` or `dvc pull` brings it here"

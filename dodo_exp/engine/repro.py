@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dodo_exp.engine import data
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
 from dodo_exp.engine.plan import Step, is_idle
@@ -68,6 +69,8 @@ def ready(
         BadInput, UsageError
     """
     selection, steps = check(workspace, request, options, folder, limits)
+    if data.bring_back(workspace, selection.stages, listener):
+        selection, steps = check(workspace, request, options, folder, limits)
     gone = vanished(workspace, selection)
     if gone:
         prune(workspace, journal, gone, listener)

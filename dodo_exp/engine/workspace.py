@@ -16,8 +16,8 @@ from dodo_exp.engine.memo import Memo
 from dodo_exp.errors import BadInput, Failure, Faults
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
-from dodo_exp.pipeline.lockfile import StageRecord
-from dodo_exp.pipeline.model import MAX_BYTES, PipelineFile, Stage, pipeline_file_of
+from dodo_exp.pipeline.lockfile import StageRecord, is_data
+from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, Stage, pipeline_file_of
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid
@@ -234,6 +234,16 @@ class Workspace:
             }
         return self._records
 
+    @property
+    def data(self) -> dict[str, Node]:
+        """What the user has added without a stage, by path; see engine/data.py."""
+        if PIPELINE_FILE in self.files:
+            records = self._locks[PIPELINE_FILE]
+        else:
+            records = self.lock_records(PIPELINE_FILE)
+        found = (record.outs[0] for name, record in records.items() if is_data(name, record))
+        return {path: node for path, node in found if _is_inside(path)}
+
     def known_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records of one dvc.yaml, those of stages that are no more among them."""
         return self._locks[pipeline]
@@ -320,3 +330,8 @@ class Workspace:
             except NotStorable as error:
                 raise Failure(f"{error.path}: {error}") from None
         return self._seen[key].digest
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path that a lock file names is one of the project."""
+    return bool(path) and os.path.normpath(path) == path and not path.startswith(("/", "../", ".."))

@@ -47,7 +47,8 @@ def capture(
     source = Source(workspace.root, workspace.stamps, ignore, strict=False)
     with store.scratch() as scratch:
         counting = Ignore(workspace.root, IGNORE_FILES)
-        batch = Batch(scratch, _Progress(listener, workspace.root, counting))
+        what = "keeping a snapshot of the workspace"
+        batch = Batch(scratch, Progress(listener, what, workspace.root, counting))
         try:
             grafts = _outputs(workspace, batch, source, after_run, instead, as_is)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
@@ -58,10 +59,16 @@ def capture(
     return node
 
 
-class _Progress:
-    """A word a few seconds apart while much is copied: how much, how fast, how long yet."""
+class Progress:
+    """A word a few seconds apart while much is copied: how much, how fast, how long yet.
 
-    def __init__(self, listener: Listener, root: str, ignore: Ignore) -> None:
+    How long is known where *root* is given: all that is there and not ignored is counted.
+    """
+
+    def __init__(
+        self, listener: Listener, what: str, root: str = "", ignore: Ignore | None = None
+    ) -> None:
+        self._what = what
         self._listener = listener
         self._root = root
         self._ignore = ignore
@@ -81,11 +88,10 @@ class _Progress:
         if now < self._next:
             return
         self._next = now + 3.0
-        if self._counter is None:
+        if self._counter is None and self._root:
             self._counter = threading.Thread(target=self._count, daemon=True)
             self._counter.start()
-        text = "keeping a snapshot of the workspace"
-        self._listener(Note("info", f"{text}: {self._words(now - self._started)}"))
+        self._listener(Note("info", f"{self._what}: {self._words(now - self._started)}"))
 
     def _words(self, seconds: float) -> str:
         done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB read"
@@ -109,7 +115,7 @@ class _Progress:
                 with suppress(OSError):
                     if not entry.is_dir(follow_symlinks=False):
                         total += entry.stat(follow_symlinks=False).st_size
-                    elif not self._ignore.skips(path, True):
+                    elif self._ignore is None or not self._ignore.skips(path, True):
                         waiting.append(path)
         self._total = total
 
@@ -168,6 +174,7 @@ def _ignored_inputs(
             raise UsageError(f"{path!r} is not there, or not in the project")
         found[path] = node
     inputs = [path for stage in workspace.graph.stages.values() for path in stage.inputs]
+    inputs += workspace.data
     inputs += [dep.file for file in workspace.files.values() for dep in file.uses]
     for path in inputs:
         if path in found or not _is_inside(path) or workspace.graph.maker(path):

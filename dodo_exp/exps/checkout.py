@@ -49,10 +49,14 @@ def checkout(
         BadInput, UsageError, Busy, Failure, Damage, Stopped
     """
     with session.begin(project, listener, wait=wait) as workspace:
-        parts, stages = _wanted(workspace, project, targets, recursive, with_deps)
+        added, others = _added(workspace, project, targets)
+        parts, stages = {}, ()  # type: dict[str, Out], tuple[Stage, ...]
+        if others or (not targets and workspace.files):
+            parts, stages = _wanted(workspace, project, others, recursive, with_deps)
         missing = []
         wanted: list[tuple[str, Node | None]] = []
-        for path, node in _recorded(workspace, parts, stages):
+        recorded = [*_recorded(workspace, parts, stages), *added.items()]
+        for path, node in recorded:
             if not workspace.store.is_whole(node):
                 missing.append(path)
             elif relink or not _is_at(workspace, path, node):
@@ -66,6 +70,18 @@ def checkout(
         done = bring(workspace, plan, command, listener)
         workspace.save_caches()
     return Restored(done.step, done.changes, tuple(missing))
+
+
+def _added(
+    workspace: Workspace, project: Project, targets: tuple[str, ...]
+) -> tuple[dict[str, Node], tuple[str, ...]]:
+    """Data that targets name, with what it was, and the targets that name none; see `dodo add`."""
+    data = workspace.data
+    if not targets:
+        return data, ()
+    paths = {target: workspace.inside(project.folder, target) for target in targets}
+    named = {path: data[path] for path in paths.values() if path in data}
+    return named, tuple(target for target, path in paths.items() if path not in named)
 
 
 def _is_at(workspace: Workspace, path: str, node: Node) -> bool:

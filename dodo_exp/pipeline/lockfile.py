@@ -25,6 +25,8 @@ _KINDS = {name: kind for kind, name in KINDS.items()}
 
 FORGOTTEN = Oid(bytes(16))
 """The key of a stage that is to run again, whatever it was made from."""
+DATA = "+"
+"""Begins the name of a record of something that no stage makes; a path follows."""
 
 
 class Line(NamedTuple):
@@ -50,8 +52,18 @@ def beside(pipeline: str) -> str:
 
 def dump(records: dict[str, StageRecord]) -> str:
     """The text of a dodo.lock with these stages."""
-    blocks = {name: _block(records[name]) for name in sorted(records)}
-    return json.dumps({"version": VERSION, "stages": blocks}, indent=2, ensure_ascii=False) + "\n"
+    added = {name for name, record in records.items() if is_data(name, record)}
+    blocks = {name: _block(records[name]) for name in sorted(records.keys() - added)}
+    value: dict[str, Any] = {"version": VERSION, "stages": blocks}
+    if added:
+        nodes = (records[name].outs[0] for name in sorted(added))
+        value["data"] = {path: _out(node) for path, node in nodes}
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def is_data(name: str, record: StageRecord) -> bool:
+    """Whether a record is of something that no stage makes."""
+    return name.startswith(DATA) and not record.lines
 
 
 def _block(record: StageRecord) -> dict[str, Any]:
@@ -101,6 +113,15 @@ def parse(text: str, file: str) -> dict[str, StageRecord]:
             raise BadInput(
                 file, f"the block of stage {name!r} is damaged ({error})", hint
             ) from None
+    data = value.get("data", {})
+    if not isinstance(data, dict):
+        raise BadInput(file, "'data' must be a mapping", hint)
+    for path, out in data.items():
+        try:
+            node = _node(out)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(file, f"what it says of {path!r} is damaged ({error})", hint) from None
+        records[f"{DATA}{path}"] = StageRecord(node.digest, (), ((path, node),))
     return records
 
 
