@@ -192,7 +192,6 @@ def _front(folder: str | None) -> tuple[Front, _Sinks]:
     sinks = _Sinks()
     with as_doit():
         return Front(Project.find(folder), sinks, command_line()), sinks
-    raise AssertionError("not reached")
 
 
 def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> list[Task]:
@@ -204,11 +203,11 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
     project = front.project
     found: list[Task] = []
     groups: dict[str, Task] = {}
+    names = {s.address: shown(project, s.file, s.name) for s in front.selection.stages}
     for stage in front.selection.stages:
-        name = shown(project, stage.file, stage.name)
+        name = names[stage.address]
         after = front.selection.after[stage.address]
-        by_address = {each.address: each for each in front.selection.stages}
-        deps = [shown(project, by_address[a].file, by_address[a].name) for a in after]
+        deps = [names[address] for address in after]
         group = shown(project, stage.file, stage.group) if stage.group else None
         deps += [*follows.get(name, ()), *(follows.get(group, ()) if group else ())]
         task = StageTask(

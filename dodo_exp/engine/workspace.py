@@ -58,6 +58,7 @@ class Workspace:
         self._params: dict[str, dict[Any, Any] | None] = {}
         self._records: dict[str, StageRecord] | None = None
         self._all_records: dict[str, dict[str, StageRecord]] | None = None
+        self._data: dict[str, Node] | None = None
         self._seen: dict[tuple[str, bool], Digest] = {}
         self._urls: dict[str, Oid | None] = {}
 
@@ -237,12 +238,14 @@ class Workspace:
     @property
     def data(self) -> dict[str, Node]:
         """What the user has added without a stage, by path; see engine/data.py."""
-        if PIPELINE_FILE in self.files:
-            records = self._locks[PIPELINE_FILE]
-        else:
-            records = self.lock_records(PIPELINE_FILE)
-        found = (record.outs[0] for name, record in records.items() if is_data(name, record))
-        return {path: node for path, node in found if _is_inside(path)}
+        if self._data is None:
+            if PIPELINE_FILE in self.files:
+                records = self._locks[PIPELINE_FILE]
+            else:
+                records = self.lock_records(PIPELINE_FILE)
+            found = (record.outs[0] for name, record in records.items() if is_data(name, record))
+            self._data = {path: node for path, node in found if _is_inside(path)}
+        return self._data
 
     def known_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records of one dvc.yaml, those of stages that are no more among them."""
