@@ -63,7 +63,10 @@ def dump(records: dict[str, StageRecord]) -> str:
 
 def is_data(name: str, record: StageRecord) -> bool:
     """Whether a record is of something that no stage makes."""
-    return name.startswith(DATA) and not record.lines
+    if record.lines or len(record.outs) != 1:
+        return False
+    path, node = record.outs[0]
+    return name == f"{DATA}{path}" and record.key == node.digest
 
 
 def _block(record: StageRecord) -> dict[str, Any]:
