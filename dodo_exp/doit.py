@@ -20,6 +20,7 @@ from __future__ import annotations
 import codecs
 import functools
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -40,6 +41,7 @@ from dodo_exp.doit_plugins import (
 )
 from dodo_exp.engine.doit_tasks import task_name
 from dodo_exp.engine.front import Front
+from dodo_exp.engine.session import OF_A_RUN
 from dodo_exp.errors import Stopped, in_words
 from dodo_exp.events import Event, Note, Output, Waiting
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
@@ -328,8 +330,11 @@ class Loader(TaskLoader2):  # type: ignore[misc]
             try:
                 with front.whole():
                     return perform(**given)
-            except Stopped as stop:
-                die(stop)
-                return stop.code
+            except (Stopped, KeyboardInterrupt) as stop:
+                # A second Ctrl-C may come when all is in order and we are about to end.
+                ended = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT, OF_A_RUN)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                die(ended)
+                return ended.code
 
         cmd._execute = execute
