@@ -1,6 +1,8 @@
 """`dodo`, and `python -m dodo_exp`."""
 
+import os
 import signal
+import sys
 
 
 def main() -> None:
@@ -9,6 +11,10 @@ def main() -> None:
     Until the command is loaded Ctrl-C ends us at once and silently: there is nothing to put back.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from dodo_exp import still
+
+    if still.answer(sys.argv[1:]):
+        os._exit(0)
     from dodo_exp.cli.main import main
 
     main()

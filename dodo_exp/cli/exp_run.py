@@ -282,6 +282,7 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         results.metrics_grid(ran.metrics),
         form="json" if given["as_json"] else "text",
         code=1 if failed or ran.experiment is None else 0,
+        facts=ran.outcome.facts,
     )
 
 

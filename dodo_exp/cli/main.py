@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dodo_exp import __version__
 from dodo_exp.errors import DodoError, did_you_mean
+
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
+    from dodo_exp.still import Facts
 
 Table = dict[str, Any]
 
@@ -214,7 +218,10 @@ def run(args: list[str]) -> int:
             return 0
         from dodo_exp.cli import render
 
-        return render.emit(report)
+        code = render.emit(report)
+        if report.facts is not None and code == 0:
+            _keep(args, report, report.facts())
+        return code
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
@@ -237,6 +244,14 @@ def run(args: list[str]) -> int:
         if told is None:
             raise
         return _fail(*told)
+
+
+def _keep(args: list[str], report: Report, facts: Facts | None) -> None:
+    from dodo_exp import still
+    from dodo_exp.cli import render
+
+    if facts is not None and not render.is_long(text := render.shown(report)):
+        still.keep(os.getcwd(), args, text, facts)
 
 
 def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
 from dodo_exp.pipeline.values import all_same, canonical, finite
 from dodo_exp.wording import printable
+
+if TYPE_CHECKING:
+    from dodo_exp.still import Facts
 
 
 class Grid(NamedTuple):
@@ -48,6 +51,8 @@ class Report(NamedTuple):
     pages: bool = True
     """Whether what is longer than the terminal goes through a pager."""
     frames: Iterator[Report] | None = None
+    facts: Callable[[], Facts | None] | None = None
+    """For what can be said again as long as nothing moves: makes out what it rests on."""
 
 
 def emit(report: Report) -> int:
@@ -105,11 +110,16 @@ def _play(frames: Iterator[Report]) -> int:
 
 
 def _out(text: str, *, pages: bool) -> None:
-    if pages and sys.stdout.isatty() and text.count("\n") >= _terminal_size()[1] > 0:
+    if pages and is_long(text):
         pager = os.environ.get("DODO_PAGER", os.environ.get("PAGER", "less"))
         if pager.strip() not in ("", "cat") and _page(text, pager):
             return
     _print(text)
+
+
+def is_long(text: str) -> bool:
+    """Whether there is a terminal and it has fewer lines."""
+    return sys.stdout.isatty() and text.count("\n") >= _terminal_size()[1] > 0
 
 
 def _page(text: str, pager: str) -> bool:

@@ -41,4 +41,4 @@ def command(**given: Any) -> Report:
     done = all(result.how == "unchanged" for result in outcome.results)
     text = "Data and pipelines are up to date.\n" if done else f"{results.counts(outcome)}\n"
     code = 1 if results.failed(outcome, how.ignore_errors) else 0
-    return Report(results.outcome_data(outcome), text, form=form, code=code)
+    return Report(results.outcome_data(outcome), text, form=form, code=code, facts=outcome.facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     from dodo_exp.cli import tell
     from dodo_exp.engine import data as data_of
     from dodo_exp.engine import plan as planning
-    from dodo_exp.engine import session
+    from dodo_exp.engine import repro, session
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
@@ -49,7 +50,13 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     data = {s.verdict.stage.address: _causes(s.verdict) for s in steps if s.verdict.reasons}
     words = {"missing": "deleted", "changed": "modified"}
     data |= {path: [{"changed outs": {path: words[how]}}] for path, how in changed.items()}
-    return Report(data, _text(steps, dirty, changed), form="json" if as_json else "text")
+    is_open = dirty or workspace.data or any(step.stage.has_checkpoints for step in steps)
+    return Report(
+        data,
+        _text(steps, dirty, changed),
+        form="json" if as_json else "text",
+        facts=None if is_open else partial(repro.gather, workspace),
+    )
 
 
 WORDS = {"missing": "missing", "changed": "changed since it was added"}

@@ -19,10 +19,9 @@ IGNORE_FILES = (".gitignore", ".dvcignore", ".dodoignore")
 
 
 def pipeline_files(
-    root: str, memo: Memo, read: Callable[[str], PipelineFile]
+    root: str, ignore: Ignore, memo: Memo, read: Callable[[str], PipelineFile]
 ) -> dict[str, PipelineFile]:
     """Path relative to *root* -> what *read* makes of the dvc.yaml there."""
-    ignore = Ignore(root, IGNORE_FILES)
     found: dict[str, PipelineFile] = {}
     outs: set[str] = set()
     todo = [""]

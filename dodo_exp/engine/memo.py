@@ -7,12 +7,12 @@ deleted at any time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
-from dodo_store.stamps import is_settled, mark, now
+from dodo_store.stamps import Mark, is_settled, mark, now
 
 VERSION = 2
 """Raise it whenever the shape of any kept value changes."""
@@ -23,6 +23,15 @@ def _mark(root: str, name: str) -> list[int] | None:
         return list(mark(os.stat(os.path.join(root, name))))
     except OSError:
         return None
+
+
+NO_MARK: Mark = (-1, -1, -1, -1)
+"""Of what has moved between two questions: no file has this."""
+
+
+def _as_mark(found: list[int]) -> Mark:
+    size, mtime, ctime, inode = found
+    return size, mtime, ctime, inode
 
 
 def _is_encodable(entry: Any) -> bool:
@@ -38,6 +47,8 @@ class Memo:
     def __init__(self, path: str) -> None:
         self._path = path
         self._dirty = False
+        self.used: dict[str, Mark | None] = {}
+        """What was asked for, with the mark that the answer is good for; None: not there."""
         try:
             version, table = record.read(record.CACHE, path, lists=True)
             self._table: dict[str, Any] = table if version == VERSION else {}
@@ -50,7 +61,12 @@ class Memo:
         Raises:
             FileNotFoundError, and whatever *read* raises.
         """
-        found = mark(os.stat(full))
+        try:
+            found = mark(os.stat(full))
+        except (FileNotFoundError, NotADirectoryError):
+            self._use(path, None)
+            raise
+        self._use(path, found)
         entry = self._table.get(f"{kind}:{path}")
         if entry is not None and tuple(entry[0]) == found:
             return entry[1]
@@ -71,15 +87,25 @@ class Memo:
         """
         entry = self._table.get(f"{kind}:{path}")
         if entry is not None and all(_mark(root, name) == was for name, was in entry[0]):
+            self._use_all(entry[0])
             return entry[1]
         started = now()
         marks: dict[str, Any] = {}
         value = read(lambda name: marks.update({name: marks.get(name) or _mark(root, name)}))
+        self._use_all(marks.items())
         settled = all(each is None or is_settled(tuple(each), started) for each in marks.values())
         if settled and all(_mark(root, name) == was for name, was in marks.items()):
             self._table[f"{kind}:{path}"] = (list(marks.items()), value)
             self._dirty = True
         return value
+
+    def _use_all(self, marks: Iterable[tuple[str, list[int] | None]]) -> None:
+        for name, was in marks:
+            self._use(name, None if was is None else _as_mark(was))
+
+    def _use(self, path: str, found: Mark | None) -> None:
+        if self.used.setdefault(path, found) != found:
+            self.used[path] = NO_MARK
 
     def save(self) -> None:
         """Write the table if it changed; where that cannot be, only time is lost."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dodo_exp.errors import DodoError
+
+if TYPE_CHECKING:
+    from dodo_exp.still import Facts
 
 Confirm = Callable[[str], str]
 """Asked before a stage runs; answers yes, no, all or quit."""
@@ -47,6 +50,8 @@ class Outcome(NamedTuple):
     results: tuple[StageResult, ...]
     failures: tuple[DodoError, ...]
     tainted: tuple[str, ...]
+    facts: Callable[[], Facts | None] | None = None
+    """Where nothing had to run: makes out what that rests on."""
 
     @property
     def has_run(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data
@@ -22,6 +23,7 @@ from dodo_exp.project import Project
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.slots import Limits, Pool
+    from dodo_exp.still import Facts
 
 
 def plan(
@@ -124,7 +126,7 @@ def repro(
         for note in workspace.notes:
             listener(Note("warning", note))
         workspace.save_caches()
-        return unchanged(selection)
+        return unchanged(workspace, selection)
     from dodo_exp.engine import run, session, trace
 
     with session.begin(project, listener, wait=options.wait, stopped=session.OF_A_RUN) as workspace:
@@ -152,7 +154,15 @@ def repro(
         return outcome
 
 
-def unchanged(selection: Selection) -> Outcome:
-    """The outcome of a run that had nothing to do."""
+def unchanged(workspace: Workspace, selection: Selection, files: tuple[str, ...] = ()) -> Outcome:
+    """The outcome of a run that had nothing to do, as *workspace* and *files* say."""
     results = (StageResult(s.address, "unchanged", (), 0.0) for s in selection.stages)
-    return Outcome(tuple(results), (), ())
+    return Outcome(tuple(results), (), (), partial(gather, workspace, files))
+
+
+def gather(workspace: Workspace, files: tuple[str, ...] = ()) -> Facts | None:
+    """What a verdict rests on, for `still`; None where there is something to be told each time."""
+    from dodo_exp.engine import facts
+
+    is_told = bool(workspace.notes) or workspace.is_apart
+    return None if is_told else facts.gather(workspace, files)

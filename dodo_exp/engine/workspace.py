@@ -21,7 +21,7 @@ from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, Stag
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid
-from dodo_store.stamps import Stamps
+from dodo_store.stamps import Stamps, now
 from dodo_store.store import Store
 from dodo_store.tree import Node
 from dodo_store.walk import Digest, digest, look
@@ -40,6 +40,9 @@ class Workspace:
         names = (".dvcignore", ".dodoignore")
         self.input_ignore = Ignore(root, names)
         self.output_ignore = Ignore(root, names, defaults=False)
+        self._pipeline_ignore = Ignore(root, discover.IGNORE_FILES)
+        self.born = now()
+        """Nanoseconds on the clock of file times: nothing was looked at before."""
         self.forget()
 
     def go_live(self) -> None:
@@ -101,7 +104,7 @@ class Workspace:
                     return self._pipeline_file(path)
                 return PipelineFile(path)
 
-            found = discover.pipeline_files(self.root, self.memo, read)
+            found = discover.pipeline_files(self.root, self._pipeline_ignore, self.memo, read)
             if not self._tolerant:
                 faults.tell()
             self._files = found
@@ -321,6 +324,27 @@ class Workspace:
         if node is None:
             raise Failure(f"{path}: it vanished")
         return node._replace(oid=node.digest)
+
+    @property
+    def looked_at(self) -> Iterator[tuple[str, bool]]:
+        """Paths whose content was looked at, and whether as inputs are, by where links lead."""
+        return iter(self._seen)
+
+    @property
+    def rules_from(self) -> Iterator[str]:
+        """Files and folders that said what is to be passed over."""
+        for each in (self.input_ignore, self.output_ignore, self._pipeline_ignore):
+            yield from each.sources
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether this is a folder that was laid out for an experiment."""
+        return self.store.local != self.store.folder
+
+    @property
+    def is_beyond_stats(self) -> bool:
+        """Whether anything was looked at that no stat tells of, or that is only supposed."""
+        return bool(self._urls) or self._live or self._supposed
 
     def _digest(self, path: str, follow: bool) -> Oid | None:
         key = (path, follow)

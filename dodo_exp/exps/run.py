@@ -253,10 +253,12 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     selection, steps = repro.plan(workspace, order.request, order.options, folder)
     if not planning.is_idle(steps) or vanished(workspace, selection):
         return None
-    name = state.known_as(workspace, state.of(workspace))
+    held = state.of(workspace)
+    name = state.known_as(workspace, held)
     if name is None or order.name not in (None, name):
         return None
-    outcome = repro.unchanged(selection)
+    where = state.noted_at(workspace.store, name, held)
+    outcome = repro.unchanged(workspace, selection, where)
     ran = Ran(name, False, outcome, state.metrics_of(workspace), state.params_of(workspace))
     workspace.save_caches()
     return ran

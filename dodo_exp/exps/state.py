@@ -46,6 +46,11 @@ def known_as(workspace: Workspace, state: Oid) -> str | None:
     return None
 
 
+def noted_at(store: Store, name: str, state: Oid) -> tuple[str, ...]:
+    """The files that say that this experiment has this state."""
+    return f"{_states(store)}/{state.hex()}", store.experiments.path(name)
+
+
 def _in_index(store: Store, state: Oid) -> str | None:
     rows = index.rows(store)
     return next((row.name for row in rows if row.state == state and not row.error), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dodo_store.oid import of_bytes
@@ -200,8 +201,15 @@ class Ignore:
         self._defaults = defaults
         self._chains: dict[str, tuple[tuple[int, tuple[Rule, ...]], ...]] = {}
         self._marks: dict[str, bytes] = {}
+        self._files: list[str] = []
         self.tag = ("+" if defaults else "-") + ",".join(names)
         """Tells rules apart that are read from different files."""
+
+    @property
+    def sources(self) -> Iterator[str]:
+        """The ignore files that were read, and the folders in which they were looked for."""
+        yield from self._files
+        yield from self._chains
 
     def mark(self, folder: str, folders: list[str]) -> bytes:
         """Moves whenever a verdict on what lies in *folder* could, *folders* among it."""
@@ -257,8 +265,11 @@ class Ignore:
                     if not stat.S_ISREG(os.fstat(fd).st_mode):
                         continue
                     lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
-            except OSError:
+                self._files.append(f"{folder}/{name}" if folder else name)
+            except (FileNotFoundError, NotADirectoryError):
                 continue
+            except OSError:
+                self._files.append(f"{folder}/{name}" if folder else name)
         return lines
 
 
