@@ -6,6 +6,7 @@ here, so that `dodo --help` imports none.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from dodo_exp.errors import DodoError, did_you_mean
 
 if TYPE_CHECKING:
     from dodo_exp.cli.render import Report
-    from dodo_exp.still import Facts
+    from dodo_exp.engine.still import Facts
 
 Table = dict[str, Any]
 
@@ -198,6 +199,9 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A command makes many objects that all stay until it ends: looking through them for circles
+    # again and again would double the time of a large project.
+    gc.set_threshold(200_000, 20, 20)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -247,11 +251,11 @@ def run(args: list[str]) -> int:
 
 
 def _keep(args: list[str], report: Report, facts: Facts | None) -> None:
-    from dodo_exp import still
     from dodo_exp.cli import render
+    from dodo_exp.engine import still
 
     if facts is not None and not render.is_long(text := render.shown(report)):
-        still.keep(os.getcwd(), args, text, facts)
+        still.keep(__version__, os.getcwd(), args, text, facts)
 
 
 def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:

@@ -13,7 +13,7 @@ from dodo_exp.pipeline.values import all_same, canonical, finite
 from dodo_exp.wording import printable
 
 if TYPE_CHECKING:
-    from dodo_exp.still import Facts
+    from dodo_exp.engine.still import Facts
 
 
 class Grid(NamedTuple):

@@ -11,8 +11,8 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from dodo_exp.engine.still import MOST, Facts, pack
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.still import MOST, Facts, pack
 from dodo_store.ignore import Ignore
 from dodo_store.stamps import is_settled, mark
 

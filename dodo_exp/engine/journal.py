@@ -28,7 +28,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -71,6 +71,10 @@ KEPT = 5
 
 Locks = dict[str, dict[str, StageRecord]]
 """Path of a dvc.yaml -> stage name -> record."""
+
+
+Write = Callable[[str, dict[str, StageRecord | None]], None]
+"""Renews the records of stages of a dvc.yaml; see `Workspace.write_lock`."""
 
 
 def _folder(store: Store) -> str:
@@ -341,22 +345,20 @@ class Journal:
         """Records of stages that are finished and not folded in: pipeline -> stage -> record."""
         return self._made
 
-    def fold(self, locks: Locks) -> None:
-        """Write the records of finished stages into the lock files, whose contents are *locks*."""
+    def fold(self, write: Write) -> None:
+        """Let the records of finished stages be written into the lock files."""
         for pipeline, made in self._made.items():
-            records = {**locks.get(pipeline, {}), **made}
-            left = {name: record for name, record in records.items() if record is not None}
-            _write_lock(self._root, pipeline, left)
+            write(pipeline, made)
         self._made.clear()
 
-    def close(self, locks: Locks, *, keep_edits: bool) -> None:
+    def close(self, write: Write, *, keep_edits: bool) -> None:
         """Fold everything in: lock files first, then the journal goes."""
         try:
             self._settle()
         except (OSError, StoreError):
             self._shut()
             return
-        self.fold(locks)
+        self.fold(write)
         if self._going:
             # Old outputs that nobody knows lie aside still: the next command keeps them.
             self._shut()

@@ -1,52 +1,39 @@
 """Memo: what was read from the user's files, kept as msgpack until a file's stat moves.
 
-Parsing YAML of ten thousand stages takes over a second, unpacking the same 40 ms. The file may be
-deleted at any time.
+Parsing YAML of ten thousand stages takes over a second, unpacking the same 40 ms. Each value is
+packed on its own, so that only what is asked for is unpacked, and only what is new is packed. The
+file may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
+from dodo_store.oid import of_bytes, of_file
 from dodo_store.stamps import Mark, is_settled, mark, now
 
-VERSION = 2
+VERSION = 3
 """Raise it whenever the shape of any kept value changes."""
-
-
-def _mark(root: str, name: str) -> list[int] | None:
-    try:
-        return list(mark(os.stat(os.path.join(root, name))))
-    except OSError:
-        return None
-
 
 NO_MARK: Mark = (-1, -1, -1, -1)
 """Of what has moved between two questions: no file has this."""
 
 
-def _as_mark(found: list[int]) -> Mark:
-    size, mtime, ctime, inode = found
-    return size, mtime, ctime, inode
-
-
-def _is_encodable(entry: Any) -> bool:
-    try:
-        return bool(record.encode(record.CACHE, entry))
-    except (OverflowError, ValueError, TypeError):
-        return False
-
-
 class Memo:
-    """Kind and path -> the file's mark and the value read from it, in which tuples become lists."""
+    """Kind and path -> the file's mark and the value read from it, in which tuples become lists.
+
+    The same value is the same object for as long as nothing moves.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._dirty = False
+        self._values: dict[str, tuple[bytes, Any]] = {}
         self.used: dict[str, Mark | None] = {}
         """What was asked for, with the mark that the answer is good for; None: not there."""
         try:
@@ -67,15 +54,35 @@ class Memo:
             self._use(path, None)
             raise
         self._use(path, found)
-        entry = self._table.get(f"{kind}:{path}")
-        if entry is not None and tuple(entry[0]) == found:
-            return entry[1]
+        name = f"{kind}:{path}"
+        entry = self._table.get(name)
+        if entry is not None and tuple(entry[0]) == found and self._is_sure(entry, found, full):
+            with suppress(ValueError):
+                return self._value(name, entry[1])
         started = now()
         value = read()
         if is_settled(found, started) and mark(os.stat(full)) == found:
-            self._table[f"{kind}:{path}"] = (found, value)
-            self._dirty = True
+            self._keep(name, found, value)
         return value
+
+    def put(self, kind: str, path: str, full: str, data: bytes, value: Any) -> None:
+        """Keep the value of a file that was just written with *data*.
+
+        The clock cannot vouch yet for what it holds, so that is compared when it is asked for.
+        """
+        self._keep(f"{kind}:{path}", mark(os.stat(full)), value, of_bytes(data))
+
+    def _is_sure(self, entry: list[Any], found: Mark, full: str) -> bool:
+        """Whether a file with the right mark holds what was read from it."""
+        if not entry[2]:
+            return True
+        started = now()
+        if of_file(full) != entry[2]:
+            return False
+        if is_settled(found, started):
+            entry[2] = b""
+            self._dirty = True
+        return True
 
     def get_watched(
         self, kind: str, path: str, root: str, read: Callable[[Callable[[str], None]], Any]
@@ -85,19 +92,40 @@ class Memo:
         Names are relative to *root*; a file that is not there, or a folder whose entries count,
         is named as well.
         """
-        entry = self._table.get(f"{kind}:{path}")
-        if entry is not None and all(_mark(root, name) == was for name, was in entry[0]):
-            self._use_all(entry[0])
-            return entry[1]
+        name = f"{kind}:{path}"
+        entry = self._table.get(name)
+        if entry is not None and all(_mark(root, each) == was for each, was in entry[0]):
+            with suppress(ValueError):
+                value = self._value(name, entry[1])
+                self._use_all(entry[0])
+                return value
         started = now()
         marks: dict[str, Any] = {}
-        value = read(lambda name: marks.update({name: marks.get(name) or _mark(root, name)}))
+        value = read(lambda each: marks.update({each: marks.get(each) or _mark(root, each)}))
         self._use_all(marks.items())
-        settled = all(each is None or is_settled(tuple(each), started) for each in marks.values())
-        if settled and all(_mark(root, name) == was for name, was in marks.items()):
-            self._table[f"{kind}:{path}"] = (list(marks.items()), value)
-            self._dirty = True
+        settled = all(
+            each is None or is_settled(_as_mark(each), started) for each in marks.values()
+        )
+        if settled and all(_mark(root, each) == was for each, was in marks.items()):
+            self._keep(name, list(marks.items()), value)
         return value
+
+    def _value(self, name: str, packed: bytes) -> Any:
+        """Raises: ValueError, where it is not what we write."""
+        kept = self._values.get(name)
+        if kept is None or kept[0] is not packed:
+            kept = self._values[name] = (packed, record.unpack(packed))
+        return kept[1]
+
+    def _keep(self, name: str, marks: Any, value: Any, oid: bytes = b"") -> None:
+        self._table.pop(name, None)
+        try:
+            packed = record.pack(value)
+        except (OverflowError, ValueError, TypeError):
+            return  # an integer beyond 64 bits, say: what holds it is read anew each time
+        self._table[name] = [marks, packed, oid]
+        self._values[name] = (packed, value)
+        self._dirty = True
 
     def _use_all(self, marks: Iterable[tuple[str, list[int] | None]]) -> None:
         for name, was in marks:
@@ -113,12 +141,19 @@ class Memo:
             return
         try:
             data = record.encode(record.CACHE, [VERSION, self._table])
-        except (OverflowError, ValueError, TypeError):
-            # An integer beyond 64 bits, say: what holds it is read anew each time.
-            kept = {name: entry for name, entry in self._table.items() if _is_encodable(entry)}
-            data = record.encode(record.CACHE, [VERSION, kept])
-        try:
             durable.replace(self._path, data, sync=False)
-        except (OSError, StoreError):
+        except (OSError, StoreError, OverflowError, ValueError, TypeError):
             return
         self._dirty = False
+
+
+def _mark(root: str, name: str) -> list[int] | None:
+    try:
+        return list(mark(os.stat(os.path.join(root, name))))
+    except OSError:
+        return None
+
+
+def _as_mark(found: list[int]) -> Mark:
+    size, mtime, ctime, inode = found
+    return size, mtime, ctime, inode

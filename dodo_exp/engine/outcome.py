@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dodo_exp.errors import DodoError
 
 if TYPE_CHECKING:
-    from dodo_exp.still import Facts
+    from dodo_exp.engine.still import Facts
 
 Confirm = Callable[[str], str]
 """Asked before a stage runs; answers yes, no, all or quit."""

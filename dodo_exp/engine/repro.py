@@ -23,7 +23,7 @@ from dodo_exp.project import Project
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.slots import Limits, Pool
-    from dodo_exp.still import Facts
+    from dodo_exp.engine.still import Facts
 
 
 def plan(
@@ -39,19 +39,25 @@ def plan(
 
 
 def check(
-    workspace: Workspace, request: Request, options: Options, folder: str, limits: Limits
+    workspace: Workspace,
+    request: Request,
+    options: Options,
+    folder: str,
+    limits: Limits,
+    planned: tuple[Selection, list[Step]] | None = None,
 ) -> tuple[Selection, list[Step]]:
     """What a run would do, refusing what a run would refuse.
 
     Raises:
         BadInput, UsageError
     """
-    selection, steps = plan(workspace, request, options, folder)
+    selection, steps = planned or plan(workspace, request, options, folder)
     planning.check_inputs(workspace, steps, selection)
     faults = Faults()
     for stage in selection.stages:
-        with faults:
-            limits.slots.check(needs.of(stage.meta, stage.at), stage.address, stage.at)
+        if stage.meta is not None:
+            with faults:
+                limits.slots.check(needs.of(stage.meta, stage.at), stage.address, stage.at)
     faults.tell()
     return selection, steps
 
@@ -64,13 +70,16 @@ def ready(
     folder: str,
     listener: Listener,
     limits: Limits,
+    planned: tuple[Selection, list[Step]] | None = None,
 ) -> tuple[Selection, list[Step]]:
     """What is to be run, with all it needs there, and what is no more out of the way.
+
+    What was *planned* is taken for it, if that is as it would be planned now.
 
     Raises:
         BadInput, UsageError
     """
-    selection, steps = check(workspace, request, options, folder, limits)
+    selection, steps = check(workspace, request, options, folder, limits, planned)
     if data.bring_back(workspace, selection.stages, listener):
         selection, steps = check(workspace, request, options, folder, limits)
     gone = vanished(workspace, selection)
@@ -103,8 +112,7 @@ def journaled(workspace: Workspace) -> Iterator[Journal]:
         yield journal
         keep = True
     finally:
-        locks = {path: workspace.lock_records(path) for path in workspace.files}
-        journal.close(locks, keep_edits=keep)
+        journal.close(workspace.write_lock, keep_edits=keep)
 
 
 def repro(
@@ -120,21 +128,35 @@ def repro(
     Raises:
         BadInput, UsageError, Busy, Failure, Stopped
     """
-    workspace = Workspace(project.root, project.store)
-    selection, steps = plan(workspace, request, options, project.folder)
+    from dodo_exp.engine import session
+
+    glance = session.glance(project)
+    planned = plan(glance, request, options, project.folder)
+    selection, steps = planned
+    workspace = glance
     if is_idle(steps) and not vanished(workspace, selection):
         for note in workspace.notes:
             listener(Note("warning", note))
         workspace.save_caches()
         return unchanged(workspace, selection)
-    from dodo_exp.engine import run, session, trace
+    from dodo_exp.engine import run, trace
 
-    with session.begin(project, listener, wait=options.wait, stopped=session.OF_A_RUN) as workspace:
+    with session.begin(
+        project, listener, wait=options.wait, stopped=session.OF_A_RUN, seen=glance
+    ) as workspace:
+        is_same = workspace is glance and workspace.untouched is not None
         before = trace.Before(workspace)
         with journaled(workspace) as journal:
             limits = limits_of(project)
             selection, steps = ready(
-                workspace, journal, request, options, project.folder, listener, limits
+                workspace,
+                journal,
+                request,
+                options,
+                project.folder,
+                listener,
+                limits,
+                planned if is_same else None,
             )
             outcome = run.run(
                 workspace,

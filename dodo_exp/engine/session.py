@@ -54,11 +54,13 @@ def begin(
     wait: bool = True,
     tolerant: bool = False,
     stopped: str = "stopped; nothing has changed",
+    seen: Workspace | None = None,
 ) -> Iterator[Workspace]:
     """Hold the workspace for a block, with what a killed run left put in order first.
 
     A *tolerant* one passes over a dvc.yaml or dodo.lock that cannot be read. *stopped* is what the
-    user is told if a signal ends it.
+    user is told if a signal ends it. What was *seen* without holding it is given back if nobody
+    else has held it since, and nothing had to be put in order.
 
     Raises:
         Busy: somebody else has it, and *wait* is false or waiting would be for ourselves.
@@ -68,36 +70,51 @@ def begin(
     check_outside(project)
     try:
         with signals.caught():
-            with _held(project, listener, wait, tolerant) as workspace:
+            with _held(project, listener, wait, tolerant, seen) as workspace:
                 yield workspace
     except Signalled as stop:
         raise Stopped(stop.number, stopped) from None
 
 
 @contextmanager
-def _held(project: Project, listener: Listener, wait: bool, tolerant: bool) -> Iterator[Workspace]:
+def _held(
+    project: Project, listener: Listener, wait: bool, tolerant: bool, seen: Workspace | None
+) -> Iterator[Workspace]:
     try:
         project.write()
-        path = f"{project.store.local}/locks/workspace"
         with locks.hold(
-            path,
+            _lock(project),
             describe(),
             timeout=-1 if wait else 0,
             waiting=lambda owner: listener(Waiting("the workspace", owner)),
-        ):
-            yield _open(project, listener, tolerant)
+        ) as untouched:
+            if untouched is None or seen is None or seen.untouched != untouched:
+                seen = Workspace(project.root, project.store, tolerant=tolerant)
+            yield _open(project, listener, seen)
     except Held as error:
         raise Busy(f"the workspace is held by {error.owner}") from None
     except PermissionError as error:
         raise Failure(f"{error.filename or project.state}: no permission") from None
 
 
-def _open(project: Project, listener: Listener, tolerant: bool) -> Workspace:
-    workspace = Workspace(project.root, project.store, tolerant=tolerant)
+def _lock(project: Project) -> str:
+    return f"{project.store.local}/locks/workspace"
+
+
+def glance(project: Project) -> Workspace:
+    """The workspace as it is now, for a look before holding it; see `begin`."""
+    untouched = locks.untouched(_lock(project))
+    workspace = Workspace(project.root, project.store)
+    workspace.untouched = untouched
+    return workspace
+
+
+def _open(project: Project, listener: Listener, workspace: Workspace) -> Workspace:
     for note in workspace.notes:
         listener(Note("warning", note))
     history.finish(project.store)
     if journal.has_leftovers(project.store):
+        workspace.untouched = None
         for text in put_in_order(workspace):
             listener(Note("warning", text))
     journal.sweep(project.store)

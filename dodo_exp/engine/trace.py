@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dodo_exp.engine import history
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.graph import Graph
+from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.oid import of_bytes
@@ -26,7 +28,9 @@ class Before:
 
     def __init__(self, workspace: Workspace, files: Iterable[str] = ()) -> None:
         self._files = tuple(files)
-        self._outs = {**_made_by_dvc(workspace), **_outs(workspace)}
+        self._graph = workspace.graph
+        self._records = workspace.records
+        self._of_dvc = _made_by_dvc(workspace)
         self._texts = self._read(workspace)
 
     def remember(
@@ -48,11 +52,12 @@ class Before:
 
     def _changes(self, workspace: Workspace, known: dict[str, Change]) -> tuple[Change, ...]:
         """By what the records say, but for what is *known*; both are in the store afterwards."""
-        outs, texts, store = _outs(workspace), self._read(workspace), workspace.store
+        then, here = self._outs_then_and_now(workspace)
+        texts, store = self._read(workspace), workspace.store
         made = [
-            Change(path, self._outs.get(path), outs.get(path))
-            for path in sorted(self._outs.keys() | outs.keys())
-            if self._outs.get(path) != outs.get(path) and path not in known
+            Change(path, then.get(path), here.get(path))
+            for path in sorted(then.keys() | here.keys())
+            if then.get(path) != here.get(path) and path not in known
         ]
         made += (each for each in known.values() if each.old != each.new)
         with store.scratch() as scratch:
@@ -77,6 +82,15 @@ class Before:
             if all(node is None or store.is_whole(node) for node in (each.old, each.new))
         )
 
+    def _outs_then_and_now(self, workspace: Workspace) -> tuple[dict[str, Node], dict[str, Node]]:
+        """Stored outputs by path; where the stages are the same, of those with another record."""
+        then, now = self._records, workspace.records
+        names: Iterable[str] = then.keys() | now.keys()
+        if workspace.graph is self._graph:
+            names = [name for name in names if then.get(name) is not now.get(name)]
+        old = _outs(self._graph, then, names)
+        return {**self._of_dvc, **old}, _outs(workspace.graph, now, names)
+
     def _read(self, workspace: Workspace) -> dict[str, Text]:
         """Those of the small files that are there."""
         found: dict[str, Text] = {}
@@ -92,6 +106,10 @@ class Before:
 
 def _made_by_dvc(workspace: Workspace) -> dict[str, Node]:
     """Outputs that only DVC's records know, taken into the store: they are to come back, too."""
+    folders = {os.path.dirname(path) for path in workspace.files}
+    locks = (workspace.path(os.path.join(folder, lockfile.DVC_LOCK)) for folder in folders)
+    if not any(map(os.path.exists, locks)):
+        return {}
     stages = [s for s in workspace.graph.stages.values() if workspace.is_made_by_dvc(s)]
     if not stages:
         return {}
@@ -111,12 +129,13 @@ def _made_by_dvc(workspace: Workspace) -> dict[str, Node]:
     return found
 
 
-def _outs(workspace: Workspace) -> dict[str, Node]:
-    """Stored outputs by their path, as recorded."""
-    stored = {
-        out.path for stage in workspace.graph.stages.values() for out in stage.outs if out.is_stored
-    }
+def _outs(graph: Graph, records: dict[str, StageRecord], names: Iterable[str]) -> dict[str, Node]:
+    """Stored outputs of some stages by their path, as recorded."""
     found: dict[str, Node] = {}
-    for record in workspace.records.values():
-        found.update((path, node) for path, node in record.outs if path in stored)
+    for name in names:
+        for path, node in records[name].outs if name in records else ():
+            maker = graph.maker(path)
+            outs = graph.stages[maker].outs if maker else ()
+            if any(out.path == path and out.is_stored for out in outs):
+                found[path] = node
     return found

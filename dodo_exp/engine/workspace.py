@@ -7,6 +7,7 @@ again, unless `forget` says that time has passed.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +19,11 @@ from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
 from dodo_exp.pipeline.lockfile import StageRecord, is_data
 from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, Stage, pipeline_file_of
+from dodo_store import durable
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid
-from dodo_store.stamps import Stamps, now
+from dodo_store.stamps import Stamps, mark, now
 from dodo_store.store import Store
 from dodo_store.tree import Node
 from dodo_store.walk import Digest, digest, look
@@ -41,8 +43,14 @@ class Workspace:
         self.input_ignore = Ignore(root, names)
         self.output_ignore = Ignore(root, names, defaults=False)
         self._pipeline_ignore = Ignore(root, discover.IGNORE_FILES)
+        # What was made of what the memo holds; the same again for as long as that is the same.
+        self._compiled: dict[str, tuple[Any, PipelineFile]] = {}
+        self._connected: tuple[list[PipelineFile], Graph] | None = None
+        self._parsed: dict[str, tuple[Any, dict[str, StageRecord]]] = {}
         self.born = now()
         """Nanoseconds on the clock of file times: nothing was looked at before."""
+        self.untouched: Any = None
+        """Good for as long as nobody has held the workspace since it was looked at."""
         self.forget()
 
     def go_live(self) -> None:
@@ -119,13 +127,20 @@ class Workspace:
     def graph(self) -> Graph:
         """All stages and what they wait for."""
         if self._graph is None:
-            try:
-                self._graph = Graph(stage for file in self.files.values() for stage in file.stages)
-            except BadInput:
-                if not self._tolerant:
-                    raise
-                self._graph = Graph(())
+            files = list(self.files.values())
+            known = self._connected
+            if known is None or [*map(id, known[0])] != [*map(id, files)]:
+                self._connected = known = files, self._connect(files)
+            self._graph = known[1]
         return self._graph
+
+    def _connect(self, files: list[PipelineFile]) -> Graph:
+        try:
+            return Graph(stage for file in files for stage in file.stages)
+        except BadInput:
+            if not self._tolerant:
+                raise
+            return Graph(())
 
     def _pipeline_file(self, path: str) -> PipelineFile:
         def read(watch: Callable[[str], None]) -> PipelineFile:
@@ -136,9 +151,12 @@ class Workspace:
         try:
             if self._supposed:
                 return read(lambda name: None)
-            return pipeline_file_of(self.memo.get_watched("pipeline", path, self.root, read))
+            row = self.memo.get_watched("pipeline", path, self.root, read)
         except FileNotFoundError:
             raise BadInput(path, "a link that leads nowhere") from None
+        if path not in self._compiled or self._compiled[path][0] is not row:
+            self._compiled[path] = row, pipeline_file_of(row)
+        return self._compiled[path][1]
 
     def read(self, path: str, most: int = MAX_BYTES) -> bytes:
         """The bytes of a file the user wrote, at most so many.
@@ -278,7 +296,32 @@ class Workspace:
             if self._tolerant:
                 return {}
             raise
-        return {name: lockfile.of_plain(row) for name, row in rows.items()}
+        if path not in self._parsed or self._parsed[path][0] is not rows:
+            self._parsed[path] = rows, {n: lockfile.of_plain(row) for n, row in rows.items()}
+        return dict(self._parsed[path][1])
+
+    def write_lock(self, pipeline: str, made: dict[str, StageRecord | None]) -> None:
+        """Renew stages' blocks in the dodo.lock beside a dvc.yaml; None takes a block out."""
+        path = lockfile.beside(pipeline)
+        before = self.lock_records(pipeline)
+        after = {name: each for name, each in {**before, **made}.items() if each is not None}
+        if after == before:
+            return
+        full = self.path(path)
+        try:
+            with open(full, encoding="utf-8", newline="") as file:
+                text = lockfile.renewed(file.read(), before, made)
+        except (FileNotFoundError, UnicodeDecodeError):
+            text = None
+        data = (text if text is not None else lockfile.dump(after)).encode()
+        durable.replace(full, data)
+        rows = dict(self._parsed[path][0]) if path in self._parsed else {}
+        for name, record in made.items():
+            rows.pop(name, None)
+            if record is not None:
+                rows[name] = lockfile.plain(record)
+        self.memo.put("lock", path, full, data, rows)
+        self._parsed[path] = rows, after
 
     # -- what is on disk -------------------------------------------------------------------
 
@@ -350,6 +393,10 @@ class Workspace:
         key = (path, follow)
         if self._live or key not in self._seen:
             try:
+                oid = self._stamped(path)
+                if oid is not None:
+                    self._seen[key] = Digest(oid, True)
+                    return oid
                 ignore = self.input_ignore if follow else self.output_ignore
                 self._seen[key] = digest(self.root, path, self.stamps, ignore, follow=follow)
             except PermissionError:
@@ -357,6 +404,14 @@ class Workspace:
             except NotStorable as error:
                 raise Failure(f"{error.path}: {error}") from None
         return self._seen[key].digest
+
+    def _stamped(self, path: str) -> Oid | None:
+        """Digest of a plain file that stands still: most of what is asked for, so in few steps."""
+        try:
+            found = os.lstat(self.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self.stamps.get(path, mark(found)) if stat.S_ISREG(found.st_mode) else None
 
 
 def _is_inside(path: str) -> bool:

@@ -91,17 +91,17 @@ def run_experiment(
         from dodo_exp.exps import names
 
         names.check(order.name)
-    workspace = Workspace(project.root, project.store)
-    edits = _edits(workspace, order, project.folder)
-    if not (edits and edits.texts) and not order.options.force:
-        ran = _already(workspace, order, project.folder)
-        if ran is not None:
-            return ran
-    naming.check_kept(project, order.name, order.replace, state.current(workspace))
     from dodo_exp.engine import session
 
+    glance = session.glance(project)
+    edits = _edits(glance, order, project.folder)
+    if not (edits and edits.texts) and not order.options.force:
+        ran = _already(glance, order, project.folder)
+        if ran is not None:
+            return ran
+    naming.check_kept(project, order.name, order.replace, state.current(glance))
     with session.begin(
-        project, listener, wait=order.options.wait, stopped=session.OF_A_RUN
+        project, listener, wait=order.options.wait, stopped=session.OF_A_RUN, seen=glance
     ) as workspace:
         from dodo_exp.exps import going, queue, recover, watched
         from dodo_exp.exps.save import fresh_name
@@ -217,13 +217,13 @@ def _run(
         except Signalled as stop:
             if course is None or not course.made or start is not None:
                 raise
-            journal.fold({path: workspace.lock_records(path) for path in workspace.files})
+            journal.fold(workspace.write_lock)
             workspace.forget()
             if before is not None:
                 changes = tuple(course.changed(course.last))
                 before.remember(workspace, order.command, held=held, outs=changes)
             raise Stopped(stop.number, f"stopped; {course.so_far}", GOES_ON) from None
-        journal.fold({path: workspace.lock_records(path) for path in workspace.files})
+        journal.fold(workspace.write_lock)
         workspace.forget()
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
         has_failed = bool(outcome.failures) and not order.options.ignore_errors

@@ -61,6 +61,42 @@ def dump(records: dict[str, StageRecord]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+_HEAD = f'{{\n  "version": {VERSION},\n  "stages": {{\n    "'
+_NEXT = ',\n    "'
+_END = "\n  }"
+
+
+def renewed(
+    text: str, known: dict[str, StageRecord], made: dict[str, StageRecord | None]
+) -> str | None:
+    """The *text* of a lock file of the stages *known* with some blocks put in, renewed or out.
+
+    The other blocks are taken over as they are written. None where the text is not as `dump`
+    writes it, or data is among what was made: then `dump` has to.
+    """
+    end = text.find(_END)
+    if not text.startswith(_HEAD) or end < 0 or any(name.startswith(DATA) for name in made):
+        return None
+    found: dict[str, str] = {}
+    for block in text[len(_HEAD) : end].split(_NEXT):
+        written = block[: block.find('": {')]
+        try:
+            found[json.loads(f'"{written}"') if "\\" in written else written] = block
+        except ValueError:
+            return None
+    if found.keys() != {name for name, record in known.items() if not is_data(name, record)}:
+        return None
+    for name, record in made.items():
+        if record is None:
+            found.pop(name, None)
+        else:
+            whole = dump({name: record})
+            found[name] = whole[len(_HEAD) : whole.find(_END)]
+    if not found:
+        return None
+    return _HEAD + _NEXT.join(found[name] for name in sorted(found)) + text[end:]
+
+
 def is_data(name: str, record: StageRecord) -> bool:
     """Whether a record is of something that no stage makes."""
     if record.lines or len(record.outs) != 1:
@@ -166,6 +202,6 @@ def of_plain(row: Any) -> StageRecord:
     key, lines, outs = row
     return StageRecord(
         Oid(key),
-        tuple(Line(*line) for line in lines),
-        tuple((path, Node(*node)) for path, node in outs),
+        tuple(map(Line._make, lines)),
+        tuple((path, Node._make(node)) for path, node in outs),
     )

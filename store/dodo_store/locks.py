@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from dodo_store.errors import Held
+from dodo_store.stamps import Mark, is_settled, mark, now
 
 _held: dict[str, int] = {}
 """Descriptors of locks that this process holds, by path."""
@@ -53,8 +54,8 @@ def hold(
     timeout: float = -1,
     waiting: Callable[[str], None] | None = None,
     is_enough: Callable[[], bool] = lambda: False,
-) -> Iterator[None]:
-    """Hold the lock at *path* for a block.
+) -> Iterator[Mark | None]:
+    """Hold the lock at *path* for a block; says what `untouched` had said if it still holds.
 
     Args:
         who: what others are told while they wait, e.g. "pid 12 `dodo repro`, since 10:02".
@@ -87,16 +88,31 @@ def hold(
     fd = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
     if isinstance(fd, int):
         _held[path] = fd
+    found = None
     try:
-        with (
-            contextlib.suppress(OSError),
-            open(path, "w", encoding="utf-8", errors="backslashreplace") as file,
-        ):
-            file.write(who + "\n")
-        yield
+        with contextlib.suppress(OSError):
+            found = mark(os.stat(path))
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(who + "\n")
+        yield found
     finally:
         _held.pop(path, None)
+        with contextlib.suppress(OSError):
+            os.truncate(path, 0)
         lock.release()
+
+
+def untouched(path: str) -> Mark | None:
+    """Something that `hold` will say again unless somebody has held the lock since, or does now.
+
+    Who holds it has his words in it, and takes them out. None where that is so, where somebody who
+    held it was killed, or where the clock cannot tell.
+    """
+    try:
+        found = mark(os.stat(path))
+    except OSError:
+        return None
+    return found if found[0] == 0 and is_settled(found, now()) else None
 
 
 def is_free(path: str) -> bool:

@@ -16,8 +16,6 @@ import sys
 
 from xxhash import xxh3_128_digest
 
-from dodo_exp import __version__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,14 +57,17 @@ def pack(found: os.stat_result) -> bytes:
     return _MARK.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def answer(args: list[str]) -> bool:
-    """Print what the command would print, if it is known; False if it has to be worked out."""
+def answer(version: str, args: list[str]) -> bool:
+    """Print what the command would print, if it is known; False if it has to be worked out.
+
+    What another *version* has kept does not count.
+    """
     if not any(args[: len(verb)] == verb for verb in VERBS):
         return False
     try:
         here = os.getcwd()
         root = _root(here)
-        with open(_path(root, here, args), "rb") as file:
+        with open(_path(root, here, version, args), "rb") as file:
             data = file.read()
         lengths = _HEAD.unpack_from(data)
         magic, name, *sizes = lengths
@@ -92,7 +93,7 @@ def answer(args: list[str]) -> bool:
     return True
 
 
-def keep(here: str, args: list[str], text: str, facts: Facts) -> None:
+def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> None:
     """Remember that the command, given in *here*, printed *text* because of these facts.
 
     Where that cannot be written only time is lost.
@@ -106,7 +107,7 @@ def keep(here: str, args: list[str], text: str, facts: Facts) -> None:
     marks = b"".join((*facts.seen.values(), *facts.links.values()))
     parts = (text.encode(), paths, marks, names[2])
     body = struct.pack(">4I", *map(len, parts)) + b"".join(parts)
-    path = _path(facts.root, here, args)
+    path = _path(facts.root, here, version, args)
     folder = os.path.dirname(path)
     from dodo_store import durable
     from dodo_store.errors import StoreError
@@ -130,13 +131,13 @@ def _root(folder: str) -> str:
     return folder
 
 
-def _path(root: str, here: str, args: list[str]) -> str:
+def _path(root: str, here: str, version: str, args: list[str]) -> str:
     """A file a command: the same words, folder, version and kind of terminal."""
     where: tuple[object, ...] = ()
     if sys.stdout is not None and sys.stdout.isatty():
         around = (os.environ.get(name, "") for name in ("COLUMNS", "NO_COLOR", "TERM"))
         where = (*os.get_terminal_size(1), *around)
-    words = [__version__, here, *map(str, where), "", *args]
+    words = [version, here, *map(str, where), "", *args]
     name = xxh3_128_digest(os.fsencode("\0".join(words))).hex()
     return f"{root}/.dodo/{FOLDER}/{name}"
 
