@@ -32,7 +32,11 @@ def pipeline_files(
             has_pipeline, inner = memo.get("folder", folder, full, partial(_list, full))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
-        if folder and STATE in inner and os.path.exists(os.path.join(full, STATE, "VERSION")):
+        if (
+            folder
+            and STATE in inner
+            and memo.is_there(f"{folder}/{STATE}/VERSION", full[: -len(folder)])
+        ):
             continue  # a project of its own
         if has_pipeline:
             path = f"{folder}/{PIPELINE_FILE}" if folder else PIPELINE_FILE

@@ -43,7 +43,10 @@ class _Gatherer:
                 self._absent(path)
             elif mark(self._look(path)) != was:
                 raise _Unfit
-        for path in (f"{workspace.store.local}/journal", f"{workspace.store.folder}/undo", *files):
+        store = workspace.store
+        for path in (f"{store.local}/journal", f"{store.folder}/undo", f"{store.folder}/VERSION"):
+            self._look(path)
+        for path in files:
             self._look(path)
         for path, follow in workspace.looked_at:
             if not follow and os.path.islink(workspace.path(path)):

@@ -24,10 +24,11 @@ class Log:
         """With *goes_on* it is added to what is there already."""
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.path = path
-        there = parts(path)
+        there = parts(path) if goes_on or _may_have_parts(path) else [path]
         if not goes_on:
             for old in there:
-                os.unlink(old)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(old)
             there = []
         self._number = _number(there[-1]) if there else 0
         self._fd = self._open()
@@ -77,6 +78,17 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _may_have_parts(path: str) -> bool:
+    """Whether a log has come so far that there can be more of it than the first part.
+
+    Spares a look at the whole folder, which has a log for each stage.
+    """
+    try:
+        return os.stat(path).st_size > PART // 2
+    except FileNotFoundError:
+        return False
 
 
 def parts(path: str) -> list[str]:

@@ -65,6 +65,12 @@ class Memo:
             self._keep(name, found, value)
         return value
 
+    def is_there(self, path: str, root: str) -> bool:
+        """Whether there is anything at a path relative to *root*."""
+        found = _mark(root, path)
+        self._use(path, None if found is None else _as_mark(found))
+        return found is not None
+
     def put(self, kind: str, path: str, full: str, data: bytes, value: Any) -> None:
         """Keep the value of a file that was just written with *data*.
 

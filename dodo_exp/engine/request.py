@@ -54,7 +54,8 @@ def _named(workspace: Workspace, request: Request, folder: str) -> list[str]:
         found: list[str] = []
         for target in request.targets or (".",):
             path = workspace.inside(folder, target)
-            if not os.path.isdir(workspace.path(path)):
+            is_there = workspace.memo.is_there(path, workspace.root)
+            if not is_there or not os.path.isdir(workspace.path(path)):
                 raise UsageError(f"-R takes folders, and {target!r} is none")
             found += graph.within(path)
         return found

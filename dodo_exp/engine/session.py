@@ -90,7 +90,10 @@ def _held(
         ) as untouched:
             if untouched is None or seen is None or seen.untouched != untouched:
                 seen = Workspace(project.root, project.store, tolerant=tolerant)
-            yield _open(project, listener, seen)
+            try:
+                yield _open(project, listener, seen)
+            finally:
+                locks.clear(_lock(project))
     except Held as error:
         raise Busy(f"the workspace is held by {error.owner}") from None
     except PermissionError as error:

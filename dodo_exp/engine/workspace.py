@@ -49,6 +49,7 @@ class Workspace:
         self._parsed: dict[str, tuple[Any, dict[str, StageRecord]]] = {}
         self.born = now()
         """Nanoseconds on the clock of file times: nothing was looked at before."""
+        self._has_followed = False
         self.untouched: Any = None
         """Good for as long as nobody has held the workspace since it was looked at."""
         self.forget()
@@ -92,6 +93,7 @@ class Workspace:
     def inside(self, folder: str, path: str) -> str:
         """A path that the user gave, standing in *folder*, relative to the root."""
         if os.path.isabs(path):
+            self._has_followed = True
             return os.path.relpath(os.path.realpath(path), os.path.realpath(self.root))
         return os.path.normpath(os.path.join(folder, path))
 
@@ -165,7 +167,7 @@ class Workspace:
             BadInput: not a regular file, or not readable.
         """
         full = self.path(path)
-        if os.path.exists(full) and not os.path.isfile(full):
+        if self.memo.is_there(path, self.root) and not os.path.isfile(full):
             raise BadInput(path, "not a regular file")
         try:
             with open(full, "rb") as file:
@@ -387,7 +389,7 @@ class Workspace:
     @property
     def is_beyond_stats(self) -> bool:
         """Whether anything was looked at that no stat tells of, or that is only supposed."""
-        return bool(self._urls) or self._live or self._supposed
+        return bool(self._urls) or self._live or self._supposed or self._has_followed
 
     def _digest(self, path: str, follow: bool) -> Oid | None:
         key = (path, follow)

@@ -48,7 +48,9 @@ def known_as(workspace: Workspace, state: Oid) -> str | None:
 
 def noted_at(store: Store, name: str, state: Oid) -> tuple[str, ...]:
     """The files that say that this experiment has this state."""
-    return f"{_states(store)}/{state.hex()}", store.experiments.path(name)
+    oid = store.experiments.get(name)
+    kept = (store.records.path(oid),) if oid is not None else ()
+    return f"{_states(store)}/{state.hex()}", store.experiments.path(name), *kept
 
 
 def _in_index(store: Store, state: Oid) -> str | None:

@@ -188,6 +188,9 @@ _OURS = parse(list(OURS))
 _DEFAULTS = parse(list(DEFAULTS))
 
 
+VENV = "pyvenv.cfg"
+
+
 class Ignore:
     """The rules of a folder tree, from the ignore files in it, read as a walk comes by.
 
@@ -207,7 +210,7 @@ class Ignore:
 
     @property
     def sources(self) -> Iterator[str]:
-        """The ignore files that were read, and the folders in which they were looked for."""
+        """Files that said what is passed over, and the folders in which they were looked for."""
         yield from self._files
         yield from self._chains
 
@@ -237,7 +240,10 @@ class Ignore:
 
     def _is_venv(self, path: str) -> bool:
         """A Python environment says so itself (PEP 405)."""
-        return os.path.exists(os.path.join(self._root, path, "pyvenv.cfg"))
+        is_one = os.path.exists(os.path.join(self._root, path, VENV))
+        if is_one:
+            self._files.append(f"{path}/{VENV}")
+        return is_one
 
     def _chain(self, folder: str) -> tuple[tuple[int, tuple[Rule, ...]], ...]:
         """Rules that apply in *folder*, nearest first, each with where its relative paths start."""
@@ -258,18 +264,18 @@ class Ignore:
     def _read(self, folder: str) -> list[str]:
         lines: list[str] = []
         for name in self._names:
+            path = os.path.join(self._root, folder, name)
             try:
-                path = os.path.join(self._root, folder, name)
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                 with open(fd, "rb") as file:
-                    if not stat.S_ISREG(os.fstat(fd).st_mode):
-                        continue
-                    lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
-                self._files.append(f"{folder}/{name}" if folder else name)
+                    if stat.S_ISREG(os.fstat(fd).st_mode):
+                        lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
             except (FileNotFoundError, NotADirectoryError):
-                continue
+                if not os.path.islink(path):
+                    continue
             except OSError:
-                self._files.append(f"{folder}/{name}" if folder else name)
+                pass
+            self._files.append(f"{folder}/{name}" if folder else name)
         return lines
 
 

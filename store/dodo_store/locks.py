@@ -66,9 +66,36 @@ def hold(
     Raises:
         Held: the time is up, or it is enough.
     """
+    with contextlib.ExitStack() as kept:
+        # Nearly always nobody holds it; then loading the library would take the longest.
+        at_once = _at_once(path, os.O_CREAT)
+        if at_once is not None:
+            kept.callback(os.close, at_once)
+            fd = at_once
+        else:
+            fd = _in_turn(path, kept, timeout, waiting, is_enough)
+        _held[path] = fd
+        kept.callback(_held.pop, path, None)
+        found = None
+        with contextlib.suppress(OSError):
+            found = mark(os.fstat(fd))
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{who}\n".encode(errors="backslashreplace"), 0)
+        yield found
+
+
+def _in_turn(
+    path: str,
+    kept: contextlib.ExitStack,
+    timeout: float,
+    waiting: Callable[[str], None] | None,
+    is_enough: Callable[[], bool],
+) -> int:
+    """Wait for the lock; see `hold`. It is released with *kept*."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+    kept.callback(lock.release)
     patience = 0.5 if timeout < 0 else min(0.5, timeout)
     started = time.monotonic()
     try:
@@ -85,21 +112,14 @@ def hold(
             except Timeout:
                 if time.monotonic() >= until or is_enough():
                     raise Held(path, owner(path)) from None
-    fd = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
-    if isinstance(fd, int):
-        _held[path] = fd
-    found = None
-    try:
-        with contextlib.suppress(OSError):
-            found = mark(os.stat(path))
-            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(who + "\n")
-        yield found
-    finally:
-        _held.pop(path, None)
-        with contextlib.suppress(OSError):
-            os.truncate(path, 0)
-        lock.release()
+    fd: int = lock._context.lock_file_fd
+    return fd
+
+
+def clear(path: str) -> None:
+    """Take our words out of a lock that we hold and are about to let go; see `untouched`."""
+    with contextlib.suppress(OSError):
+        os.truncate(path, 0)
 
 
 def untouched(path: str) -> Mark | None:
@@ -137,14 +157,16 @@ def if_free(path: str) -> Iterator[bool]:
             os.close(fd)
 
 
-def _at_once(path: str) -> int | None:
+def _at_once(path: str, create: int = 0) -> int | None:
     """The lock file at *path*, held by us as long as it is open; None if that cannot be."""
     import fcntl
 
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        fd = os.open(path, os.O_RDWR | flags)
+        fd = os.open(path, os.O_RDWR | create | flags, 0o644)
     except OSError:
+        if create:
+            return None  # the library says why
         try:
             fd = os.open(path, os.O_RDONLY | flags)  # on a disk that is read-only by now
         except OSError:
