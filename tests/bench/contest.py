@@ -234,7 +234,8 @@ class _Guard:
             case Missing():
                 print(f"{what}: left out: {error}", file=sys.stderr)
                 self._found[self._name] = {"failed": "not installed"}
-            case Failed():
+            case Failed() | OSError():
+                # An OSError is what comes of looking at what the contender should have made.
                 print(f"{what}: failed: {error}", file=sys.stderr)
                 self._found[self._name] = {"failed": "failed"}
             case _:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from dodo_exp.exps.temp import PROJECT
 from tests.bench.contest import Contender, Entry, Goal, Ground, Workload, expect, settle, share
 from tests.bench.peers import ours
 from tests.bench.runner import Took
@@ -70,13 +71,15 @@ def first(ground: Ground, size: int) -> Entry:
         _remove(into)
 
     def verify() -> None:
-        expect(_files(into / "data") == size, f"{_files(into / 'data')} files in {into}")
+        found = _files(into / PROJECT / "data")
+        expect(found == size, f"{found} files in {into}")
 
     return Entry(lambda number: bring(ground, size, "odd", into), before, verify)
 
 
 def following(ground: Ground, size: int) -> Entry:
     """The folder of an experiment before, of which one file is another one."""
+    project(ground, size)
     into = ground.new("place")
     bring(ground, size, "odd", into)
 
@@ -84,7 +87,8 @@ def following(ground: Ground, size: int) -> Entry:
         return bring(ground, size, ("even", "odd")[number % 2], into)
 
     def verify() -> None:
-        expect((into / "data/0/7").read_bytes().endswith(b"even\n"), "the file is the old one")
+        found = (into / PROJECT / "data/0/7").read_bytes()
+        expect(found.endswith(b"even\n"), "the file is the old one")
 
     return Entry(measure, lambda number: settle(), verify)
 

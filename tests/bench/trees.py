@@ -33,6 +33,25 @@ while waiting:
                 entry.stat(follow_symlinks=False)
 """
 
+TAKE = """
+import sys
+from dodo_store import snapshot
+from dodo_store.pool import Batch
+from dodo_store.stamps import Stamps
+from dodo_store.store import Store
+from dodo_store.walk import Source
+root, folder = sys.argv[1:]
+store = Store(folder)
+store.create()
+stamps = Stamps(folder + "/stamps", store.generation)
+with store.scratch() as scratch:
+    batch = Batch(scratch)
+    snapshot.take(store, batch, Source(root, stamps, None, False), "")
+    batch.commit()
+stamps.save()
+"""
+"""The store's part of `dodo snapshot`, to tell where its time goes."""
+
 
 def grow(folder: Path, files: int, size: int) -> None:
     """A tree of random files, a thousand in a folder."""
@@ -67,7 +86,10 @@ def words(ground: Ground, size: int, name: str) -> list[str]:
     """What keeps the tree, run in its folder."""
     if name == "dodo":
         return [ours(), "snapshot"]
-    program, into = ground.peers.program(name), place(ground, size, name)
+    into = place(ground, size, name)
+    if name == "store":
+        return [sys.executable, "-c", TAKE, "data", str(into)]
+    program = ground.peers.program(name)
     if name == "restic":
         return [program, "backup", "-q", "-r", str(into), "data"]
     git = f"{program} --git-dir={into} --work-tree=."
@@ -197,6 +219,7 @@ WORKLOADS = (
         SIZES,
         (
             first("dodo"),
+            first("store"),
             Contender("xxhsum", hashed),
             Contender("cp -r", copy),
             first("git"),
@@ -212,6 +235,7 @@ WORKLOADS = (
         SIZES,
         (
             again("dodo", change=False),
+            again("store", change=False),
             WALKED,
             again("git", change=False),
             again("restic", change=False),
@@ -226,6 +250,7 @@ WORKLOADS = (
         SIZES,
         (
             again("dodo", change=True),
+            again("store", change=True),
             WALKED,
             again("git", change=True),
             again("restic", change=True),
