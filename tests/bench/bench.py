@@ -33,7 +33,6 @@ from tests.bench.runner import Runner
 
 FAMILIES = (startup, stages, experiments, queued, trees, places, checkpoints)
 WORKLOADS: list[Workload] = [each for family in FAMILIES for each in family.WORKLOADS]
-PAGE = Path("docs/explanation/performance.md")
 
 
 def parse() -> argparse.Namespace:
@@ -47,9 +46,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--large", action="store_true", help="also the sizes that take long")
     parser.add_argument("--folder", metavar="DIR", help="where to work; the temporary folder")
     parser.add_argument(
-        "--json", type=Path, default=OWN / "results.json", metavar="FILE", help="merged into"
+        "--json", type=Path, metavar="FILE", help=f"merged into ({OWN}/results.json or quick.json)"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write the page ({PAGE})")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="the report (beside the JSON file)"
+    )
     parser.add_argument("--list", action="store_true", help="say which workloads there are")
     parser.add_argument(
         "--timeout", type=float, default=120, metavar="SECONDS", help="for one command (120)"
@@ -60,7 +61,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--report", action="store_true", help="measure nothing; report what was measured before"
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.json = given.json or OWN / ("quick.json" if given.quick else "results.json")
+    given.markdown = given.markdown or given.json.with_suffix(".md")
+    return given
 
 
 def chosen(only: str | None) -> list[Workload]:
@@ -125,8 +129,8 @@ def main() -> None:
         sys.exit(f"error: no workload matches {given.only!r}")
     if not given.report:
         measure(given, workloads)
-    if given.markdown:
-        report.write(given.markdown, load(given.json), WORKLOADS)
+    report.write(given.markdown, load(given.json), WORKLOADS)
+    print(f"written: {given.json}, {given.markdown}")
 
 
 if __name__ == "__main__":

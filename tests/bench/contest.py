@@ -98,6 +98,8 @@ class Workload:
     large: tuple[int, ...] = ()
     """Sizes that take long."""
     goals: Callable[[int], Iterable[Goal]] = _no_goals
+    detail: Mapping[int, str] = field(default_factory=dict)
+    """What else is to be said of a size."""
     linear: bool = True
     """Whether the work grows with the size."""
 

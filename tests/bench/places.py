@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dodo_exp.exps.temp import PROJECT
+from dodo_exp.project import PROJECT
 from tests.bench.contest import Contender, Entry, Goal, Ground, Workload, expect, settle, share
 from tests.bench.peers import ours
 from tests.bench.runner import Took

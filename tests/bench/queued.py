@@ -14,7 +14,7 @@ from tests.bench.runner import Took
 
 FAMILY = "queue"
 JOBS = 2
-LONG = 900.0
+LONG = 600.0
 """Seconds that a peer may take for many experiments."""
 
 
@@ -132,7 +132,7 @@ def goals(size: int) -> Iterable[Goal]:
 
 
 WORKLOADS = (
-    Workload(FAMILY, "queue one", "experiments", (1,), (one("dodo"), one("dvc")), goals=goals),
+    Workload(FAMILY, "queue one", "", (1,), (one("dodo"), one("dvc")), goals=goals),
     Workload(
         FAMILY,
         "sweep",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,23 +20,7 @@ TOO_FAST = 1.15
 
 Rows = dict[str, dict[str, Any]]
 
-INTRODUCTION = f"""\
-# Performance
-
-`make bench` measures dodo beside other tools and bare programs, on this machine; it installs them
-below `build/bench/`. `make bench ARGS=--quick` takes some minutes, `ARGS=--list` names the
-workloads, `ARGS='--only stages --runs 7'` chooses some, and
-`ARGS='--report --markdown docs/explanation/performance.md'` writes this page's tables.
-
-All contenders do the same work in the same run and take turns in every round. *seconds* is the
-median of *n* rounds, with the *least* and the *most*; *CPU* seconds count everything that a command
-has started, daemons too; *MiB* is the peak of its largest process. *growth* says how seconds grow
-from one size to the next: 1.0 is twice the time for twice the work. Each contender is asked once
-whether it has really done the work. What took too long is given as `over` its limit.
-
-{START}
-{END}
-"""
+BARE = f"# Results\n\n{START}\n{END}\n"
 
 
 def line(workload: Workload, size: int, contenders: dict[str, dict[str, Any]]) -> str:
@@ -44,7 +29,7 @@ def line(workload: Workload, size: int, contenders: dict[str, dict[str, Any]]) -
         f"{name} {found.get('failed') or seconds(found['wall'])}"
         for name, found in contenders.items()
     )
-    return f"{workload.family}: {workload.name}, {size:,} {workload.unit}: {each}"
+    return f"{workload.family}: {workload.name}, {_size(workload, size)}: {each}"
 
 
 def seconds(value: float) -> str:
@@ -59,16 +44,20 @@ def amount(value: float, field: Field) -> str:
 
 def write(path: Path, found: dict[str, Any], workloads: list[Workload]) -> None:
     """Put the tables between the page's markers, and plots beside it."""
-    page = path.read_text() if path.exists() else INTRODUCTION
+    page = path.read_text() if path.exists() else BARE
     if START not in page or END not in page:
         sys.exit(f"error: {path} has no {START} and {END}")
     before, after = page.split(START)[0], page.split(END)[1]
-    images = plots(path.parent.parent / "images", found["rows"], workloads)
+    docs = path.absolute().parent.parent
+    images = plots(
+        docs / "images" if docs.name == "docs" else path.parent, found["rows"], workloads
+    )
     text = "\n".join([*_machine(found), "", *_goals(found["rows"], workloads)])
     for family in dict.fromkeys(each.family for each in workloads):
         text += f"\n\n### {family.capitalize()}\n\n"
         if family in images:
-            text += f"![seconds over size](../images/{images[family]})\n\n"
+            image = os.path.relpath(images[family], path.parent)
+            text += f"![seconds over size]({image})\n\n"
         own = [each for each in workloads if each.family == family]
         text += "\n".join(_table(found["rows"], own))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +123,10 @@ def _measured(rows: Rows, workloads: list[Workload]) -> Iterator[tuple[Workload,
 
 
 def _size(workload: Workload, size: int) -> str:
-    return f"{size:,} {workload.unit}" if workload.unit else ""
+    if not workload.unit:
+        return ""
+    unit = workload.unit[:-1] if size == 1 and workload.unit.endswith("s") else workload.unit
+    return f"{size:,} {unit}{workload.detail.get(size, '')}"
 
 
 # -- figures -------------------------------------------------------------------------------
@@ -196,8 +188,8 @@ def _table(rows: Rows, workloads: list[Workload]) -> Iterator[str]:
 # -- plots ---------------------------------------------------------------------------------
 
 
-def plots(folder: Path, rows: Rows, workloads: list[Workload]) -> dict[str, str]:
-    """Write an image for each family that was measured in several sizes; returns their names."""
+def plots(folder: Path, rows: Rows, workloads: list[Workload]) -> dict[str, Path]:
+    """Write an image for each family that was measured in several sizes."""
     lines: dict[str, dict[str, dict[str, list[tuple[int, float]]]]] = {}
     for each, size in _measured(rows, workloads):
         for name in rows[f"{each.name} | {size}"]["contenders"]:
@@ -206,7 +198,8 @@ def plots(folder: Path, rows: Rows, workloads: list[Workload]) -> dict[str, str]
                 title = f"{each.name} ({each.unit})"
                 panel = lines.setdefault(each.family, {}).setdefault(title, {})
                 panel.setdefault(name, []).append((size, value))
-    wanted = []
+    wanted: list[dict[str, Any]] = []
+    images: dict[str, Path] = {}
     for family, panels in lines.items():
         several = {
             title: panel
@@ -214,7 +207,8 @@ def plots(folder: Path, rows: Rows, workloads: list[Workload]) -> dict[str, str]
             if any(len(points) > 1 for points in panel.values())
         }
         if several:
-            wanted.append({"file": str(folder / f"growth-{family}.svg"), "panels": several})
+            images[family] = folder / f"growth-{family}.svg"
+            wanted.append({"file": str(images[family]), "panels": several})
     if not wanted:
         return {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -225,5 +219,4 @@ def plots(folder: Path, rows: Rows, workloads: list[Workload]) -> dict[str, str]
     except (Missing, subprocess.CalledProcessError) as error:
         print(f"plots are left out: {error}", file=sys.stderr)
         return {}
-    names = [Path(str(each["file"])).name for each in wanted]
-    return {name.removeprefix("growth-").removesuffix(".svg"): name for name in names}
+    return images

@@ -16,6 +16,7 @@ FAMILY = "trees"
 BYTES = {1: 2 << 30, 10_000: 4096, 100_000: 4096, 1_000_000: 1024}
 """How large each file is in a tree of so many."""
 
+DETAIL = {1: " of 2 GiB", 10_000: " of 4 KiB", 100_000: " of 4 KiB", 1_000_000: " of 1 KiB"}
 SIZES = (10_000, 100_000)
 LARGE = (1, 1_000_000)
 LONG = 1200.0
@@ -227,6 +228,7 @@ WORKLOADS = (
         ),
         LARGE,
         first_goals,
+        DETAIL,
     ),
     Workload(
         FAMILY,
@@ -242,6 +244,7 @@ WORKLOADS = (
         ),
         LARGE,
         again_goals,
+        DETAIL,
     ),
     Workload(
         FAMILY,
@@ -256,5 +259,6 @@ WORKLOADS = (
             again("restic", change=True),
         ),
         LARGE,
+        detail=DETAIL,
     ),
 )
