@@ -29,7 +29,8 @@ def line(workload: Workload, size: int, contenders: dict[str, dict[str, Any]]) -
         f"{name} {found.get('failed') or seconds(found['wall'])}"
         for name, found in contenders.items()
     )
-    return f"{workload.family}: {workload.name}, {_size(workload, size)}: {each}"
+    what = ", ".join(filter(None, (workload.name, _size(workload, size))))
+    return f"{workload.family}: {what}: {each}"
 
 
 def seconds(value: float) -> str:
