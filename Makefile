@@ -65,12 +65,8 @@ format: $(VENV)/.lint  ## Format the code
 docs: $(VENV)/.test  ## Write the generated part of the reference anew
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.test  ## Measure, beside the shell, cp, xxhsum, git, restic and DVC
-	$(BIN)/python tests/bench/bench.py $(ARGS)
-	$(BIN)/python tests/bench/store_bench.py
-	$(BIN)/python tests/bench/queue_bench.py
-	$(BIN)/python tests/bench/show_bench.py
-	$(BIN)/python tests/bench/checkpoint_bench.py
+bench: $(VENV)/.test  ## Measure beside DVC, make, ninja, doit, git, restic and others; ARGS=--quick
+	$(BIN)/python -m tests.bench.bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
-"""Measure dodo beside what bounds it: Python that imports click, and the bare shells.
+"""Measure dodo beside other tools: `make bench`, with `ARGS='--only stages --runs 7'` and so on.
 
-Pairs are run in turn (A B A B ...), so that a machine whose speed drifts slows both. Prints medians
-and the ratio pair by pair; `--json` for machines. Nothing here is asserted: see tests/ for that.
+Contenders take turns in every round (A B A B ...), so that a machine whose speed drifts slows all.
+Nothing here is asserted but that everybody did the work: see tests/ for that.
 """
 
 from __future__ import annotations
@@ -9,121 +9,128 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import shutil
-import statistics
-import subprocess
+import re
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-DODO = [sys.executable, "-m", "dodo_exp"]
-CLICK = [sys.executable, "-c", "import click"]
+from tests.bench import (
+    checkpoints,
+    experiments,
+    machine,
+    places,
+    queued,
+    report,
+    stages,
+    startup,
+    trees,
+)
+from tests.bench.contest import Contest, Workload
+from tests.bench.peers import OWN, Peers
+from tests.bench.runner import Runner
+
+FAMILIES = (startup, stages, experiments, queued, trees, places, checkpoints)
+WORKLOADS: list[Workload] = [each for family in FAMILIES for each in family.WORKLOADS]
 
 
-class Time(NamedTuple):
-    """What one command took, with its children."""
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="bench")
+    parser.add_argument("--only", metavar="REGEX", help="workloads whose name or family matches")
+    parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds (5)")
+    parser.add_argument(
+        "--quick", action="store_true", help="2 rounds, smallest sizes, no peer that takes over 5 s"
+    )
+    parser.add_argument("--large", action="store_true", help="also the sizes that take long")
+    parser.add_argument("--folder", metavar="DIR", help="where to work; the temporary folder")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help=f"merged into ({OWN}/results.json or quick.json)"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="the report (beside the JSON file)"
+    )
+    parser.add_argument("--list", action="store_true", help="say which workloads there are")
+    parser.add_argument(
+        "--timeout", type=float, default=120, metavar="SECONDS", help="for one command (120)"
+    )
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PROGRAM", help="do not install it"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing; report what was measured before"
+    )
+    given = parser.parse_args()
+    given.json = given.json or OWN / ("quick.json" if given.quick else "results.json")
+    given.markdown = given.markdown or given.json.with_suffix(".md")
+    return given
 
-    cpu: float
-    wall: float
+
+def chosen(only: str | None) -> list[Workload]:
+    """The workloads to run."""
+    wanted = re.compile(only or "")
+    return [each for each in WORKLOADS if wanted.search(f"{each.family}: {each.name}")]
 
 
-def chain(folder: Path, stages: int) -> None:
-    """Stages that copy a file on and on."""
-    lines = ["stages:\n"]
-    for i in range(stages):
-        lines.append(
-            f"  s{i}:\n    cmd: cp f{i} f{i + 1}\n    deps: [f{i}]\n    outs: [f{i + 1}]\n"
+def measure(given: argparse.Namespace, workloads: list[Workload]) -> None:
+    """Run them, and merge what they took into the file, row by row."""
+    peers = Peers(dict(each.split("=", 1) for each in given.peer))
+    runs = 2 if given.quick else given.runs
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=given.folder, prefix="bench-") as name:
+        base = Path(name).resolve()
+        contest = Contest(
+            Runner(base / "home", given.timeout), peers, base, runs, given.quick, given.large
         )
-    (folder / "dvc.yaml").write_text("".join(lines))
-    (folder / "f0").write_text("start\n")
+        found = load(given.json)
+
+        def keep(workload: Workload, size: int, row: dict[str, Any]) -> None:
+            key = f"{workload.name} | {size}"
+            date = time.strftime("%Y-%m-%d")
+            found["rows"][key] = {
+                "workload": workload.name,
+                "size": size,
+                "date": date,
+                "rounds": runs,
+                "contenders": row,
+            }
+            found["machine"] = machine.facts(base)
+            found["versions"] = {**found.get("versions", {}), **peers.versions()}
+            written = given.json.with_suffix(".tmp")
+            written.write_text(json.dumps(found, indent=1) + "\n")
+            os.replace(written, given.json)
+            print(report.line(workload, size, row), flush=True)
+
+        for family in dict.fromkeys(each.family for each in workloads):
+            contest.family([each for each in workloads if each.family == family], keep)
 
 
-def clean(folder: Path) -> None:
-    """Back to before the first run."""
-    shutil.rmtree(folder / ".dodo", ignore_errors=True)
-    (folder / "dodo.lock").unlink(missing_ok=True)
-    for path in folder.glob("f[1-9]*"):
-        path.unlink()
-
-
-def timed(command: list[str], folder: Path) -> Time:
-    """Run a command, its output thrown away."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
-    wall = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return Time(cpu, wall)
-
-
-def pair(
-    name: str, ours: list[str], theirs: list[str], folder: Path, runs: int, *, fresh: bool
-) -> dict[str, Any]:
-    """Time two commands in turn; with *fresh*, from before the first run each time."""
-    times: list[tuple[Time, Time]] = []
-    for number in range(runs + 1):
-        if fresh:
-            clean(folder)
-        mine = timed(ours, folder)
-        if fresh:
-            clean(folder)
-        other = timed(theirs, folder)
-        if number:
-            times.append((mine, other))
-    row: dict[str, Any] = {"what": name, "n": runs}
-    for i, field in enumerate(Time._fields):
-        row[f"ours_{field}"] = statistics.median(a[i] for a, _ in times)
-        row[f"theirs_{field}"] = statistics.median(b[i] for _, b in times)
-        row[f"ratio_{field}"] = statistics.median(a[i] / b[i] for a, b in times)
-    return row
-
-
-def shells(stages: int) -> list[str]:
-    """The same copies by one shell each, as dodo starts them."""
-    shell = os.environ.get("SHELL") or "/bin/sh"
-    options = ["--noprofile", "--norc"] if shell.endswith("bash") else []
-    words = " ".join([shell, *options])
-    return ["sh", "-c", f'for i in $(seq 0 {stages - 1}); do {words} -c "cp f$i f$((i+1))"; done']
+def load(path: Path) -> dict[str, Any]:
+    """What was measured before."""
+    if not path.exists():
+        return {"rows": {}}
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def main() -> None:
-    """Run every workload."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rows.append(pair("--version", [*DODO, "--version"], CLICK, folder, given.runs, fresh=False))
-        for stages in (10, 100, 1000):
-            chain(folder, stages)
-            clean(folder)
-            subprocess.run([*DODO, "exp", "run", "-q"], cwd=folder, check=True, capture_output=True)
-            time.sleep(0.1)
-            for verb in (["exp", "run"], ["status"], ["exp", "show"]):
-                what = f"{' '.join(verb)}, nothing to do, {stages} stages"
-                rows.append(pair(what, [*DODO, *verb], CLICK, folder, given.runs, fresh=False))
-            if stages < 1000:
-                what = f"first run, {stages} stages, beside bare shells"
-                ours = [*DODO, "repro", "-q"]
-                runs = max(3, given.runs // 2)
-                rows.append(pair(what, ours, shells(stages), folder, runs, fresh=True))
-    if given.json:
-        print(json.dumps(rows, indent=2))
+    """Measure, and report."""
+    given = parse()
+    workloads = chosen(given.only)
+    if given.list:
+        for each in workloads:
+            sizes = ", ".join(f"{size:,}" for size in each.sizes)
+            large = "".join(f", {size:,} (--large)" for size in each.large)
+            who = ", ".join(contender.name for contender in each.contenders)
+            print(f"{each.family}: {each.name}: {sizes}{large} {each.unit}: {who}")
         return
-    print("| what | ours, CPU s | theirs | ratio | ours, wall s | theirs | ratio | n |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for row in rows:
-        print(
-            "| {what} | {ours_cpu:.3f} | {theirs_cpu:.3f} | {ratio_cpu:.2f} | {ours_wall:.3f}"
-            " | {theirs_wall:.3f} | {ratio_wall:.2f} | {n} |".format_map(row)
-        )
+    if not workloads:
+        sys.exit(f"error: no workload matches {given.only!r}")
+    if not given.report:
+        measure(given, workloads)
+    report.write(given.markdown, load(given.json), WORKLOADS)
+    print(f"written: {given.json}, {given.markdown}")
 
 
 if __name__ == "__main__":
