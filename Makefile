@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 
-.PHONY: demo test page soak oracle record lint format docs bench clean
+.PHONY: demo test page soak oracle record lint format docs bench instructions clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.made:
@@ -67,6 +67,9 @@ docs: $(VENV)/.test  ## Write the generated part of the reference anew
 
 bench: $(VENV)/.test  ## Measure beside DVC, make, ninja, doit, git, restic and others; ARGS=--quick
 	$(BIN)/python -m tests.bench.bench $(ARGS)
+
+instructions: $(VENV)/.test  ## Count the instructions of a few commands, beside those on record
+	$(BIN)/python -m tests.bench.instructions $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -241,7 +241,9 @@ def run(args: list[str]) -> int:
         return _all_failed(error)
     except KeyboardInterrupt:
         return _fail("stopped", None, 130)
-    except (BrokenPipeError, SystemExit):  # click makes the one into the other
+    except SystemExit as stop:  # click's, after completion, and for a pipe that nobody reads
+        return _reader_gone() if stop.code else 0
+    except BrokenPipeError:
         return _reader_gone()
     except Exception as error:
         told = _outside_fault(error)

@@ -112,7 +112,8 @@ def _in_turn(
             except Timeout:
                 if time.monotonic() >= until or is_enough():
                     raise Held(path, owner(path)) from None
-    fd: int = lock._context.lock_file_fd
+    fd = lock._context.lock_file_fd
+    assert fd is not None
     return fd
 
 
