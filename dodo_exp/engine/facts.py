@@ -80,7 +80,9 @@ class _Gatherer:
         self._facts.links[path] = pack(found)
 
     def _settled(self, found: os.stat_result) -> None:
-        if not is_settled(mark(found), self._workspace.born) or len(self._facts.seen) > MOST:
+        # Anybody can set the other time: in the store it is part of a file's name.
+        changed = (found.st_size, found.st_ctime_ns, found.st_ctime_ns, found.st_ino)
+        if not is_settled(changed, self._workspace.born) or len(self._facts.seen) > MOST:
             raise _Unfit
 
     def _tree(self, path: str, ignore: Ignore) -> None:

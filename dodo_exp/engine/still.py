@@ -62,12 +62,13 @@ def answer(version: str, args: list[str]) -> bool:
 
     What another *version* has kept does not count.
     """
-    if not any(args[: len(verb)] == verb for verb in VERBS):
+    if not _may_be_known(args):
         return False
     try:
         here = os.getcwd()
         root = _root(here)
-        with open(_path(root, here, version, args), "rb") as file:
+        fd = os.open(_path(root, here, version, args), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
             data = file.read()
         lengths = _HEAD.unpack_from(data)
         magic, name, *sizes = lengths
@@ -98,7 +99,10 @@ def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> N
 
     Where that cannot be written only time is lost.
     """
-    if not text.isascii() or len(facts.seen) > MOST:
+    encoding = getattr(sys.stdout, "encoding", "utf-8")
+    if not _may_be_known(args) or len(facts.seen) > MOST or not text.isascii():
+        return
+    if text.encode(encoding, "replace") != text.encode():
         return
     names = [os.fsencode("\0".join(each)) for each in (facts.seen, facts.links, facts.absent)]
     if any(each.count(b"\0") for each in map(os.fsencode, (facts.root, here, *args))):
@@ -120,6 +124,10 @@ def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> N
             os.unlink(old.path)
     except (OSError, StoreError):
         return
+
+
+def _may_be_known(args: list[str]) -> bool:
+    return any(args[: len(verb)] == verb for verb in VERBS)
 
 
 def _root(folder: str) -> str:
