@@ -26,7 +26,7 @@ from dodo_store.oid import Oid
 from dodo_store.stamps import Stamps, mark, now
 from dodo_store.store import Store
 from dodo_store.tree import Node
-from dodo_store.walk import Digest, digest, look
+from dodo_store.walk import Digest, Listings, digest, look
 
 
 class Workspace:
@@ -72,6 +72,7 @@ class Workspace:
         self._all_records: dict[str, dict[str, StageRecord]] | None = None
         self._data: dict[str, Node] | None = None
         self._seen: dict[tuple[str, bool], Digest] = {}
+        self._listings: Listings = {}
         self._urls: dict[str, Oid | None] = {}
 
     def save_caches(self) -> None:
@@ -371,6 +372,11 @@ class Workspace:
         return node._replace(oid=node.digest)
 
     @property
+    def listings(self) -> Listings | None:
+        """Folders as this command has seen them, unless stages run and change them."""
+        return None if self._live else self._listings
+
+    @property
     def looked_at(self) -> Iterator[tuple[str, bool]]:
         """Paths whose content was looked at, and whether as inputs are, by where links lead."""
         return iter(self._seen)
@@ -400,7 +406,9 @@ class Workspace:
                     self._seen[key] = Digest(oid, True)
                     return oid
                 ignore = self.input_ignore if follow else self.output_ignore
-                self._seen[key] = digest(self.root, path, self.stamps, ignore, follow=follow)
+                self._seen[key] = digest(
+                    self.root, path, self.stamps, ignore, follow=follow, listings=self.listings
+                )
             except PermissionError:
                 raise Failure(f"{path}: no permission to read it") from None
             except NotStorable as error:

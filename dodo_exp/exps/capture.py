@@ -44,7 +44,9 @@ def capture(
     """
     store = workspace.store
     ignore = Ignore(workspace.root, IGNORE_FILES)
-    source = Source(workspace.root, workspace.stamps, ignore, strict=False)
+    source = Source(
+        workspace.root, workspace.stamps, ignore, strict=False, listings=workspace.listings
+    )
     with store.scratch() as scratch:
         counting = Ignore(workspace.root, IGNORE_FILES)
         what = "keeping a snapshot of the workspace"

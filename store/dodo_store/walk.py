@@ -41,6 +41,10 @@ AVERAGE = 256 << 10
 """The same for the average file."""
 
 
+Listings = dict[str, tuple[bytes, list[str]]]
+"""Folder -> the hash of its listing, and its sub-folders."""
+
+
 class Source(NamedTuple):
     """A folder to walk in, and how."""
 
@@ -51,6 +55,8 @@ class Source(NamedTuple):
     """Refuse links that lead outside *root* and special files, rather than keep or pass them."""
     links: bool = False
     """Hand plain files over to the store: they share their content with it from then on."""
+    listings: Listings | None = None
+    """What walks have seen lately, for whoever may take that for what is there now."""
 
 
 class _Seen(NamedTuple):
@@ -77,6 +83,7 @@ class Walk:
         self._stamps = source.stamps
         self._ignore = source.ignore
         self._source = source
+        self._listings = {} if source.listings is None else source.listings
         self._follow = follow
         self._store = store
         self._batch = batch
@@ -92,19 +99,20 @@ class Walk:
         """The folder at *path* (relative, "" for the root)."""
         if graft:
             return self._grafted_folder(path, graft, above)
-        seen = self._look(path)
-        outer, self.is_same = self.is_same, True
         memo = self._stamps.memo(path, self._tag)
+        seen = None if memo is not None and path in self._listings else self._look(path)
+        key = seen.key if seen is not None else self._key(path, *self._listings[path])
+        outer, self.is_same = self.is_same, True
         inner: dict[str, Node] = {}
-        if memo is not None and _fits(memo, seen.key):
+        if memo is not None and _fits(memo, key):
             _, subs, whole, plain, is_same = memo
             inner = {name: self.folder(_join(path, name), None, (*above, path)) for name in subs}
-            if whole == _whole(seen.key, inner) and (node := self._known(plain)) is not None:
+            if whole == _whole(key, inner) and (node := self._known(plain)) is not None:
                 self.is_same = outer and self.is_same and is_same
                 if self._batch is not None:
                     self._batch.passed(node.size - sum(each.size for each in inner.values()))
                 return node
-        node = self._slowly(path, seen, inner, (*above, path))
+        node = self._slowly(path, seen or self._look(path), inner, (*above, path))
         self.is_same = outer and self.is_same
         return node
 
@@ -159,8 +167,14 @@ class Walk:
                     found.st_ctime_ns,
                     found.st_ino,
                 )
+        listing = of_bytes(record.pack([rows, folders]))
+        self._listings[path] = listing, folders
+        return _Seen(self._key(path, listing, folders), leaves, folders, started)
+
+    def _key(self, path: str, listing: bytes, folders: list[str]) -> bytes:
+        """What moves with any change of a listing, or of what is passed over in it."""
         rules = self._ignore.mark(path, folders) if self._ignore is not None else b""
-        return _Seen(of_bytes(record.pack([rows, folders]) + rules), leaves, folders, started)
+        return of_bytes(listing + rules)
 
     def _skips(self, path: str, is_folder: bool) -> bool:
         if self._ignore is None:
@@ -386,22 +400,36 @@ class Digest(NamedTuple):
     is_same_for_both: bool
 
 
-def digest(root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follow: bool) -> Digest:
+def digest(
+    root: str,
+    path: str,
+    stamps: Stamps,
+    ignore: Ignore | None,
+    *,
+    follow: bool,
+    listings: Listings | None = None,
+) -> Digest:
     """Digest of the file or folder at *path* (relative to *root*); None where nothing is there.
 
     Raises:
         NotStorable: a FIFO, socket or device, which is never opened.
         Changing: a file that does not hold still.
     """
-    node, is_same = look(root, path, stamps, ignore, follow=follow)
+    node, is_same = look(root, path, stamps, ignore, follow=follow, listings=listings)
     return Digest(node.digest if node is not None else None, is_same)
 
 
 def look(
-    root: str, path: str, stamps: Stamps, ignore: Ignore | None, *, follow: bool
+    root: str,
+    path: str,
+    stamps: Stamps,
+    ignore: Ignore | None,
+    *,
+    follow: bool,
+    listings: Listings | None = None,
 ) -> tuple[Node | None, bool]:
     """The node of what is at *path*, nothing kept; see `digest`."""
-    walk = Walk(Source(root, stamps, ignore, strict=True), follow=follow)
+    walk = Walk(Source(root, stamps, ignore, strict=True, listings=listings), follow=follow)
     try:
         found = os.lstat(os.path.join(root, path))
         is_link = stat.S_ISLNK(found.st_mode)
