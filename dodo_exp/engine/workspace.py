@@ -251,11 +251,12 @@ class Workspace:
     def records(self) -> dict[str, StageRecord]:
         """Every stage's last good run: the lock files, then what a run has yet to fold in."""
         if self._records is None:
+            locks = self._locks
             self._records = {
-                stage.address: self._locks[path][stage.name]
+                stage.address: locks[path][stage.name]
                 for path, file in self.files.items()
                 for stage in file.stages
-                if stage.name in self._locks[path]
+                if stage.name in locks[path]
             }
         return self._records
 

@@ -72,7 +72,7 @@ class Stage(NamedTuple):
     @property
     def address(self) -> str:
         """The stage's name where it is known."""
-        return address(self.file, self.name)
+        return self.name if self.file == PIPELINE_FILE else address(self.file, self.name)
 
     @property
     def group(self) -> str:
