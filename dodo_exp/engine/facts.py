@@ -11,6 +11,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from dodo_exp.engine import journal
 from dodo_exp.engine.still import MOST, Facts, pack
 from dodo_exp.engine.workspace import Workspace
 from dodo_store.ignore import Ignore
@@ -36,7 +37,7 @@ class _Gatherer:
 
     def all(self, files: Iterable[str]) -> Facts:
         workspace = self._workspace
-        if workspace.is_beyond_stats:
+        if workspace.is_beyond_stats or journal.has_leftovers(workspace.store):
             raise _Unfit
         for path, was in workspace.memo.used.items():
             if was is None:

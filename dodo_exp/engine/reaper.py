@@ -141,6 +141,25 @@ def _watch(read: int, tag: str, kept: set[int]) -> None:
         os._exit(0)
 
 
+def _living(groups: set[int]) -> set[int]:
+    """Those with a member that has not ended; one that only nobody has waited for has.
+
+    On Linux; elsewhere nothing can be said, and each may be one.
+    """
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return groups
+    found = set()
+    for name in names:
+        if name.isdecimal():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+                state, _, group = file.read().rpartition(b")")[2].split()[:3]
+                if state not in b"ZX":
+                    found.add(int(group))
+    return found
+
+
 def _end(groups: set[int], tag: str) -> None:
     """Ask, wait, insist."""
 
@@ -152,6 +171,7 @@ def _end(groups: set[int], tag: str) -> None:
                 os.killpg(group, number)
             except (ProcessLookupError, PermissionError):
                 groups.discard(group)
+        groups.intersection_update(_living(groups))
         return bool(alive or groups)
 
     send(signal.SIGTERM)

@@ -134,11 +134,33 @@ def put_in_order(workspace: Workspace) -> list[str]:
     return notes
 
 
+ENDING = 1.0
+"""Seconds that a command which only reads waits for what a killed run has started to end."""
+
+
+def _is_ending(project: Project) -> bool:
+    """Whether the workspace is held for somebody who was killed, until all he started has ended."""
+    path = _lock(project)
+    words = locks.text(path).split()
+    if len(words) < 2 or not words[1].rstrip(",").isdecimal():
+        return False
+    try:
+        os.kill(int(words[1].rstrip(",")), 0)
+    except ProcessLookupError:
+        return not locks.is_free(path)
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
 def tidy(project: Project, listener: Listener) -> None:
     """For commands that only read: put leftovers in order if nobody runs and we may write."""
     left = journal.has_leftovers(project.store) or history.has_open(project.store)
     if is_inside(project) or not left:
         return
+    until = time.monotonic() + ENDING
+    while _is_ending(project) and time.monotonic() < until:
+        time.sleep(0.01)
     try:
         with begin(project, listener, wait=False):
             return

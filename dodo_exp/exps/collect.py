@@ -248,11 +248,16 @@ def _sweep_logs(store: Store, before: float) -> None:
 
 
 def _sweep_states(store: Store) -> None:
-    """Notes of which experiment has which state, where there is no such experiment any more."""
+    """Notes of which experiment has which state, if one of them names none that there is.
+
+    All of them go, for they count as complete: another may have that state. They are made anew.
+    """
     folder = f"{store.folder}/states"
     for entry in os.scandir(folder) if os.path.isdir(folder) else ():
         with suppress(OSError):
             with open(entry.path, encoding="utf-8", errors="replace") as file:
                 name = file.read(500)
             if not store.experiments.has(name):
-                os.unlink(entry.path)
+                with store.scratch() as scratch:
+                    os.rename(folder, f"{scratch}/states")
+                return
