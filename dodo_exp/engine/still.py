@@ -119,11 +119,16 @@ def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> N
     try:
         os.makedirs(folder, exist_ok=True)
         durable.replace(path, _MAGIC + xxh3_128_digest(body) + body, sync=False)
-        others = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime)
+        others = sorted(_files(folder), key=lambda entry: entry.stat().st_mtime)
         for old in others[:-KEPT]:
             os.unlink(old.path)
     except (OSError, StoreError):
         return
+
+
+def _files(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_file(follow_symlinks=False)]
 
 
 def _may_be_known(args: list[str]) -> bool:
