@@ -253,9 +253,9 @@ def _sweep_states(store: Store) -> None:
     All of them go, for they count as complete: another may have that state. They are made anew.
     """
     folder = f"{store.folder}/states"
-    for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+    for path in os.listdir(folder) if os.path.isdir(folder) else ():
         with suppress(OSError):
-            with open(entry.path, encoding="utf-8", errors="replace") as file:
+            with open(f"{folder}/{path}", encoding="utf-8", errors="replace") as file:
                 name = file.read(500)
             if not store.experiments.has(name):
                 with store.scratch() as scratch:

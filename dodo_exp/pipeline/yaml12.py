@@ -204,6 +204,8 @@ def _words(problem: str, text: str, mark: Any) -> tuple[str, str | None]:
         "could not find expected ':'": "a key is written 'key: value'",
         "alias": "text that begins with '*' needs quotes",
     }
+    if "maximum nesting depth" in problem:  # libyaml's own limit, which is far above ours
+        return f"nested more than {MAX_DEPTH} levels deep", None
     hint = next((each for part, each in hints.items() if part in problem), None)
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
