@@ -135,7 +135,7 @@ def main() -> None:
     given = parser.parse_args()
     if shutil.which("valgrind") is None:
         sys.exit("error: valgrind is not installed")
-    version = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+    version = f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"
     records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         found = counts(Path(name).resolve())
