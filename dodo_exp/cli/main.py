@@ -18,8 +18,9 @@ from dodo_exp import __version__
 from dodo_exp.errors import DodoError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dodo_exp.cli.render import Report
-    from dodo_exp.engine.still import Facts
 
 Table = dict[str, Any]
 
@@ -202,18 +203,20 @@ def main() -> None:
     # A command makes many objects that all stay until it ends: looking through them for circles
     # again and again would double the time of a large project.
     gc.set_threshold(200_000, 20, 20)
-    code = run(sys.argv[1:])
+    code = run(sys.argv[1:], _keep)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _reader_gone()
+    except OSError:
+        code = code or 1  # who printed has said so
     # Leaving at once skips the interpreter's tidying up: nothing of ours is left to do.
     sys.stderr.flush()
     os._exit(code)
 
 
-def run(args: list[str]) -> int:
-    """Run one command line; return its exit code."""
+def run(args: list[str], said: Callable[[list[str], Report], None] | None = None) -> int:
+    """Run one command line; return its exit code. What was *said* with success is passed on."""
     try:
         report = dodo.main(args, prog_name="dodo", standalone_mode=False)
         if isinstance(report, int):
@@ -223,8 +226,8 @@ def run(args: list[str]) -> int:
         from dodo_exp.cli import render
 
         code = render.emit(report)
-        if report.facts is not None and code == 0:
-            _keep(args, report, report.facts())
+        if said is not None and code == 0:
+            said(args, report)
         return code
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -252,10 +255,16 @@ def run(args: list[str]) -> int:
         return _fail(*told)
 
 
-def _keep(args: list[str], report: Report, facts: Facts | None) -> None:
+def _keep(args: list[str], report: Report) -> None:
+    """Let it be said again without working it out, if it rests on facts."""
+    if report.facts is None:
+        return
+    # The user has the answer: from here on Ctrl-C ends us at once and silently.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from dodo_exp.cli import render
     from dodo_exp.engine import still
 
+    facts = report.facts()
     if facts is not None and not render.is_long(text := render.shown(report)):
         still.keep(__version__, os.getcwd(), args, text, facts)
 

@@ -16,7 +16,7 @@ from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps
 from dodo_store.store import Store
 from dodo_store.tree import Node
-from dodo_store.walk import look
+from dodo_store.walk import Source, look
 
 
 def rewind(
@@ -55,7 +55,7 @@ def rewind(
 
 def _is_so(root: str, path: str, node: Node | None, stamps: Stamps, ignore: Ignore) -> bool:
     try:
-        here, _ = look(root, path, stamps, ignore, follow=False)
+        here, _ = look(Source(root, stamps, ignore, strict=True), path, follow=False)
     except NotStorable:
         return False
     return is_same(here, node)

@@ -136,6 +136,7 @@ def _may_be_known(args: list[str]) -> bool:
 
 
 def _root(folder: str) -> str:
+    # As project.find_root, of a project that has a store: no other has anything kept.
     while not os.path.exists(f"{folder}/.dodo/VERSION"):
         above = os.path.dirname(folder)
         if above == folder:

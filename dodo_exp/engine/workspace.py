@@ -26,7 +26,7 @@ from dodo_store.oid import Oid
 from dodo_store.stamps import Stamps, mark, now
 from dodo_store.store import Store
 from dodo_store.tree import Node
-from dodo_store.walk import Digest, Listings, digest, look
+from dodo_store.walk import Digest, Listings, Source, digest, look
 
 
 class Workspace:
@@ -356,7 +356,7 @@ class Workspace:
             Failure
         """
         try:
-            node, _ = look(self.root, path, self.stamps, self.output_ignore, follow=False)
+            node, _ = look(self._source(False), path, follow=False)
         except NotStorable as error:
             raise Failure(f"{error.path}: {error}") from None
         return node
@@ -406,15 +406,16 @@ class Workspace:
                 if oid is not None:
                     self._seen[key] = Digest(oid, True)
                     return oid
-                ignore = self.input_ignore if follow else self.output_ignore
-                self._seen[key] = digest(
-                    self.root, path, self.stamps, ignore, follow=follow, listings=self.listings
-                )
+                self._seen[key] = digest(self._source(follow), path, follow=follow)
             except PermissionError:
                 raise Failure(f"{path}: no permission to read it") from None
             except NotStorable as error:
                 raise Failure(f"{error.path}: {error}") from None
         return self._seen[key].digest
+
+    def _source(self, follow: bool) -> Source:
+        ignore = self.input_ignore if follow else self.output_ignore
+        return Source(self.root, self.stamps, ignore, strict=True, listings=self.listings)
 
     def _stamped(self, path: str) -> Oid | None:
         """Digest of a plain file that stands still: most of what is asked for, so in few steps."""

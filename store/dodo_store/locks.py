@@ -1,6 +1,6 @@
 """Locks of the kernel (flock): they end with their holder, however it ends.
 
-The text inside a lock file is for people; nothing is ever decided by it. Lock files stay.
+The text inside a lock file is for people; who holds a lock is never decided by it. Lock files stay.
 """
 
 from __future__ import annotations

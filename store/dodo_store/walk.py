@@ -400,41 +400,26 @@ class Digest(NamedTuple):
     is_same_for_both: bool
 
 
-def digest(
-    root: str,
-    path: str,
-    stamps: Stamps,
-    ignore: Ignore | None,
-    *,
-    follow: bool,
-    listings: Listings | None = None,
-) -> Digest:
-    """Digest of the file or folder at *path* (relative to *root*); None where nothing is there.
+def digest(source: Source, path: str, *, follow: bool) -> Digest:
+    """Digest of the file or folder at *path* in *source*; None where nothing is there.
 
     Raises:
         NotStorable: a FIFO, socket or device, which is never opened.
         Changing: a file that does not hold still.
     """
-    node, is_same = look(root, path, stamps, ignore, follow=follow, listings=listings)
+    node, is_same = look(source, path, follow=follow)
     return Digest(node.digest if node is not None else None, is_same)
 
 
-def look(
-    root: str,
-    path: str,
-    stamps: Stamps,
-    ignore: Ignore | None,
-    *,
-    follow: bool,
-    listings: Listings | None = None,
-) -> tuple[Node | None, bool]:
+def look(source: Source, path: str, *, follow: bool) -> tuple[Node | None, bool]:
     """The node of what is at *path*, nothing kept; see `digest`."""
-    walk = Walk(Source(root, stamps, ignore, strict=True, listings=listings), follow=follow)
+    walk = Walk(source, follow=follow)
+    full = os.path.join(source.root, path)
     try:
-        found = os.lstat(os.path.join(root, path))
+        found = os.lstat(full)
         is_link = stat.S_ISLNK(found.st_mode)
         if is_link and follow:
-            found = os.stat(os.path.join(root, path))
+            found = os.stat(full)
     except (FileNotFoundError, NotADirectoryError):
         return None, True
     except OSError as error:

@@ -81,7 +81,7 @@ def share(contender: str, times: float, words: str, ours: str = OURS) -> Goal:
     return Goal(words, (Term(times, contender),), ours=ours)
 
 
-def _no_goals(size: int) -> Iterable[Goal]:
+def no_goals(size: int) -> Iterable[Goal]:
     return ()
 
 
@@ -97,7 +97,7 @@ class Workload:
     contenders: tuple[Contender, ...]
     large: tuple[int, ...] = ()
     """Sizes that take long."""
-    goals: Callable[[int], Iterable[Goal]] = _no_goals
+    goals: Callable[[int], Iterable[Goal]] = no_goals
     detail: Mapping[int, str] = field(default_factory=dict)
     """What else is to be said of a size."""
     linear: bool = True

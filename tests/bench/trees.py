@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench.contest import Contender, Entry, Goal, Ground, Term, Workload, expect, settle
+from tests.bench.contest import (
+    Contender,
+    Entry,
+    Goal,
+    Ground,
+    Term,
+    Workload,
+    expect,
+    no_goals,
+    settle,
+)
 from tests.bench.peers import ours
 from tests.bench.runner import Took
 
@@ -212,6 +222,17 @@ def again_goals(size: int) -> Iterable[Goal]:
 
 
 WALKED = Contender("walk", walk)
+
+
+def later(name: str, goals: Callable[[int], Iterable[Goal]], *, change: bool) -> Workload:
+    """A tree that is known, taken again by everybody."""
+    dodo, store, git, restic = (
+        again(each, change=change) for each in ("dodo", "store", "git", "restic")
+    )
+    everybody = (dodo, store, WALKED, git, restic)
+    return Workload(FAMILY, name, "files", SIZES, everybody, LARGE, goals, DETAIL)
+
+
 WORKLOADS = (
     Workload(
         FAMILY,
@@ -230,35 +251,6 @@ WORKLOADS = (
         first_goals,
         DETAIL,
     ),
-    Workload(
-        FAMILY,
-        "snapshot, nothing changed",
-        "files",
-        SIZES,
-        (
-            again("dodo", change=False),
-            again("store", change=False),
-            WALKED,
-            again("git", change=False),
-            again("restic", change=False),
-        ),
-        LARGE,
-        again_goals,
-        DETAIL,
-    ),
-    Workload(
-        FAMILY,
-        "snapshot, one file changed",
-        "files",
-        SIZES,
-        (
-            again("dodo", change=True),
-            again("store", change=True),
-            WALKED,
-            again("git", change=True),
-            again("restic", change=True),
-        ),
-        LARGE,
-        detail=DETAIL,
-    ),
+    later("snapshot, nothing changed", again_goals, change=False),
+    later("snapshot, one file changed", no_goals, change=True),
 )

@@ -40,3 +40,10 @@ def test_commands_options_and_stages_are_completed(
         ["bash", "-c", ask], cwd=project.root, env=project.env, capture_output=True, text=True
     )
     assert set(done.stdout.split()) == offered
+
+
+def test_completing_ends_well(project: Space) -> None:
+    asked = {"_DODO_COMPLETE": "bash_complete", "COMP_WORDS": "dodo re", "COMP_CWORD": "1"}
+    done = project.start(env=asked)
+    out, err = done.communicate(timeout=20)
+    assert (done.returncode, out, err) == (0, "plain,repro\n", "")

@@ -97,6 +97,23 @@ def test_what_undo_needs_is_kept_within_the_grace(train: Space) -> None:
     assert look(train.root / "out") == out
 
 
+@pytest.mark.parametrize("between", [[], ["exp", "rename", "one", "other"]])
+def test_what_is_up_to_date_stays_so_when_runs_were_undone(
+    train: Space, between: list[str]
+) -> None:
+    """Each result is kept once, whoever names it."""
+    run(train, "one", 1)
+    run(train, "two", 2)
+    if between:
+        train.dodo(*between)
+        train.dodo("undo")
+    train.dodo("undo")
+    assert "up to date" in train.dodo("exp", "run").out.lower()
+    train.dodo("gc", "--grace", "0")
+    assert "up to date" in train.dodo("exp", "run").out.lower()
+    assert train.runs == ["train"] * 2
+
+
 def test_without_a_grace_nothing_can_be_undone(train: Space) -> None:
     run(train, "one", 1)
     train.dodo("exp", "remove", "one")

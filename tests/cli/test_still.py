@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -482,8 +483,31 @@ def test_a_full_disk_is_told_of(full: Space) -> None:
             stderr=subprocess.PIPE,
             timeout=20,
         )
-    assert ran.returncode != 0
+    assert ran.returncode == 1
     assert ran.stderr.startswith(b"error: cannot write to standard output: No space left")
+    assert ran.stderr.count(b"\n") == 1
+
+
+def test_ctrl_c_after_the_answer_ends_silently(full: Space) -> None:
+    expected = truth(full)
+    forget(full)
+    words = """if True:
+        import os, signal, sys
+        from dodo_exp.cli.main import main
+        from dodo_exp.engine import still
+        still.keep = lambda *args: os.kill(os.getpid(), signal.SIGINT)
+        sys.argv = ["dodo", "status"]
+        main()
+        """
+    ran = subprocess.run(
+        [sys.executable, "-c", words],
+        cwd=full.root,
+        env=full.env,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ran == subprocess.CompletedProcess(ran.args, -signal.SIGINT, expected.out, "")
 
 
 def _on_a_terminal(space: Space, columns: int, **env: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -95,6 +96,46 @@ def test_any_record_is_read_back(made: dict[str, StageRecord]) -> None:
 @given(records())
 def test_a_record_survives_the_cache(record: StageRecord) -> None:
     assert lockfile.of_plain(msgpack.unpackb(msgpack.packb(lockfile.plain(record)))) == record
+
+
+STAGES = WORDS.filter(lambda name: not name.startswith(lockfile.DATA))
+CHANGES = st.dictionaries(STAGES, st.none() | records(), max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(STAGES, records(), max_size=4), CHANGES, st.data())
+def test_blocks_put_in_make_the_text_that_all_would_make(
+    known: dict[str, StageRecord], made: dict[str, StageRecord | None], data: st.DataObject
+) -> None:
+    if known:
+        made = {**made, data.draw(st.sampled_from(sorted(known))): data.draw(st.none() | records())}
+    left = {name: record for name, record in {**known, **made}.items() if record is not None}
+    text = lockfile.renewed(lockfile.dump(known), known, made)
+    # Nothing can be put into a text without blocks, and one that loses all has to be made anew.
+    assert text == lockfile.dump(left) if known and left else text is None
+
+
+def test_blocks_are_put_in_beside_data_that_no_stage_makes() -> None:
+    data = StageRecord(B, (), (("big", Node(tree.FILE, B, 5, B)),))
+    known = {"a": RECORD, "+big": data}
+    made = lockfile.renewed(lockfile.dump(known), known, {"b": RECORD})
+    assert made == lockfile.dump({**known, "b": RECORD})
+    assert lockfile.renewed(lockfile.dump(known), known, {"+big": data}) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("  ", " "),
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: text.replace('    "a": {', '    "z": {'),
+        lambda text: text[:40],
+        lambda text: "",
+    ],
+)
+def test_nothing_is_put_into_a_text_that_is_not_ours(change: Callable[[str], str]) -> None:
+    known = {"a": RECORD, "b": RECORD}
+    assert lockfile.renewed(change(lockfile.dump(known)), known, {"b": None}) is None
 
 
 def test_stages_are_sorted_so_that_branches_merge() -> None:

@@ -106,7 +106,7 @@ class Kit:
 
     def seen(self, path: str, *, follow: bool = True, ignore: Ignore | None = None) -> Seen:
         """The digest of a path of the project."""
-        return digest(str(self.root), path, self.stamps, ignore, follow=follow)
+        return digest(Source(str(self.root), self.stamps, ignore, strict=True), path, follow=follow)
 
     def members(self, node: Node) -> dict[str, Node]:
         """What a folder's node holds."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -202,3 +204,63 @@ def test_a_second_process_waits_and_gets_it_when_the_first_is_killed(
     assert says(second) == "held"
     assert not is_free(path)
     assert locks.owner(path) == "second"
+
+
+# -- whether anybody had it in between --------------------------------------------------
+
+
+@pytest.fixture
+def settled(path: str) -> str:
+    """A lock that was held and let go, long enough ago that the clock can tell."""
+    with hold(path, "me"):
+        locks.clear(path)
+    until = time.monotonic() + 10
+    while locks.untouched(path) is None:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return path
+
+
+def test_a_lock_that_nobody_had_since_says_the_same_again(settled: str) -> None:
+    before = locks.untouched(settled)
+    with hold(settled, "me") as found:
+        assert found == before is not None
+
+
+def test_one_that_somebody_had_since_says_something_else(settled: str, start: Start) -> None:
+    before = locks.untouched(settled)
+    other = start("other")
+    assert says(other) == "held"
+    other.kill()
+    other.wait()
+    with hold(settled, "me") as found:
+        assert found != before
+    with hold(settled, "me"):
+        locks.clear(settled)
+    with hold(settled, "me") as found:
+        assert found != before
+
+
+def test_one_that_somebody_has_is_not_untouched(settled: str) -> None:
+    with hold(settled, "me"):
+        assert locks.untouched(settled) is None
+        assert locks.text(settled) == "me\n"
+        locks.clear(settled)
+
+
+def test_one_whose_holder_was_killed_is_not_untouched(settled: str, start: Start) -> None:
+    other = start("other")
+    assert says(other) == "held"
+    other.kill()
+    other.wait()
+    assert is_free(settled)
+    assert locks.untouched(settled) is None
+
+
+def test_one_that_was_let_go_this_moment_is_not_untouched(path: str) -> None:
+    with hold(path, "me"):
+        locks.clear(path)
+    found = os.stat(path)
+    if time.time_ns() - found.st_mtime_ns < 1_000_000:
+        assert locks.untouched(path) is None
+    assert locks.untouched(f"{path}-never") is None
