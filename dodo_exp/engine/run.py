@@ -138,6 +138,9 @@ def at_work(
 
 def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Options) -> None:
     """Hand doit the stages that may have to run; the others are known to be up to date."""
+    from dodo_exp.engine import lean
+
+    lean.doit()
     from dodo_exp.engine import doit_tasks
 
     part = Selection(

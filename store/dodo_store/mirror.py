@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from dodo_store import forks
 from dodo_store.errors import Changing, Damaged, NotStorable
 from dodo_store.oid import Oid, of_bytes, of_file
 from dodo_store.stamps import Mark, Stamps, mark, now
@@ -99,8 +101,7 @@ class _Mirror:
             else:
                 wipe(entry.path)
                 self.removed += 1
-        for name, want in wanted.items():
-            self._build(f"{path}/{name}" if path else name, want)
+        self._build_all(path, list(wanted.items()))
 
     def _is_odd(self, path: str) -> bool:
         """Whether a file at or below a folder cannot be left as it is."""
@@ -125,23 +126,41 @@ class _Mirror:
         oid = self._stamps.get(path, mark(found)) or of_file(entry.path)
         return oid == want.oid
 
+    def _build_all(self, path: str, members: Sequence[tuple[str, Node]]) -> None:
+        """Make what a folder lacks."""
+        inner = [(f"{path}/{name}" if path else name, node) for name, node in members]
+        files = [each for each in inner if each[1].kind not in (LINK, FOLDER)]
+        for (name, node), found in zip(files, forks.each(files, self._write), strict=True):
+            self._fresh.append((name, found, node.oid))
+        self.written += len(files)
+        for name, node in inner:
+            if node.kind in (LINK, FOLDER):
+                self._build(name, node)
+
+    def _write(self, files: Sequence[tuple[str, Node]], again: bool) -> list[Mark]:
+        """Write files; *again* after somebody did not finish it."""
+        found = []
+        for path, node in files:
+            full = self._full(path)
+            if again:
+                wipe(full)
+            mode = 0o777 if node.kind == EXEC else 0o666
+            found.append(self._store.objects.copy_out(node.oid, node.size, full, mode))
+        return found
+
     def _build(self, path: str, node: Node) -> None:
+        """Make a link or a folder."""
         full = self._full(path)
         if node.kind == FOLDER:
             os.mkdir(full)
-            for name, inner in self._store.tree(node.oid):
-                self._build(f"{path}/{name}", inner)
+            self._build_all(path, self._store.tree(node.oid))
             return
         self.written += 1
         objects = self._store.objects
-        if node.kind == LINK:
-            target = objects.read(node.oid)
-            if b"\0" in target or not target:
-                raise Damaged(objects.path(node.oid), "not the target of a link")
-            os.symlink(target, os.fsencode(full))
-            return
-        objects.copy_out(node.oid, node.size, full, 0o777 if node.kind == EXEC else 0o666)
-        self._fresh.append((path, mark(os.lstat(full)), node.oid))
+        target = objects.read(node.oid)
+        if b"\0" in target or not target:
+            raise Damaged(objects.path(node.oid), "not the target of a link")
+        os.symlink(target, os.fsencode(full))
 
     def settle(self) -> None:
         """What was written need not be read to be known, if it has not moved since."""

@@ -12,13 +12,13 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from dodo_store import durable
+from dodo_store import durable, forks
 from dodo_store.errors import Damaged, NotStorable
 from dodo_store.store import Store
-from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Entries, Node
 from dodo_store.walk import is_within
 
 
@@ -221,11 +221,30 @@ class _Place:
             os.symlink(target, os.fsencode(to))
         elif node.kind == FOLDER:
             os.mkdir(to)
-            for name, inner in store.tree(node.oid):
-                self._build(inner, f"{to}/{name}", f"{path}/{name}")
+            self._build_all(store.tree(node.oid), to, path)
         elif node.kind != FILE or not self._is_shared(path) or not self._link(node, to):
-            mode = 0o777 if node.kind == EXEC else 0o666
-            store.objects.copy_out(node.oid, node.size, to, mode)
+            self._copy(node, to)
+
+    def _build_all(self, members: Entries, to: str, path: str) -> None:
+        """Build what a folder holds; many files are written by several processes."""
+        plain = []
+        for name, node in members:
+            if node.kind in (LINK, FOLDER) or self._is_shared(f"{path}/{name}"):
+                self._build(node, f"{to}/{name}", f"{path}/{name}")
+            else:
+                plain.append((f"{to}/{name}", node))
+        forks.each(plain, self._write)
+
+    def _write(self, files: Sequence[tuple[str, Node]], again: bool) -> list[None]:
+        for to, node in files:
+            if again:
+                remove(to)
+            self._copy(node, to)
+        return [None] * len(files)
+
+    def _copy(self, node: Node, to: str) -> None:
+        mode = 0o777 if node.kind == EXEC else 0o666
+        self._store.objects.copy_out(node.oid, node.size, to, mode)
 
     def _is_shared(self, path: str) -> bool:
         parts = path.split("/") if self._shared else ()

@@ -14,10 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
-from dodo_store import record, tree
+from dodo_store import forks, record, tree
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.oid import Oid, of_bytes, of_file
@@ -265,11 +265,42 @@ class Walk:
             return self._file(_join(path, leaf[0]), leaf[1])
 
         size = sum(found.st_size for _, found in leaves)
+        if len(leaves) >= 2 * forks.SHARE and size < AVERAGE * len(leaves):
+            return self._read_shared(path, leaves)
         if len(leaves) < 2 or size < max(LARGE, AVERAGE * len(leaves)):
             return [one(leaf) for leaf in leaves]
         from dodo_store import threads
 
         return threads.each(one, leaves)
+
+    def _read_shared(self, path: str, leaves: list[tuple[str, os.stat_result]]) -> list[_Read]:
+        """The same of many small files, by several processes."""
+        folder = os.path.join(self._root, path)
+        read: list[_Read] = []
+        for start in range(0, len(leaves), forks.BLOCK):
+            block = leaves[start : start + forks.BLOCK]
+            started = now()
+            named = [(f"{folder}/{name}", found) for name, found in block]
+            for (name, found), taken in zip(block, forks.each(named, self._take), strict=True):
+                if taken is None:
+                    read.append(self._file(_join(path, name), found))
+                    continue
+                oid, temporary = Oid(taken[0]), taken[1]
+                if self._batch is not None and self._store is not None:
+                    self._batch.put(self._store.objects, oid, temporary, found.st_size)
+                read.append((oid, found, started))
+        return read
+
+    def _take(
+        self, leaves: Sequence[tuple[str, os.stat_result]], again: bool
+    ) -> list[tuple[bytes, str] | None]:
+        """Name files, and copy them into the batch's folder; None for one that has moved."""
+        if self._batch is None or self._store is None:
+            return [_hash_once(full, found) for full, found in leaves]
+        if self._source.links:
+            return [None] * len(leaves)
+        objects = self._store.objects
+        return [self._batch.take(objects, full, mark(found)) for full, found in leaves]
 
     def _has(self, oid: Oid, size: int) -> bool:
         if self._batch is None or self._store is None:
@@ -380,6 +411,14 @@ def _hash(path: str, full: str, found: os.stat_result) -> tuple[Oid, os.stat_res
             return oid, found
         found = after
     raise Changing(path, "it is still being written to")
+
+
+def _hash_once(full: str, found: os.stat_result) -> tuple[bytes, str] | None:
+    try:
+        oid = of_file(full)
+        return (oid, "") if mark(os.stat(full)) == mark(found) else None
+    except OSError:
+        return None
 
 
 def _is_at(path: str, found: os.stat_result) -> bool:

@@ -68,7 +68,7 @@ def first(ground: Ground, size: int) -> Entry:
     into = ground.new("place")
 
     def before(number: int) -> None:
-        _remove(into)
+        _put_away(ground, into)
 
     def verify() -> None:
         found = _files(into / PROJECT / "data")
@@ -100,7 +100,7 @@ def copy(ground: Ground, size: int) -> Entry:
     return ground.command(
         words,
         source,
-        before=lambda number: _remove(into),
+        before=lambda number: _put_away(ground, into),
         verify=lambda: expect(_files(into) == size, "not all copied"),
     )
 
@@ -120,7 +120,7 @@ def worktree(ground: Ground, size: int) -> Entry:
     repository = ground.once(("repository", size), make)
 
     def before(number: int) -> None:
-        _remove(into)
+        _put_away(ground, into)
         ground.run([git, "worktree", "prune"], repository)
         settle()
 
@@ -132,9 +132,8 @@ def worktree(ground: Ground, size: int) -> Entry:
     )
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _put_away(ground: Ground, folder: Path) -> None:
+    ground.put_away(folder)
     settle()
 
 

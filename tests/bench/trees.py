@@ -107,11 +107,17 @@ def words(ground: Ground, size: int, name: str) -> list[str]:
     return ["/bin/sh", "-c", f"{git} add -A data && {git} commit -q --allow-empty -m x"]
 
 
+def put_away(ground: Ground, size: int, path: Path) -> None:
+    """Make room for another one, also where only one fits on the disk."""
+    if size in LARGE and path.exists():
+        shutil.rmtree(path)
+    ground.put_away(path)
+
+
 def begin(ground: Ground, size: int, name: str) -> None:
     """Back to before anything was kept."""
     into = place(ground, size, name)
-    if into.exists():
-        shutil.rmtree(into)
+    put_away(ground, size, into)
     if name == "git":
         ground.run([ground.peers.program("git"), "init", "-q", "--bare", str(into)], ground.folder)
         git = [ground.peers.program("git"), f"--git-dir={into}", "config", "core.bare", "false"]
@@ -182,8 +188,7 @@ def copy(ground: Ground, size: int) -> Entry:
     made = ground.new("copy")
 
     def before(number: int) -> None:
-        if made.exists():
-            shutil.rmtree(made)
+        put_away(ground, size, made)
         settle()
 
     def verify() -> None:
