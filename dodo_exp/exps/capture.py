@@ -7,7 +7,6 @@ ignored, and stored outputs by what their record names rather than by what lies 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +16,7 @@ from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
-from dodo_store import snapshot
+from dodo_store import forks, snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.pool import Batch
@@ -50,7 +49,8 @@ def capture(
     with store.scratch() as scratch:
         counting = Ignore(workspace.root, IGNORE_FILES)
         what = "keeping a snapshot of the workspace"
-        batch = Batch(scratch, Progress(listener, what, workspace.root, counting))
+        progress = Progress(listener, what, workspace.root, counting)
+        batch = Batch(scratch, progress)
         try:
             grafts = _outputs(workspace, batch, source, after_run, instead, as_is)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
@@ -58,6 +58,7 @@ def capture(
             batch.commit()
         finally:
             batch.drop()
+            progress.end()
     return node
 
 
@@ -78,7 +79,7 @@ class Progress:
         self._next = self._started + 1.0
         self._files = self._bytes = self._passed = 0
         self._total: int | None = None
-        self._counter: threading.Thread | None = None
+        self._counter: forks.Aside[int] | None = None
 
     def __call__(self, size: int, was_read: bool) -> None:
         self._passed += size
@@ -90,10 +91,18 @@ class Progress:
         if now < self._next:
             return
         self._next = now + 3.0
-        if self._counter is None and self._root:
-            self._counter = threading.Thread(target=self._count, daemon=True)
-            self._counter.start()
+        if self._root and self._counter is None and self._total is None and forks.can_fork():
+            self._counter = forks.Aside(self._count, lets_go=True)
+        if self._counter is not None and self._counter.is_done():
+            self._total = self._counter.result()
+            self.end()
         self._listener(Note("info", f"{self._what}: {self._words(now - self._started)}"))
+
+    def end(self) -> None:
+        """Nothing is counted any more."""
+        if self._counter is not None:
+            self._counter.end()
+        self._counter, self._root = None, ""
 
     def _words(self, seconds: float) -> str:
         done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB read"
@@ -103,7 +112,7 @@ class Progress:
         left = (self._total - self._passed) * seconds / max(self._passed, 1)
         return f"{done}, {speed}, {self._passed / self._total:.0%} done, {left:,.0f} s left"
 
-    def _count(self) -> None:
+    def _count(self) -> int:
         """All that there is to keep, in bytes; beside the copying, which it hardly slows."""
         total, waiting = 0, [""]
         while waiting:
@@ -119,7 +128,7 @@ class Progress:
                         total += entry.stat(follow_symlinks=False).st_size
                     elif self._ignore is None or not self._ignore.skips(path, True):
                         waiting.append(path)
-        self._total = total
+        return total
 
 
 def _outputs(

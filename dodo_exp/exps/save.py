@@ -12,6 +12,7 @@ from dodo_exp.exps import names, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.going import following
 from dodo_exp.exps.record import Experiment, keep
+from dodo_exp.pipeline.model import Stage
 from dodo_exp.project import Project
 
 
@@ -110,5 +111,11 @@ def _stale(workspace: Workspace) -> tuple[str, ...]:
     return tuple(
         stage.address
         for stage in workspace.graph.stages.values()
-        if any(r.kind != "always" for r in decide.judge(workspace, stage).reasons)
+        if _is_new(workspace, stage)
+        or any(r.kind != "always" for r in decide.judge(workspace, stage).reasons)
     )
+
+
+def _is_new(workspace: Workspace, stage: Stage) -> bool:
+    """Known without a look at its inputs, which may be large."""
+    return not stage.frozen and workspace.record(stage) is None

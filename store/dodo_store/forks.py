@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import marshal
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from dodo_store import durable
 
@@ -44,13 +46,13 @@ def each(items: Sequence[Item], work: Work[Item, Result]) -> list[Result]:
         return work(items, False)
     size = -(-len(items) // count)
     own, *shares = (items[start : start + size] for start in range(0, len(items), size))
-    children: list[_Child] = []
+    children: list[Aside[list[Result]]] = []
     try:
         for share in shares:
-            children.append(_Child(work, share))
+            children.append(Aside(partial(work, share, False)))
         results = work(own, False)
         for share, child in zip(shares, children, strict=True):
-            done: list[Result] | None = child.result()
+            done = child.result()
             results += work(share, True) if done is None else done
     finally:
         for child in children:
@@ -59,34 +61,46 @@ def each(items: Sequence[Item], work: Work[Item, Result]) -> list[Result]:
 
 
 def _count(items: int) -> int:
-    """How many processes; one where a fork is not safe, or not worth it."""
-    # A lock that another thread holds at the moment of a fork stays locked in the child for good.
-    if sys.platform != "linux" or items < 2 * SHARE or threading.active_count() > 1:
+    """How many processes; one where a fork is not worth it."""
+    if items < 2 * SHARE or not can_fork():
         return 1
     return max(1, min(MOST, len(os.sched_getaffinity(0)), items // SHARE))
 
 
-class _Child:
-    """A process that does one share, and tells its results through a pipe."""
+def can_fork() -> bool:
+    """Whether a fork is safe at this moment.
 
-    def __init__(self, work: Work[Item, Result], share: Sequence[Item]) -> None:
+    A lock that another thread holds at the moment of a fork stays locked in the child for good.
+    """
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+class Aside(Generic[Result]):
+    """A process that works something out, which marshal knows, while we do something else."""
+
+    def __init__(self, work: Callable[[], Result], *, lets_go: bool = False) -> None:
+        """One that *lets go* does not keep our locks when we are killed: it changes nothing."""
         self._pipe, theirs = os.pipe()
         # A signal that came to the child between two steps would unwind it as if it were us.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _work(work, share, theirs)
+                _work(work, theirs, lets_go)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(theirs)
 
-    def result(self) -> list[Result] | None:
-        """What it came to; None if it did not finish."""
+    def is_done(self) -> bool:
+        """Whether `result` need not wait."""
+        return bool(select.select([self._pipe], [], [], 0)[0])
+
+    def result(self) -> Result | None:
+        """What it came to; None if it did not finish. Asked once."""
         with open(self._pipe, "rb", closefd=False) as pipe:
             data = pipe.read()
         try:
-            found: list[Result] = marshal.loads(data)
+            found: Result = marshal.loads(data)
         except (ValueError, EOFError, TypeError):
             return None
         return found
@@ -98,12 +112,16 @@ class _Child:
         os.waitpid(self._pid, 0)
 
 
-def _work(work: Work[Item, Result], share: Sequence[Item], pipe: int) -> None:
-    """Do a share in the child, which ends here whatever happens."""
+def _work(work: Callable[[], object], pipe: int, lets_go: bool) -> None:
+    """What the child does; it ends here whatever happens."""
     try:
+        if lets_go:
+            os.closerange(3, pipe)
+            os.closerange(pipe + 1, 1 << 16)
         for number in _STOPS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-        durable.write_all(pipe, marshal.dumps(work(share, False)))
+        result: Any = work()
+        durable.write_all(pipe, marshal.dumps(result))
     finally:
         os._exit(0)

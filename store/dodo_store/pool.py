@@ -324,7 +324,7 @@ def _name(files: list[tuple[str, str]]) -> set[str]:
         return folders
     durable.sync_files([temporary for temporary, _ in files])
     for temporary, final in files:
-        folder = os.path.dirname(final)
+        folder = final.rpartition("/")[0]
         if folder not in folders and not os.path.isdir(folder):
             os.makedirs(folder, exist_ok=True)
             folders.add(os.path.dirname(folder))

@@ -184,7 +184,7 @@ class Contest:
     ) -> None:
         """Measure a family, size by size: its workloads share what is set up for a size."""
         for size in sorted({size for each in workloads for size in self.sizes(each)}):
-            folder = self.base / f"size-{size}"
+            folder = self.base / f"{workloads[0].family}-{size}"
             folder.mkdir()
             ground = Ground(self.run, self.peers, folder, self.quick)
             for workload in workloads:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dodo_store import forks, tree
+from dodo_store import forks, locks, tree
 from dodo_store.errors import Damaged
 from dodo_store.mirror import mirror
 from dodo_store.pool import Batch
@@ -107,6 +109,55 @@ def test_no_signal_is_blocked_afterwards() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, set())
     forks.each(ITEMS, numbered)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == before
+
+
+# -- one thing beside another ---------------------------------------------------------------
+
+
+def test_what_is_worked_out_aside_is_there_when_it_is_done() -> None:
+    ready, go = os.pipe()
+    beside = forks.Aside(lambda: os.read(ready, 1) + b"!")
+    assert not beside.is_done()
+    os.write(go, b"x")
+    assert beside.result() == b"x!"
+    assert beside.is_done()
+    beside.end()
+    assert no_child_is_left()
+
+
+def test_what_is_not_needed_any_more_ends_at_once() -> None:
+    beside: forks.Aside[None] = forks.Aside(signal.pause)
+    beside.end()
+    assert no_child_is_left()
+
+
+KILLED = """
+import os, signal, sys
+from dodo_store import forks, locks
+with locks.hold(sys.argv[1], "me"):
+    def work():
+        os.write(2, b"begun")
+        os.close(2)
+        signal.pause()
+    forks.Aside(work, lets_go=sys.argv[2] == "True")
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_who_works_for_us_keeps_our_locks_when_we_are_killed_unless_it_lets_go(
+    tmp_path: Path, lets_go: bool
+) -> None:
+    path = str(tmp_path / "lock")
+    words = [sys.executable, "-c", KILLED, path, str(lets_go)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True)
+    assert process.stderr is not None
+    assert process.stderr.read(5) == b"begun"
+    process.kill()
+    process.wait()
+    assert locks.is_free(path) is lets_go
+    os.killpg(process.pid, signal.SIGKILL)
+    process.stderr.close()
 
 
 # -- what is done so ------------------------------------------------------------------------
