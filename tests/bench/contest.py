@@ -49,6 +49,8 @@ class Contender:
     """Takes over 5 s, so that --quick leaves it out."""
     rounds: int | None = None
     """At most so many, for what takes minutes."""
+    large_rounds: int | None = None
+    """The same of the sizes that take long."""
 
 
 Field = Literal["wall", "cpu", "peak"]
@@ -204,7 +206,8 @@ class Contest:
                 continue
             with _Guard(self, workload, each.name, found):
                 entries[each.name] = each.enter(ground, size)
-                limits[each.name] = min(self.runs, each.rounds or self.runs)
+                most = each.large_rounds if size in workload.large else each.rounds
+                limits[each.name] = min(self.runs, most or self.runs)
         times: dict[str, list[Took]] = {name: [] for name in entries}
         for number in range(self.runs):
             for name, entry in list(entries.items()):

@@ -158,7 +158,7 @@ def first(name: str) -> Contender:
             lambda number: keep(ground, size, name), before, lambda: kept(ground, size, name)
         )
 
-    return Contender(name, enter)
+    return Contender(name, enter, large_rounds=None if name == "dodo" else 1)
 
 
 def again(name: str, *, change: bool) -> Contender:
