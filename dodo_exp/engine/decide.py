@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.fingerprint import Change, Fingerprint
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.pipeline.lockfile import FORGOTTEN
+from dodo_exp.pipeline.lockfile import FORGOTTEN, StageRecord
 from dodo_exp.pipeline.model import Stage
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
@@ -52,11 +52,11 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
 
     A frozen stage is taken as it is: it is only out of date where an output is missing.
     """
-    found = fingerprint.take(stage, workspace, known)
     record = workspace.record(stage)
+    found = fingerprint.take(stage, workspace, known, record.lines if record else ())
     reasons: list[Reason] = []
     if stage.frozen:
-        missing = (r for r in _out_reasons(workspace, stage) if r.kind == "missing")
+        missing = (r for r in _out_reasons(workspace, stage, record) if r.kind == "missing")
         return Verdict(stage, found, tuple(missing))
     if stage.runs_always:
         word = "always_changed" if stage.always else "it has no inputs and no outputs to compare"
@@ -65,18 +65,19 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
         reasons.append(Reason("new", "", "not run yet"))
     elif record.key == FORGOTTEN:
         reasons.append(Reason("forgotten", "", "was forgotten: is to run again"))
-    elif record.key != found.key:
+    elif record.lines is not found.lines:
         reasons += [
             Reason("changed", change.name, str(change), change)
             for change in fingerprint.changes(record.lines, found.lines)
         ]
-    return Verdict(stage, found, (*reasons, *(_out_reasons(workspace, stage) if record else ())))
+    if record is not None:
+        reasons += _out_reasons(workspace, stage, record)
+    return Verdict(stage, found, tuple(reasons))
 
 
-def _out_reasons(workspace: Workspace, stage: Stage) -> tuple[Reason, ...]:
-    record = workspace.record(stage)
+def _out_reasons(workspace: Workspace, stage: Stage, record: StageRecord | None) -> list[Reason]:
     recorded: dict[str, Node] = dict(record.outs) if record else {}
-    reasons = []
+    reasons: list[Reason] = []
     for out in stage.outs:
         node = recorded.get(out.path)
         digest = workspace.out_digest(out.path)
@@ -85,4 +86,4 @@ def _out_reasons(workspace: Workspace, stage: Stage) -> tuple[Reason, ...]:
         elif node is not None and digest != node.digest:
             text = f"output {out.path} is not as the stage made it"
             reasons.append(Reason("edited", out.path, text))
-    return tuple(reasons)
+    return reasons

@@ -20,6 +20,10 @@ FORMAT = 1
 """Part of the key; raise it whenever equal lines would no longer mean equal results."""
 
 
+_Fact = tuple[str, str, str]
+"""A line that need not be kept; the two are equal."""
+
+
 class Fingerprint(NamedTuple):
     """The facts, in a fixed order, and the inputs that are not there."""
 
@@ -37,24 +41,33 @@ def key_of(lines: tuple[Line, ...]) -> Oid:
     return of_bytes(pack([FORMAT, lines]))
 
 
-def take(stage: Stage, workspace: Workspace, known: dict[str, Oid] | None = None) -> Fingerprint:
-    """Look at everything that *stage* reads, now, but for digests that are *known*."""
+def take(
+    stage: Stage,
+    workspace: Workspace,
+    known: dict[str, Oid] | None = None,
+    before: tuple[Line, ...] = (),
+) -> Fingerprint:
+    """Look at everything that *stage* reads, now, but for digests that are *known*.
+
+    The lines of *before* are given back if they are the same, as they mostly are.
+    """
     known = known or {}
-    lines = [Line("cmd", str(i), cmd) for i, cmd in enumerate(stage.cmds)]
-    lines.append(Line("wdir", "", stage.wdir))
+    facts: list[_Fact] = [("cmd", str(i), cmd) for i, cmd in enumerate(stage.cmds)]
+    facts.append(("wdir", "", stage.wdir))
     for path in sorted(stage.deps):
         digest = known.get(path) or workspace.digest(path)
-        lines.append(Line("dep", path, digest.hex() if digest else ABSENT))
+        facts.append(("dep", path, digest.hex() if digest else ABSENT))
     for dep in sorted(stage.params):
-        lines += _params(dep, workspace.params(dep.file))
-    lines += [Line("out", path, "") for path in sorted(out.path for out in stage.outs)]
-    return Fingerprint(tuple(lines), tuple(line for line in lines if line.value == ABSENT))
+        facts += _params(dep, workspace.params(dep.file))
+    facts += [("out", path, "") for path in sorted([out.path for out in stage.outs])]
+    lines = before if before == tuple(facts) else tuple(map(Line._make, facts))
+    return Fingerprint(lines, tuple([line for line in lines if line.value == ABSENT]))
 
 
-def _params(dep: ParamDep, values: dict[Any, Any] | None) -> list[Line]:
+def _params(dep: ParamDep, values: dict[Any, Any] | None) -> list[_Fact]:
     """One line a leaf, so that the reason for a run names the very value that changed."""
     if values is None:
-        return [Line("param", f"{dep.file}:", ABSENT)]
+        return [("param", f"{dep.file}:", ABSENT)]
     found: dict[str, str] = {}
     for key in dep.keys or ("",):
         try:
@@ -67,7 +80,7 @@ def _params(dep: ParamDep, values: dict[Any, Any] | None) -> list[Line]:
                 found[key] = ABSENT
             continue
         found.update((name, canonical(leaf)) for name, leaf in leaves(value, key))
-    return [Line("param", f"{dep.file}:{name}", text) for name, text in sorted(found.items())]
+    return [("param", f"{dep.file}:{name}", text) for name, text in sorted(found.items())]
 
 
 class Change(NamedTuple):

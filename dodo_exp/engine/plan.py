@@ -76,6 +76,8 @@ class _Planner:
         self._selection = selection
         self._options = options
         self._actions: dict[str, str] = {}
+        self._is_open = False
+        """Whether any stage so far would run, or may."""
         self._restored: dict[str, Node] = {}
         self._known: dict[str, Oid] = {}
 
@@ -84,12 +86,15 @@ class _Planner:
         verdict = self._forced(judge(self._workspace, stage, self._known))
         action = self._action(verdict, waits)
         self._actions[stage.address] = action
+        self._is_open = self._is_open or action in (RUN, MAYBE)
         return Step(verdict, action, waits)
 
     def _waits(self, stage: Stage) -> tuple[str, ...]:
         """Stages whose result is open and that this one reads from."""
-        after = self._selection.after[stage.address]
-        waits = tuple(name for name in after if self._actions[name] in (RUN, MAYBE))
+        waits: tuple[str, ...] = ()
+        if self._is_open:
+            after = self._selection.after[stage.address]
+            waits = tuple(name for name in after if self._actions[name] in (RUN, MAYBE))
         return waits or (self._look_into(stage) if self._restored else ())
 
     def _forced(self, verdict: Verdict) -> Verdict:
@@ -115,7 +120,7 @@ class _Planner:
 
     def is_to_go_on(self, stage: Stage) -> bool:
         """Whether the stage runs because it has checkpoints."""
-        return stage.has_checkpoints and not stage.frozen and (self._goes_on or self._options.reset)
+        return (self._goes_on or self._options.reset) and stage.has_checkpoints and not stage.frozen
 
     def _action(self, verdict: Verdict, waits: tuple[str, ...]) -> str:
         stage = verdict.stage

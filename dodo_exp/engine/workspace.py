@@ -420,7 +420,7 @@ class Workspace:
     def _stamped(self, path: str) -> Oid | None:
         """Digest of a plain file that stands still: most of what is asked for, so in few steps."""
         try:
-            found = os.lstat(self.path(path))
+            found = os.lstat(path if path[:1] == "/" else f"{self.root}/{path}")
         except (FileNotFoundError, NotADirectoryError):
             return None
         return self.stamps.get(path, mark(found)) if stat.S_ISREG(found.st_mode) else None

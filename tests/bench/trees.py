@@ -182,10 +182,20 @@ def again(name: str, *, change: bool) -> Contender:
     return Contender(name, enter)
 
 
-def copy(ground: Ground, size: int) -> Entry:
-    """`cp -r`."""
+COPY = "cp -r"
+SYNCED = "cp -r, synced"
+
+
+def copy(name: str) -> Contender:
+    """`cp -r`; one that is *synced* is on the disk when it ends, as a snapshot is."""
+    most = 1 if name == SYNCED else None
+    return Contender(name, lambda ground, size: _copy(ground, size, name), large_rounds=most)
+
+
+def _copy(ground: Ground, size: int, name: str) -> Entry:
     program, source = ground.peers.program("cp"), tree(ground, size)
     made = ground.new("copy")
+    line = f"{program} -r data {made}" + (f" && sync -f {made}" if name == SYNCED else "")
 
     def before(number: int) -> None:
         put_away(ground, size, made)
@@ -196,7 +206,7 @@ def copy(ground: Ground, size: int) -> Entry:
         expect((made / last).stat().st_size == BYTES[size], "not copied")
 
     return Entry(
-        lambda number: ground.run([program, "-r", "data", str(made)], source, timeout=LONG),
+        lambda number: ground.run(["/bin/sh", "-c", line], source, timeout=LONG),
         before,
         verify,
     )
@@ -215,7 +225,8 @@ def walk(ground: Ground, size: int) -> Entry:
 
 def first_goals(size: int) -> Iterable[Goal]:
     """A tree is hashed and copied."""
-    yield Goal("1.5 x (xxhsum + cp)", (Term(1.5, "xxhsum"), Term(1.5, "cp -r")))
+    for name in (COPY, SYNCED):
+        yield Goal(f"1.5 x (xxhsum + {name})", (Term(1.5, "xxhsum"), Term(1.5, name)))
     if size == 1_000_000:
         yield Goal("400 MiB", plus=400, field="peak")
 
@@ -248,7 +259,8 @@ WORKLOADS = (
             first("dodo"),
             first("store"),
             Contender("xxhsum", hashed),
-            Contender("cp -r", copy),
+            copy(COPY),
+            copy(SYNCED),
             first("git"),
             first("restic"),
         ),
