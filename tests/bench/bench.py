@@ -44,6 +44,9 @@ def parse() -> argparse.Namespace:
         "--quick", action="store_true", help="2 rounds, smallest sizes, no peer that takes over 5 s"
     )
     parser.add_argument("--large", action="store_true", help="also the sizes that take long")
+    parser.add_argument(
+        "--size", type=int, action="append", default=[], metavar="N", help="only this one"
+    )
     parser.add_argument("--folder", metavar="DIR", help="where to work; the temporary folder")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help=f"merged into ({OWN}/results.json or quick.json)"
@@ -81,7 +84,13 @@ def measure(given: argparse.Namespace, workloads: list[Workload]) -> None:
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="bench-") as name:
         base = Path(name).resolve()
         contest = Contest(
-            Runner(base / "home", given.timeout), peers, base, runs, given.quick, given.large
+            Runner(base / "home", given.timeout),
+            peers,
+            base,
+            runs,
+            given.quick,
+            given.large,
+            tuple(given.size),
         )
         found = load(given.json)
 

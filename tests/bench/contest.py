@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -173,12 +174,16 @@ class Contest:
     runs: int
     quick: bool
     large: bool
+    only: tuple[int, ...] = ()
+    """The sizes to measure, if not those that a workload has."""
     _late: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def sizes(self, workload: Workload) -> tuple[int, ...]:
         """Those that are asked for."""
         if self.quick:
             return workload.sizes[:1]
+        if self.only:
+            return tuple(size for size in workload.sizes + workload.large if size in self.only)
         return workload.sizes + (workload.large if self.large else ())
 
     def family(
@@ -192,13 +197,16 @@ class Contest:
             for workload in workloads:
                 if size in self.sizes(workload):
                     keep(workload, size, self._row(ground, workload, size))
+            if any(size in workload.large for workload in workloads):
+                shutil.rmtree(folder)  # a second one would not fit on the disk
 
     def _row(self, ground: Ground, workload: Workload, size: int) -> dict[str, Any]:
         found: dict[str, dict[str, Any]] = {}
         entries: dict[str, Entry] = {}
         limits: dict[str, int] = {}
         for each in workload.contenders:
-            if size > (each.large if self.large else each.most) or (self.quick and each.slow):
+            is_large = self.large or size in self.only
+            if size > (each.large if is_large else each.most) or (self.quick and each.slow):
                 continue
             late = self._late.get((workload.name, each.name))
             if late is not None:
