@@ -7,6 +7,7 @@ ignored, and stored outputs by what their record names rather than by what lies 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -57,8 +58,10 @@ def capture(
             node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
             batch.commit()
         finally:
-            batch.drop()
-            progress.end()
+            try:
+                batch.drop()
+            finally:
+                progress.end()
     return node
 
 
@@ -80,6 +83,8 @@ class Progress:
         self._files = self._bytes = self._passed = 0
         self._total: int | None = None
         self._counter: forks.Aside[int] | None = None
+        self._is_counted = not root
+        self._lock = threading.Lock()
 
     def __call__(self, size: int, was_read: bool) -> None:
         self._passed += size
@@ -87,22 +92,40 @@ class Progress:
             return
         self._files += 1
         self._bytes += size
+        if time.monotonic() < self._next:
+            return
+        with self._lock:  # several threads may be at it
+            self._tell()
+
+    def _tell(self) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + 3.0
-        if self._root and self._counter is None and self._total is None and forks.can_fork():
-            self._counter = forks.Aside(self._count, lets_go=True)
+        if not self._is_counted:
+            self._is_counted = True
+            self._begin_to_count()
         if self._counter is not None and self._counter.is_done():
-            self._total = self._counter.result()
+            with suppress(OSError):
+                self._total = self._counter.result()
             self.end()
         self._listener(Note("info", f"{self._what}: {self._words(now - self._started)}"))
+
+    def _begin_to_count(self) -> None:
+        if not forks.can_fork():
+            threading.Thread(target=self._count_here, daemon=True).start()
+            return
+        with suppress(OSError), forks.undisturbed():
+            self._counter = forks.Aside(self._count, lets_go=True)
+
+    def _count_here(self) -> None:
+        self._total = self._count()
 
     def end(self) -> None:
         """Nothing is counted any more."""
         if self._counter is not None:
             self._counter.end()
-        self._counter, self._root = None, ""
+        self._counter = None
 
     def _words(self, seconds: float) -> str:
         done = f"{self._files:,} files, {self._bytes / 1e6:,.0f} MB read"

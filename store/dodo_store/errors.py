@@ -12,6 +12,8 @@ StoreError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class StoreError(Exception):
     """Base of all errors of this package; `path` is the file in question."""
@@ -19,6 +21,10 @@ class StoreError(Exception):
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process may have met it; by itself pickle passes on the message alone.
+        return type(self), (self.path, str(self))
 
 
 class Damaged(StoreError):
@@ -51,3 +57,6 @@ class Held(StoreError):
     def __init__(self, path: str, owner: str) -> None:
         super().__init__(path, f"held by {owner}")
         self.owner = owner
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.owner)

@@ -6,13 +6,16 @@ time runs Python. A process that is forked begins with all that is known here, a
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import marshal
 import os
+import pickle
 import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -20,51 +23,54 @@ from dodo_store import durable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Work = Callable[[Sequence[Item], bool], list[Result]]
-"""What to do with some items, perhaps for the second time; results are such as marshal knows."""
+Work = Callable[[Sequence[Item]], list[Result]]
+"""What to do with some items; results are such as marshal knows."""
 
 SHARE = 256
 """Items from which on a process is worth it."""
 
-BLOCK = 8192
-"""Items that are shared out at a time, so that progress can be told in between."""
-
 MOST = 8
 """Processes, at most."""
 
+PR_SET_PDEATHSIG = 1
 _STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+_pipes: set[int] = set()
+"""Our ends of pipes. A child that kept one would not notice that nobody reads the other."""
 
 
 def each(items: Sequence[Item], work: Work[Item, Result]) -> list[Result]:
     """The results of *work* on all items, in order, a share of them from every processor.
 
-    A share that another process did not finish is done again here, so whatever is wrong with it is
-    raised here.
+    Raises:
+        What it raised, wherever that was; then some of the work may have been done.
+        ChildProcessError: somebody has killed one of the processes.
     """
-    count = _count(len(items))
+    count = shares(len(items))
     if count == 1:
-        return work(items, False)
+        return work(items)
     size = -(-len(items) // count)
-    own, *shares = (items[start : start + size] for start in range(0, len(items), size))
-    children: list[Aside[list[Result]]] = []
+    own, *others = (items[start : start + size] for start in range(0, len(items), size))
+    children: list[Aside[list[Result]] | None] = []
     try:
-        for share in shares:
-            children.append(Aside(partial(work, share, False)))
-        results = work(own, False)
-        for share, child in zip(shares, children, strict=True):
-            done = child.result()
-            results += work(share, True) if done is None else done
+        with undisturbed():
+            for share in others:
+                children.append(_aside(partial(work, share)))
+        results = work(own)
+        for share, child in zip(others, children, strict=True):
+            results += work(share) if child is None else child.result()
     finally:
-        for child in children:
-            child.end()
+        with undisturbed():
+            for child in children:
+                if child is not None:
+                    child.end()
     return results
 
 
-def _count(items: int) -> int:
-    """How many processes; one where a fork is not worth it."""
+def shares(items: int) -> int:
+    """Among how many processes so many items would be shared."""
     if items < 2 * SHARE or not can_fork():
         return 1
-    return max(1, min(MOST, len(os.sched_getaffinity(0)), items // SHARE))
+    return min(MOST, len(os.sched_getaffinity(0)), items // SHARE)
 
 
 def can_fork() -> bool:
@@ -75,53 +81,130 @@ def can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let signals wait for the end of a block: a child is begun and noted, or ended, as one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Aside(Generic[Result]):
-    """A process that works something out, which marshal knows, while we do something else."""
+    """A process that works something out, which marshal knows, while we do something else.
+
+    It ends when we do. Whoever begins one does so `undisturbed`, and sees to its `end`.
+    """
 
     def __init__(self, work: Callable[[], Result], *, lets_go: bool = False) -> None:
-        """One that *lets go* does not keep our locks when we are killed: it changes nothing."""
+        """One that *lets go* has none of our locks: it changes nothing.
+
+        Raises:
+            OSError: there can be no more processes.
+        """
+        self._is_over = False
         self._pipe, theirs = os.pipe()
-        # A signal that came to the child between two steps would unwind it as if it were us.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        _pipes.add(self._pipe)
+        parent = os.getpid()
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _work(work, theirs, lets_go)
+                _work(work, theirs, parent, lets_go)
+        except OSError:
+            self._close()
+            raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(theirs)
 
     def is_done(self) -> bool:
         """Whether `result` need not wait."""
-        return bool(select.select([self._pipe], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        return bool(poll.poll(0))
 
-    def result(self) -> Result | None:
-        """What it came to; None if it did not finish. Asked once."""
+    def result(self) -> Result:
+        """What it came to, or the error that it met. Asked once.
+
+        Raises:
+            ChildProcessError: it was killed.
+        """
         with open(self._pipe, "rb", closefd=False) as pipe:
             data = pipe.read()
+        self._is_over = True
+        killed = ChildProcessError(errno.ECHILD, "a process that did part of the work was killed")
         try:
-            found: Result = marshal.loads(data)
-        except (ValueError, EOFError, TypeError):
-            return None
-        return found
+            found: Any = (pickle if data[:1] == _ERROR else marshal).loads(data[1:])
+        except (ValueError, EOFError, TypeError, pickle.UnpicklingError):
+            raise killed from None
+        if data[:1] == _ERROR:
+            raise found
+        result: Result = found
+        return result
 
     def end(self) -> None:
         """Nothing of it is left."""
+        with undisturbed():
+            self._close()
+            # Where SIGCHLD is ignored nobody is there to wait for, and the number may be another's.
+            if not self._is_over:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+
+    def _close(self) -> None:
+        _pipes.discard(self._pipe)
         os.close(self._pipe)
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
 
 
-def _work(work: Callable[[], object], pipe: int, lets_go: bool) -> None:
+_RESULT, _ERROR = b"r", b"e"
+
+
+def _aside(work: Callable[[], Result]) -> Aside[Result] | None:
+    """One more process, if there can be one."""
+    try:
+        return Aside(work)
+    except OSError:
+        return None
+
+
+def _work(work: Callable[[], object], pipe: int, parent: int, lets_go: bool) -> None:
     """What the child does; it ends here whatever happens."""
     try:
-        if lets_go:
-            os.closerange(3, pipe)
-            os.closerange(pipe + 1, 1 << 16)
         for number in _STOPS:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        _end_with(parent)
+        _keep_only(pipe, lets_go)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-        result: Any = work()
-        durable.write_all(pipe, marshal.dumps(result))
+        try:
+            result: Any = work()
+            data = _RESULT + marshal.dumps(result)
+        except Exception as error:
+            data = _ERROR + pickle.dumps(error)
+        durable.write_all(pipe, data)
     finally:
         os._exit(0)
+
+
+def _end_with(parent: int) -> None:
+    """Be killed by the kernel as soon as the parent is gone."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _keep_only(pipe: int, lets_go: bool) -> None:
+    """Close what somebody else waits for the end of."""
+    for other in _pipes:
+        os.close(other)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in {0, 1, 2} - {pipe}:
+        os.dup2(nothing, stream)
+    if lets_go:
+        os.closerange(3, pipe)
+        os.closerange(max(pipe + 1, 3), 1 << 16)

@@ -137,13 +137,10 @@ class _Mirror:
             if node.kind in (LINK, FOLDER):
                 self._build(name, node)
 
-    def _write(self, files: Sequence[tuple[str, Node]], again: bool) -> list[Mark]:
-        """Write files; *again* after somebody did not finish it."""
+    def _write(self, files: Sequence[tuple[str, Node]]) -> list[Mark]:
         found = []
         for path, node in files:
             full = self._full(path)
-            if again:
-                wipe(full)
             mode = 0o777 if node.kind == EXEC else 0o666
             found.append(self._store.objects.copy_out(node.oid, node.size, full, mode))
         return found

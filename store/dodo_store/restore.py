@@ -235,10 +235,8 @@ class _Place:
                 plain.append((f"{to}/{name}", node))
         forks.each(plain, self._write)
 
-    def _write(self, files: Sequence[tuple[str, Node]], again: bool) -> list[None]:
+    def _write(self, files: Sequence[tuple[str, Node]]) -> list[None]:
         for to, node in files:
-            if again:
-                remove(to)
             self._copy(node, to)
         return [None] * len(files)
 

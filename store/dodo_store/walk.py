@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 from dodo_store import forks, record, tree
@@ -39,6 +39,9 @@ kilobytes, they only wait for each other."""
 
 AVERAGE = 256 << 10
 """The same for the average file."""
+
+BLOCK, BLOCK_SIZE = 8192, 256 << 20
+"""Files, and bytes, that are shared among processes at a time."""
 
 
 Listings = dict[str, tuple[bytes, list[str]]]
@@ -265,7 +268,8 @@ class Walk:
             return self._file(_join(path, leaf[0]), leaf[1])
 
         size = sum(found.st_size for _, found in leaves)
-        if len(leaves) >= 2 * forks.SHARE and size < AVERAGE * len(leaves):
+        is_small = size < AVERAGE * len(leaves) and not self._source.links
+        if is_small and forks.shares(len(leaves)) > 1:
             return self._read_shared(path, leaves)
         if len(leaves) < 2 or size < max(LARGE, AVERAGE * len(leaves)):
             return [one(leaf) for leaf in leaves]
@@ -277,8 +281,7 @@ class Walk:
         """The same of many small files, by several processes."""
         folder = os.path.join(self._root, path)
         read: list[_Read] = []
-        for start in range(0, len(leaves), forks.BLOCK):
-            block = leaves[start : start + forks.BLOCK]
+        for block in _blocks(leaves):
             started = now()
             named = [(f"{folder}/{name}", found) for name, found in block]
             for (name, found), taken in zip(block, forks.each(named, self._take), strict=True):
@@ -291,14 +294,10 @@ class Walk:
                 read.append((oid, found, started))
         return read
 
-    def _take(
-        self, leaves: Sequence[tuple[str, os.stat_result]], again: bool
-    ) -> list[tuple[bytes, str] | None]:
+    def _take(self, leaves: Sequence[tuple[str, os.stat_result]]) -> list[tuple[bytes, str] | None]:
         """Name files, and copy them into the batch's folder; None for one that has moved."""
         if self._batch is None or self._store is None:
             return [_hash_once(full, found) for full, found in leaves]
-        if self._source.links:
-            return [None] * len(leaves)
         objects = self._store.objects
         return [self._batch.take(objects, full, mark(found)) for full, found in leaves]
 
@@ -411,6 +410,21 @@ def _hash(path: str, full: str, found: os.stat_result) -> tuple[Oid, os.stat_res
             return oid, found
         found = after
     raise Changing(path, "it is still being written to")
+
+
+def _blocks(
+    leaves: list[tuple[str, os.stat_result]],
+) -> Iterator[list[tuple[str, os.stat_result]]]:
+    """Some at a time, so that progress can be told in between."""
+    block: list[tuple[str, os.stat_result]] = []
+    size = 0
+    for leaf in leaves:
+        block.append(leaf)
+        size += leaf[1].st_size
+        if len(block) >= BLOCK or size >= BLOCK_SIZE:
+            yield block
+            block, size = [], 0
+    yield block
 
 
 def _hash_once(full: str, found: os.stat_result) -> tuple[bytes, str] | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from dodo_store import forks, locks, tree
+from dodo_store import forks, locks, threads, tree
 from dodo_store.errors import Damaged
 from dodo_store.mirror import mirror
 from dodo_store.pool import Batch
@@ -49,7 +51,7 @@ def no_child_is_left() -> bool:
     return bool(_started) and not any(os.path.exists(f"/proc/{pid}") for pid in _started)
 
 
-def numbered(items: Sequence[int], again: bool) -> list[tuple[int, int]]:
+def numbered(items: Sequence[int]) -> list[tuple[int, int]]:
     return [(item, os.getpid()) for item in items]
 
 
@@ -78,35 +80,82 @@ def test_beside_another_thread_nothing_is_forked() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_share_of_a_killed_process_is_done_again_here(number: int) -> None:
+def test_a_process_that_is_killed_is_told_of(number: int) -> None:
     here = os.getpid()
 
-    def work(items: Sequence[int], again: bool) -> list[tuple[int, bool]]:
+    def work(items: Sequence[int]) -> list[int]:
         if os.getpid() != here and items[0] == forks.SHARE:
             os.kill(os.getpid(), number)
-        return [(item, again) for item in items]
+        return list(items)
 
-    found = forks.each(ITEMS, work)
-    assert [item for item, _ in found] == ITEMS
-    assert {item for item, again in found if again} == set(ITEMS[forks.SHARE : 2 * forks.SHARE])
+    with pytest.raises(ChildProcessError, match="was killed"):
+        forks.each(ITEMS, work)
     assert no_child_is_left()
 
 
+def test_where_no_process_can_be_had_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", refused)
+    before = os.listdir("/proc/self/fd")
+    assert {pid for _, pid in forks.each(ITEMS, numbered)} == {os.getpid()}
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_where_children_vanish_by_themselves_nothing_is_amiss() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert [item for item, _ in forks.each(ITEMS, numbered)] == ITEMS
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert no_child_is_left()
+
+
+def test_a_signal_in_the_middle_of_a_fork_ends_all_that_were_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fork = os.fork
+    before = len(os.listdir("/proc/self/fd"))
+
+    def disturbed() -> int:
+        pid = fork()
+        if pid:
+            signal.raise_signal(signal.SIGINT)
+        return pid
+
+    def work(items: Sequence[int]) -> list[int]:
+        signal.pause()
+        return []
+
+    monkeypatch.setattr(os, "fork", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        forks.each(ITEMS, work)
+    assert no_child_is_left()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_after_threads_there_may_be_processes() -> None:
+    assert threads.each(lambda item: item + 1, [1, 2, 3]) == [2, 3, 4]
+    assert forks.shares(len(ITEMS)) == 4
+
+
 def test_what_is_wrong_in_another_process_is_raised_here() -> None:
-    def work(items: Sequence[int], again: bool) -> list[int]:
+    def work(items: Sequence[int]) -> list[int]:
         if ITEMS[-1] in items:
-            raise Damaged("there", f"in {os.getpid()}")
+            raise Damaged("there", "it is not what it was")
         return list(items)
 
-    with pytest.raises(Damaged, match=f"in {os.getpid()}"):
+    with pytest.raises(Damaged, match="it is not what it was") as caught:
         forks.each(ITEMS, work)
+    assert caught.value.path == "there"
     assert no_child_is_left()
 
 
 def test_an_error_here_ends_the_others_at_once() -> None:
     here = os.getpid()
 
-    def work(items: Sequence[int], again: bool) -> list[int]:
+    def work(items: Sequence[int]) -> list[int]:
         if os.getpid() == here:
             raise KeyboardInterrupt
         signal.pause()
@@ -128,7 +177,8 @@ def test_no_signal_is_blocked_afterwards() -> None:
 
 def test_what_is_worked_out_aside_is_there_when_it_is_done() -> None:
     ready, go = os.pipe()
-    beside = forks.Aside(lambda: os.read(ready, 1) + b"!")
+    with forks.undisturbed():
+        beside = forks.Aside(lambda: os.read(ready, 1) + b"!")
     assert not beside.is_done()
     os.write(go, b"x")
     assert beside.result() == b"x!"
@@ -138,7 +188,8 @@ def test_what_is_worked_out_aside_is_there_when_it_is_done() -> None:
 
 
 def test_what_is_not_needed_any_more_ends_at_once() -> None:
-    beside: forks.Aside[None] = forks.Aside(signal.pause)
+    with forks.undisturbed():
+        beside = forks.Aside(signal.pause)
     beside.end()
     assert no_child_is_left()
 
@@ -146,29 +197,44 @@ def test_what_is_not_needed_any_more_ends_at_once() -> None:
 KILLED = """
 import os, signal, sys
 from dodo_store import forks, locks
-with locks.hold(sys.argv[1], "me"):
-    def work():
-        os.write(2, b"begun")
-        os.close(2)
-        signal.pause()
-    forks.Aside(work, lets_go=sys.argv[2] == "True")
+path, how = sys.argv[1:]
+here = os.getpid()
+def pause():
+    os.write(ready, b"begun")
+    signal.pause()
+def much(items):
+    if os.getpid() == here:
+        os.kill(here, signal.SIGKILL)
+    return [bytes(1000)] * len(items)
+with locks.hold(path, "me"):
+    ready = os.dup(2)
+    os.set_inheritable(ready, True)
+    if how == "each":
+        os.sched_getaffinity = lambda pid: {0, 1, 2}
+        os.write(ready, b"begun")
+        forks.each(range(5000), much)
+    with forks.undisturbed():
+        beside = forks.Aside(pause, lets_go=how == "lets go")
     signal.pause()
 """
 
 
-@pytest.mark.parametrize("lets_go", [True, False])
-def test_who_works_for_us_keeps_our_locks_when_we_are_killed_unless_it_lets_go(
-    tmp_path: Path, lets_go: bool
-) -> None:
+@pytest.mark.parametrize("how", ["each", "aside"])
+def test_who_works_for_us_ends_with_us_and_so_do_our_locks(tmp_path: Path, how: str) -> None:
     path = str(tmp_path / "lock")
-    words = [sys.executable, "-c", KILLED, path, str(lets_go)]
+    words = [sys.executable, "-c", KILLED, path, how]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None
     assert process.stderr.read(5) == b"begun"
     process.kill()
     process.wait()
-    assert locks.is_free(path) is lets_go
-    os.killpg(process.pid, signal.SIGKILL)
+    assert process.stderr.read() == b""  # whoever reads what we say is not kept waiting
+    until = time.monotonic() + 5
+    while not locks.is_free(path):
+        assert time.monotonic() < until
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(process.pid, 0)
     process.stderr.close()
 
 
@@ -186,7 +252,7 @@ def full(kit: Kit) -> Kit:
 
 
 def taken(kit: Kit, monkeypatch: pytest.MonkeyPatch, processes: int) -> Node:
-    monkeypatch.setattr(forks, "_count", lambda items: processes if items > 1 else 1)
+    monkeypatch.setattr(forks, "shares", lambda items: processes if items > 1 else 1)
     kit.stamps.forget()
     return kit.take("data")
 
@@ -263,9 +329,34 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_half(
             os.kill(os.getpid(), signal.SIGKILL)
         return copy_out(pool, oid, size, to, mode)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(full.store.objects), "copy_out", cut)
+    stamps = Stamps(str(tmp_path / "stamps"))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(full.store.objects), "copy_out", cut)
+        with pytest.raises(ChildProcessError):
+            full.restore(node, "again")
+        with pytest.raises(ChildProcessError):
+            mirror(full.store, node, str(tmp_path / "mirror"), stamps)
+    assert not (full.root / "again").exists()
     full.restore(node, "again")
-    mirror(full.store, node, str(tmp_path / "mirror"), Stamps(str(tmp_path / "stamps")))
+    mirror(full.store, node, str(tmp_path / "mirror"), stamps)
     for folder in (full.root / "again", tmp_path / "mirror"):
         assert (folder / "650").read_text() == "50\n"
         assert len(os.listdir(folder)) == 700
+
+
+def test_names_are_not_wiped_by_others_that_are_the_same_to_the_disk(
+    full: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on a folder that ignores case: what is there already is told, and stays."""
+    node = taken(full, monkeypatch, 3)
+    here, copy_out = os.getpid(), type(full.store.objects).copy_out
+
+    def same(pool: object, oid: object, size: int, to: str, mode: int = 0o666) -> object:
+        if os.getpid() != here and to.endswith("/650"):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), to)
+        return copy_out(pool, oid, size, to, mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(full.store.objects), "copy_out", same)
+    with pytest.raises(FileExistsError) as caught:
+        full.restore(node, "again")
+    assert caught.value.filename.endswith("/650")
