@@ -103,6 +103,8 @@ class Aside(Generic[Result]):
         Raises:
             OSError: there can be no more processes.
         """
+        import ctypes  # noqa: F401 - once here, rather than in every child
+
         self._is_over = False
         self._pipe, theirs = os.pipe()
         _pipes.add(self._pipe)

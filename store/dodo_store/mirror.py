@@ -18,7 +18,7 @@ from dodo_store.oid import Oid, of_bytes, of_file
 from dodo_store.stamps import Mark, Stamps, mark, now
 from dodo_store.store import Store
 from dodo_store.tree import EXEC, FOLDER, LINK, Node
-from dodo_store.walk import Source, Walk
+from dodo_store.walk import BLOCK, Source, Walk
 
 OURS = 0o600
 """Modes without which a file of ours is not left as it is: the next user may want to write it."""
@@ -42,6 +42,7 @@ def mirror(store: Store, node: Node, root: str, stamps: Stamps) -> Mirrored:
         wipe(root)
         os.makedirs(root)
     made.folder("", node)
+    made.write()
     made.settle()
     return Mirrored(made.written, made.removed)
 
@@ -78,6 +79,7 @@ class _Mirror:
         self._root = root
         self._stamps = stamps
         self._seen = _Seen(root, stamps)
+        self._files: list[tuple[str, Node]] = []
         self._fresh: list[tuple[str, Mark, Oid]] = []
         self.written = self.removed = 0
         # A pipe, or a file that nobody may read: then each thing is looked at by itself.
@@ -128,14 +130,21 @@ class _Mirror:
 
     def _build_all(self, path: str, members: Sequence[tuple[str, Node]]) -> None:
         """Make what a folder lacks."""
-        inner = [(f"{path}/{name}" if path else name, node) for name, node in members]
-        files = [each for each in inner if each[1].kind not in (LINK, FOLDER)]
-        for (name, node), found in zip(files, forks.each(files, self._write), strict=True):
-            self._fresh.append((name, found, node.oid))
-        self.written += len(files)
-        for name, node in inner:
+        for name, node in members:
+            inner = f"{path}/{name}" if path else name
             if node.kind in (LINK, FOLDER):
-                self._build(name, node)
+                self._build(inner, node)
+            else:
+                self._files.append((inner, node))
+        if len(self._files) > BLOCK:
+            self.write()
+
+    def write(self) -> None:
+        """Write the files that are to be in folders which are there."""
+        files, self._files = self._files, []
+        for (path, node), found in zip(files, forks.each(files, self._write), strict=True):
+            self._fresh.append((path, found, node.oid))
+        self.written += len(files)
 
     def _write(self, files: Sequence[tuple[str, Node]]) -> list[Mark]:
         found = []

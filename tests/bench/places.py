@@ -143,12 +143,16 @@ def _files(folder: Path) -> int:
 
 def first_goals(size: int) -> Iterable[Goal]:
     """Ahead of both."""
+    if size < SIZES[-1]:
+        return
     yield share("cp -r", 1, "ahead of cp -r")
     yield share("git worktree add", 1, "ahead of git worktree add")
 
 
 def next_goals(size: int) -> Iterable[Goal]:
     """Only what differs is made."""
+    if size < SIZES[-1]:
+        return
     yield share("cp -r", 1 / 10, "1/10 of cp -r")
     yield share("git worktree add", 1 / 10, "1/10 of git worktree add")
 
