@@ -170,9 +170,7 @@ class _Mirror:
 
     def settle(self) -> None:
         """What was written need not be read to be known, if it has not moved since."""
-        moment = now()
-        for path, found, oid in self._fresh:
-            self._stamps.set(path, found, oid, moment)
+        self._stamps.set_all(self._fresh, now())
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -192,8 +190,6 @@ def _is_usable(folder: str) -> bool:
 
 def wipe(path: str) -> None:
     """Remove whatever is at *path*, also folders that somebody has locked."""
-    import shutil
-
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -201,6 +197,8 @@ def wipe(path: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
         os.unlink(path)
         return
+    import shutil
+
     if not _is_usable(path):
         os.chmod(path, 0o700)
     for folder, names, _ in os.walk(path):

@@ -27,6 +27,9 @@ FICLONE = 0x40049409
 SMALL = 1 << 20
 """Files below this many bytes are read whole."""
 
+BLOCK = 1 << 14
+"""Bytes below which writing takes no longer than asking the file system to share blocks."""
+
 BUFFER = 1 << 18
 """Bytes of a larger file that are copied at a time."""
 
@@ -457,7 +460,7 @@ def _link_in(pool: Pool, path: str, temporary: str) -> _Taken | None:
 def _copy_small(source: int, target: int, size: int) -> Oid:
     """Copy a small file in one piece; name what was copied."""
     data = os.read(source, size + 1)  # a larger buffer costs 20 us to come by
-    if not _clone(source, target, os.fstat(source).st_dev):
+    if size < BLOCK or not _clone(source, target, os.fstat(source).st_dev):
         durable.write_all(target, data)
     return of_bytes(data)
 

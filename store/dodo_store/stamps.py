@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
@@ -119,6 +119,18 @@ class Stamps:
             kept = self._folder(folder)
             kept.files[name] = _pack(found) + oid
             kept.is_dirty = self._dirty = True
+
+    def set_all(self, seen: Iterable[tuple[str, Mark, Oid]], started: int) -> None:
+        """The same of many paths; those of one folder best come one after another."""
+        last, kept = None, None
+        for path, found, oid in seen:
+            if not is_settled(found, started):
+                continue
+            folder, _, name = path.rpartition("/")
+            if kept is None or folder != last:
+                last, kept = folder, self._folder(folder)
+                kept.is_dirty = self._dirty = True
+            kept.files[name] = _pack(found) + oid
 
     # -- folders ---------------------------------------------------------------------------
 
