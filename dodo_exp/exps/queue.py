@@ -241,10 +241,14 @@ def add(store: Store, tasks: list[tuple[str, Task]]) -> list[Job]:
                 raise UsageError(f"there is an experiment {name!r} in the queue by now")
         first = _next(store)
         paths = []
+        files = []
         for number, (name, each) in enumerate(tasks, first):
             path = _path(store, number, 0, name, QUEUED)
-            durable.replace(path, record.encode(record.JOB, {"task": each._asdict()}), mode=0o644)
+            data = record.encode(record.JOB, {"task": each._asdict()})
+            files.append((os.path.basename(path), data))
             paths.append(path)
+        if paths:
+            durable.create_all(os.path.dirname(paths[0]), files, 0o644)
     return [
         Job(number, 0, name, QUEUED, path)
         for path, (number, (name, _)) in zip(paths, enumerate(tasks, first), strict=True)

@@ -65,16 +65,7 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
             mode = None
     temporary = os.path.join(folder, temporary_name())
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o666)
-        try:
-            if mode is not None:
-                os.fchmod(fd, mode)
-            write_all(fd, data)
-            if sync:
-                sync_fd(fd)
-        finally:
-            os.close(fd)
+        _write_new(temporary, data, mode, sync)
         os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -82,6 +73,35 @@ def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = Non
         raise
     if sync:
         sync_folder(folder)
+
+
+def create_all(folder: str, files: list[tuple[str, bytes]], mode: int) -> None:
+    """Make new files in a folder; all are durable before the first has its name."""
+    made = [(f"{folder}/{temporary_name()}", f"{folder}/{name}", data) for name, data in files]
+    try:
+        for temporary, _, data in made:
+            _write_new(temporary, data, mode, False)
+        sync_files([temporary for temporary, _, _ in made])
+        for temporary, path, _ in made:
+            os.rename(temporary, path)
+    except BaseException:
+        for temporary, _, _ in made:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise
+    sync_folder(folder)
+
+
+def _write_new(path: str, data: bytes, mode: int | None, sync: bool) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        if mode is not None:
+            os.fchmod(fd, mode)
+        write_all(fd, data)
+        if sync:
+            sync_fd(fd)
+    finally:
+        os.close(fd)
 
 
 def sweep(folder: str) -> None:
