@@ -70,19 +70,6 @@ class _Again:
             self._onward(dropped)
 
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
-
-
-@contextmanager
-def held_off() -> Iterator[None]:
-    """Let signals wait for the end of a block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def forget() -> None:
     """In a fork: nothing has come to us, and nobody above us handles what will."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

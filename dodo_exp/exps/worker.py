@@ -25,6 +25,7 @@ from dodo_exp.exps import job as jobs
 from dodo_exp.exps.ending import Performed
 from dodo_exp.exps.recover import recover
 from dodo_exp.project import Project
+from dodo_store import forks
 
 KILL = signal.SIGUSR1
 """What a job's end by `queue kill` looks like inside."""
@@ -132,7 +133,7 @@ class _Worker:
     def _next(self) -> queue.Claim | None:
         for job in queue.waiting(self._store):
             who = self._me.who._replace(started=time.time())
-            with signals.held_off():
+            with forks.undisturbed():
                 self._claim = queue.claim(self._store, who, job)
             if self._claim is not None:
                 return self._claim

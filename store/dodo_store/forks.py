@@ -10,8 +10,6 @@ import contextlib
 import errno
 import marshal
 import os
-import pickle
-import select
 import signal
 import sys
 import threading
@@ -33,7 +31,7 @@ MOST = 8
 """Processes, at most."""
 
 PR_SET_PDEATHSIG = 1
-_STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+_STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM}
 _pipes: set[int] = set()
 """Our ends of pipes. A child that kept one would not notice that nobody reads the other."""
 
@@ -121,6 +119,8 @@ class Aside(Generic[Result]):
 
     def is_done(self) -> bool:
         """Whether `result` need not wait."""
+        import select
+
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         return bool(poll.poll(0))
@@ -134,15 +134,13 @@ class Aside(Generic[Result]):
         with open(self._pipe, "rb", closefd=False) as pipe:
             data = pipe.read()
         self._is_over = True
-        killed = ChildProcessError(errno.ECHILD, "a process that did part of the work was killed")
-        try:
-            found: Any = (pickle if data[:1] == _ERROR else marshal).loads(data[1:])
-        except (ValueError, EOFError, TypeError, pickle.UnpicklingError):
-            raise killed from None
         if data[:1] == _ERROR:
-            raise found
-        result: Result = found
-        return result
+            raise _error(data[1:])
+        try:
+            found: Result = marshal.loads(data[1:])
+        except (ValueError, EOFError, TypeError):
+            raise _killed() from None
+        return found
 
     def end(self) -> None:
         """Nothing of it is left."""
@@ -161,6 +159,21 @@ class Aside(Generic[Result]):
 
 
 _RESULT, _ERROR = b"r", b"e"
+
+
+def _killed() -> OSError:
+    return ChildProcessError(errno.ECHILD, "a process that did part of the work was killed")
+
+
+def _error(data: bytes) -> BaseException:
+    """What the child met, as far as it got to say so."""
+    import pickle
+
+    try:
+        found: BaseException = pickle.loads(data)
+    except (ValueError, EOFError, TypeError, pickle.UnpicklingError):
+        return _killed()
+    return found
 
 
 def _aside(work: Callable[[], Result]) -> Aside[Result] | None:
@@ -184,6 +197,8 @@ def _work(work: Callable[[], object], pipe: int, parent: int, lets_go: bool) -> 
             result: Any = work()
             data = _RESULT + marshal.dumps(result)
         except Exception as error:
+            import pickle
+
             data = _ERROR + pickle.dumps(error)
         durable.write_all(pipe, data)
     finally:
