@@ -1,5 +1,6 @@
 """`dodo`, and `python -m dodo_exp`."""
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,9 @@ def main() -> None:
 
     if still.answer(__version__, sys.argv[1:]):
         os._exit(0)
+    # A command makes many objects that all stay until it ends: looking through them for circles
+    # again and again would double the time of a large project.
+    gc.set_threshold(200_000, 20, 20)
     from dodo_exp.cli.main import main
 
     main()

@@ -6,7 +6,6 @@ here, so that `dodo --help` imports none.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -200,9 +199,6 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A command makes many objects that all stay until it ends: looking through them for circles
-    # again and again would double the time of a large project.
-    gc.set_threshold(200_000, 20, 20)
     code = run(sys.argv[1:], _keep)
     try:
         sys.stdout.flush()

@@ -140,8 +140,8 @@ def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Opt
     """Hand doit the stages that may have to run; the others are known to be up to date."""
     from dodo_exp.engine import lean
 
-    lean.doit()
-    from dodo_exp.engine import doit_tasks
+    with lean.doit():
+        from dodo_exp.engine import doit_tasks
 
     part = Selection(
         tuple(stage for stage in selection.stages if stage.address in todo),

@@ -5,9 +5,7 @@ Spec: https://hydra.cc/docs/advanced/override_grammar/extended/
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from decimal import ROUND_CEILING, Decimal
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -81,6 +79,8 @@ def _range(start: Any, stop: Any = None, step: Any = 1) -> Sweep:
         # len() of a range beyond the machine's word is an OverflowError: told all the same.
         _check_count(len(whole))
         return Sweep(whole)
+    from decimal import ROUND_CEILING, Decimal
+
     first, last, by = (Decimal(repr(n)) for n in numbers)
     if not all(n.is_finite() for n in (first, last, by)):
         raise FunctionError("takes finite numbers")
@@ -134,6 +134,8 @@ def _sort(*given: Any, sweep: Any = None, list: Any = None, reverse: Any = False
 
 def _shuffle(*given: Any, sweep: Any = None, list: Any = None) -> Any:
     values, was_list = _values(given, sweep, list)
+    import random
+
     random.shuffle(values)
     if len(given) == 1 and not was_list and not isinstance(given[0], Sweep):
         return [*given]

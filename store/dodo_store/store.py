@@ -219,8 +219,6 @@ class Store:
         if self._scratch is not None:
             yield self._scratch
             return
-        import shutil
-
         folder = f"{self.folder}/tmp/{durable.temporary_name()}"
         # The lock first: a folder without one would look like a dead process's.
         with locks.share(f"{folder}.lock", exclusive=True):
@@ -230,13 +228,11 @@ class Store:
                 yield folder
             finally:
                 self._scratch = None
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 os.unlink(f"{folder}.lock")
 
     def sweep(self) -> None:
         """Remove what processes that died have left of scratch folders and temporary files."""
-        import shutil
-
         if os.path.isdir(f"{self.folder}/{PLACES}"):
             from dodo_store import places
 
@@ -252,9 +248,19 @@ class Store:
             # A folder gets its lock before it is made and loses it after it is gone.
             with locks.if_free(f"{path}.lock") as is_left:
                 if is_left:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(f"{path}.lock")
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder and what is in it, as far as that can be done."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        import shutil  # which loads every kind of compression
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start_of_machine() -> str:
