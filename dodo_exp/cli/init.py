@@ -85,11 +85,11 @@ def _known(folder: str) -> set[str]:
 
 
 def _text(folder: str) -> str:
-    from dodo_exp.pipeline import yaml12
+    from dodo_exp.pipeline.text import decode
 
     try:
         with open(os.path.join(folder, "dvc.yaml"), "rb") as file:
-            return yaml12.decode(file.read(), "dvc.yaml")
+            return decode(file.read(), "dvc.yaml")
     except FileNotFoundError:
         return ""
 

@@ -61,14 +61,15 @@ def command(**given: Any) -> Report:
     as they are.
     """
     from dodo_exp.errors import Faults, UsageError
-    from dodo_exp.pipeline import dvcyaml, edit_yaml, yaml12
+    from dodo_exp.pipeline import dvcyaml, edit_yaml
     from dodo_exp.pipeline.model import PIPELINE_FILE
+    from dodo_exp.pipeline.text import decode
     from dodo_store import durable
 
     text = ""
     if os.path.exists(PIPELINE_FILE):
         with open(PIPELINE_FILE, "rb") as file:
-            text = yaml12.decode(file.read(), PIPELINE_FILE)
+            text = decode(file.read(), PIPELINE_FILE)
     name = given["name"]
     faults = Faults()
     known = dvcyaml.parse(text, PIPELINE_FILE, faults)

@@ -74,6 +74,8 @@ class Progress:
 
 def _write(data: bytes) -> None:
     """Bytes of a user's program, as they are."""
+    if not data:
+        return
     stream = getattr(sys.stderr, "buffer", None)
     if stream is not None:
         with contextlib.suppress(OSError, ValueError):

@@ -13,6 +13,7 @@ from dodo_exp.pipeline import dvcyaml, yaml12
 from dodo_exp.pipeline.expand import expand
 from dodo_exp.pipeline.model import PipelineFile
 from dodo_exp.pipeline.template import Arguments
+from dodo_exp.pipeline.text import decode
 
 if TYPE_CHECKING:
     from dodo_exp.engine.workspace import Workspace
@@ -30,7 +31,7 @@ def compile_file(workspace: Workspace, path: str, watch: Callable[[str], None]) 
         BadInput: with all faults that were found.
     """
     watch(path)
-    return compile_text(workspace, path, yaml12.decode(workspace.read(path), path), watch)
+    return compile_text(workspace, path, decode(workspace.read(path), path), watch)
 
 
 @yaml12.without_gc
@@ -88,7 +89,7 @@ class Surroundings:
 
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
-            parser.read_string(yaml12.decode(self._workspace.read(path), path))
+            parser.read_string(decode(self._workspace.read(path), path))
         except configparser.Error as error:
             raise BadInput(path, f"not a configuration file: {error}".splitlines()[0]) from None
         found = {}

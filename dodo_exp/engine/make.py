@@ -26,6 +26,7 @@ from dodo_exp.engine.way import Way
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
+from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import Out, Stage
 from dodo_store import restore, snapshot
@@ -440,8 +441,3 @@ class _Wait:
 def _is_moved(out: Out) -> bool:
     """Whether an output is out of the way when its stage runs; outside the project nothing is."""
     return out.is_inside and not out.persist
-
-
-def covers(out: str, path: str) -> bool:
-    """Whether an output is at, above or below a path."""
-    return out == path or path.startswith(f"{out}/") or out.startswith(f"{path}/")

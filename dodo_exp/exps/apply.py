@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 
 from dodo_exp.engine import history, session
-from dodo_exp.engine.make import covers
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError, UsageError
 from dodo_exp.events import Listener
@@ -17,6 +16,7 @@ from dodo_exp.exps.record import Experiment, load
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import AT, chain
 from dodo_exp.pipeline import lockfile
+from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.project import Project
 from dodo_store.errors import Missing, StoreError

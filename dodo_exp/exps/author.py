@@ -17,6 +17,7 @@ from dodo_exp.exps import change
 from dodo_exp.exps.clean import without_records
 from dodo_exp.pipeline import edit_yaml, yaml12
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_exp.pipeline.text import decode
 from dodo_exp.project import Project
 from dodo_store import durable, tree
 from dodo_store.oid import of_bytes
@@ -193,7 +194,7 @@ def _rows(node: Node, file: str) -> dict[str, Node]:
 
 def _text(workspace: Workspace, file: str) -> str:
     try:
-        return yaml12.decode(workspace.read(file), file)
+        return decode(workspace.read(file), file)
     except FileNotFoundError:
         raise UsageError(f"there is no {file}") from None
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Note
-from dodo_exp.pipeline import edit, params, yaml12
+from dodo_exp.pipeline import edit, params
 from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET, Change
+from dodo_exp.pipeline.text import decode
 from dodo_exp.pipeline.values import (
     Ambiguous,
     canonical,
@@ -91,7 +92,7 @@ class _File:
             for key in dep.keys
         }
         self.bom = BOM if self.data.startswith(BOM.encode()) else ""
-        self.old = self.text = yaml12.decode(self.data, path)
+        self.old = self.text = decode(self.data, path)
 
     def warn(self, message: str) -> None:
         self.notes.append(Note("warning", message))

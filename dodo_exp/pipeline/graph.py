@@ -249,3 +249,8 @@ def _split(target: str, folder: str, files: Iterable[str]) -> tuple[str, str]:
     if not file and (name.endswith((".yaml", ".yml")) or os.path.basename(name) == PIPELINE_FILE):
         file, name = name, ""
     return file, name
+
+
+def covers(out: str, path: str) -> bool:
+    """Whether an output is at, above or below a path."""
+    return out == path or path.startswith(f"{out}/") or out.startswith(f"{path}/")

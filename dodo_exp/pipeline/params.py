@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from dodo_exp.errors import BadInput, Location
-from dodo_exp.pipeline import yaml12
+from dodo_exp.pipeline.text import MAX_DEPTH, decode
 from dodo_exp.pipeline.values import canonical
 
 MAX_PYTHON = 1 << 20
@@ -25,7 +25,7 @@ def parse(data: bytes, file: str) -> dict[Any, Any]:
     Raises:
         BadInput: not readable as what its ending says, or not a mapping.
     """
-    return load(yaml12.decode(data, file), file)
+    return load(decode(data, file), file)
 
 
 def load(text: str, file: str) -> dict[Any, Any]:
@@ -34,7 +34,7 @@ def load(text: str, file: str) -> dict[Any, Any]:
     Raises:
         BadInput
     """
-    read = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), yaml12.load)
+    read = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), _yaml)
     value = read(text, file)
     if value is None:
         return {}
@@ -49,8 +49,8 @@ def parse_metrics(data: bytes, file: str) -> Any:
     Raises:
         BadInput
     """
-    text = yaml12.decode(data, file)
-    read = {".yaml": yaml12.load, ".yml": yaml12.load, ".toml": _toml}.get(suffix(file), _json)
+    text = decode(data, file)
+    read = {".yaml": _yaml, ".yml": _yaml, ".toml": _toml}.get(suffix(file), _json)
     return read(text, file)
 
 
@@ -61,6 +61,12 @@ def suffix(file: str) -> str:
 
 def _kind(value: Any) -> str:
     return "a list" if isinstance(value, list) else f"{value!r:.40}"
+
+
+def _yaml(text: str, file: str) -> Any:
+    from dodo_exp.pipeline import yaml12  # loading it takes as long as reading a small file
+
+    return yaml12.load(text, file)
 
 
 # -- JSON ----------------------------------------------------------------------------------
@@ -90,8 +96,8 @@ def _check_depth(value: Any, file: str) -> None:
     depth, level = 0, [value]
     while level := [i for v in level if isinstance(v, list | dict) for i in _inner(v)]:
         depth += 1
-        if depth > yaml12.MAX_DEPTH:
-            raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep")
+        if depth > MAX_DEPTH:
+            raise BadInput(file, f"nested more than {MAX_DEPTH} levels deep")
 
 
 def _inner(value: list[Any] | dict[Any, Any]) -> list[Any]:
@@ -144,7 +150,7 @@ def _python(text: str, file: str) -> Any:
     try:
         return _plainly(_scope(tree.body, of_self=False))
     except RecursionError:
-        raise BadInput(file, f"nested more than {yaml12.MAX_DEPTH} levels deep") from None
+        raise BadInput(file, f"nested more than {MAX_DEPTH} levels deep") from None
 
 
 def syntax_tree(text: str, file: str) -> Any:

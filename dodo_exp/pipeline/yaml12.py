@@ -20,9 +20,8 @@ from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location
-from dodo_exp.pipeline.model import MAX_BYTES
+from dodo_exp.pipeline.text import MAX_DEPTH
 
-MAX_DEPTH = 64
 MAX_ALIASES = 1000
 MAX_NODES = 1_000_000
 
@@ -128,27 +127,6 @@ def _integer(text: str) -> int:
 
 def _float(text: str) -> float:
     return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
-
-
-def decode(data: bytes, file: str) -> str:
-    """The text of a file that the user wrote.
-
-    Raises:
-        BadInput: too large, not UTF-8, or with NUL bytes.
-    """
-    if len(data) > MAX_BYTES:
-        raise BadInput(file, f"larger than {MAX_BYTES >> 20} MiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The decoder counts from behind a byte order mark.
-        offset = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        line = data.count(b"\n", 0, error.start + offset) + 1
-        raise BadInput(Location(file, line), "not UTF-8 text") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise BadInput(Location(file, line), "a NUL byte in the text")
-    return text
 
 
 @without_gc

@@ -12,7 +12,8 @@ import os
 import time
 from functools import cache
 from itertools import count
-from zlib import crc32
+
+from xxhash import xxh32_hexdigest
 
 _serial = count()
 
@@ -52,7 +53,7 @@ def temporary_name() -> str:
 @cache
 def _host() -> str:
     """Tells machines that share a disk apart."""
-    return format(crc32(os.uname().nodename.encode()), "08x")
+    return xxh32_hexdigest(os.uname().nodename.encode())
 
 
 def replace(path: str, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:

@@ -30,10 +30,13 @@ class Ledger:
         data = record.encode(record.RUN, [key, float(at), value])
         name = key.hex()
         folder = os.path.join(self.folder, name[:2])
-        if not os.path.isdir(folder):
+        is_new = not os.path.isdir(folder)
+        if is_new:
             os.makedirs(folder, exist_ok=True)
-            durable.sync_folder(self.folder)
         durable.replace(f"{folder}/{name[2:]}.{of_bytes(data).hex()}", data, mode=0o444)
+        if is_new:
+            # Last: a file system that writes everything in order has done it by now.
+            durable.sync_folder(self.folder)
 
     def get(self, key: Oid) -> list[Any]:
         """Every value kept under *key*, the newest first; damaged ones do not count."""

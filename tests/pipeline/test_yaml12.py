@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode
 
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline import yaml12
+from dodo_exp.pipeline.text import decode
 from tests.space import told
 
 FILE = "some.yaml"
@@ -422,17 +423,17 @@ def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
 )
 def test_bytes_that_are_not_text_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(BadInput) as caught:
-        yaml12.decode(data, FILE)
+        decode(data, FILE)
     assert told(caught.value) == message
 
 
 def test_a_file_of_ten_mebibytes_is_read() -> None:
-    assert len(yaml12.decode(b" " * (10 << 20), FILE)) == 10 << 20
+    assert len(decode(b" " * (10 << 20), FILE)) == 10 << 20
 
 
 def test_a_byte_order_mark_and_crlf_make_no_difference() -> None:
     plain = load("a: 1\nb: [x, y]\n")
-    assert load(yaml12.decode(b"\xef\xbb\xbfa: 1\r\nb: [x, y]\r\n", FILE)) == plain
+    assert load(decode(b"\xef\xbb\xbfa: 1\r\nb: [x, y]\r\n", FILE)) == plain
 
 
 def test_lines_are_counted_the_same_with_crlf() -> None:
