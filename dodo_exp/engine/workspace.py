@@ -74,6 +74,7 @@ class Workspace:
         self._seen: dict[tuple[str, bool], Digest] = {}
         self._listings: Listings = {}
         self._urls: dict[str, Oid | None] = {}
+        self._outside: dict[str, bool] = {}
 
     def save_caches(self) -> None:
         """Keep what was learned, if the folder can be written."""
@@ -87,9 +88,11 @@ class Workspace:
 
     def leads_outside(self, path: str) -> bool:
         """Whether a link on the way to a path of the project leads out of it."""
-        root = os.path.realpath(self.root)
-        parent = os.path.realpath(os.path.dirname(self.path(path)))
-        return parent != root and not parent.startswith(root + "/")
+        folder = os.path.dirname(self.path(path))
+        if self._live or folder not in self._outside:
+            root, real = os.path.realpath(self.root), os.path.realpath(folder)
+            self._outside[folder] = real != root and not real.startswith(root + "/")
+        return self._outside[folder]
 
     def inside(self, folder: str, path: str) -> str:
         """A path that the user gave, standing in *folder*, relative to the root."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
@@ -29,6 +29,9 @@ from dodo_store import record, snapshot
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.tree import EXEC, FILE, LINK, Node
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.slots import Limits
 
 Variant = tuple[Change, ...]
 """What one experiment of a sweep sets."""
@@ -163,8 +166,9 @@ def _all_planned(
     wanted = _names(project, order, len(variants))
     for text in workspace.notes:
         listener(Note("warning", text))
+    limits = repro.limits_of(project)
     return [
-        _plan(workspace, project, order, name, variant, listener)
+        _plan(workspace, project, order, name, variant, limits, listener)
         for name, variant in zip(wanted, variants, strict=True)
     ]
 
@@ -207,6 +211,7 @@ def _plan(
     order: Order,
     name: str,
     variant: Variant,
+    limits: Limits,
     listener: Listener,
 ) -> _Planned:
     """Work out what an experiment sets, and refuse what its run would refuse.
@@ -219,7 +224,6 @@ def _plan(
         listener(note)
     values = {path: params.parse(text.encode(), path) for path, text in edits.texts.items()}
     with workspace.supposing(values):
-        limits = repro.limits_of(project)
         selection, _ = repro.check(workspace, order.request, order.options, project.folder, limits)
         _check_inside(selection)
         return _Planned(name, edits.texts, state.params_of(workspace))
