@@ -10,6 +10,7 @@ ORACLE := .venv-oracle
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # a script that loads less
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dodo_exp.cli.main import dodo
+from dodo_exp.cli.grammar import dodo
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """\

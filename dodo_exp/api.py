@@ -19,17 +19,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
 from dodo_exp.errors import Failure, UsageError
-from dodo_exp.events import Event
 from dodo_exp.exps import queue as jobs
 from dodo_exp.exps.run import Order
 from dodo_exp.pipeline.overrides import Change
 from dodo_exp.pipeline.values import parts
 from dodo_exp.project import Project
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.events import Event
 
 Path = str | os.PathLike[str]
 Params = Mapping[str, Any]
@@ -37,7 +40,7 @@ POLL = 0.02
 """Seconds between two looks at an experiment that is waited for; it grows to ten times as many."""
 
 
-class Result(NamedTuple):
+class Result(Named):
     """An experiment that has run. Metrics and params by dotted names, `file:name` for twins."""
 
     name: str

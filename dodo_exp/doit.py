@@ -21,8 +21,7 @@ import codecs
 import functools
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from doit.action import BaseAction
 from doit.cmd_base import TaskLoader2
@@ -46,6 +45,9 @@ from dodo_exp.errors import Stopped, in_words
 from dodo_exp.events import Event, Note, Output, Waiting
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 from dodo_exp.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Loader", "stages"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import Command
@@ -19,6 +18,8 @@ from dodo_exp.errors import DodoError, Stopped, in_words
 from dodo_store.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dodo_exp.doit import StageTask
     from dodo_exp.project import Project
 

@@ -16,13 +16,16 @@ not a DodoError (or dodo_store.errors.StoreError) is a bug and keeps its traceba
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-class Location(NamedTuple):
+class Location(Named):
     """A place in a file the user wrote; lines and columns count from 1, no column is 0."""
 
     file: str

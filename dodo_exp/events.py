@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from dodo_store.named import Named
 
 
-class StageStarted(NamedTuple):
+class StageStarted(Named):
     """A stage's commands are about to run, for these reasons."""
 
     stage: str
     why: tuple[str, ...]
 
 
-class CommandStarted(NamedTuple):
+class CommandStarted(Named):
     """One command line of a stage is about to run."""
 
     stage: str
     command: str
 
 
-class Output(NamedTuple):
+class Output(Named):
     """Bytes that a stage's command wrote; they may end anywhere."""
 
     stage: str
     data: bytes
 
 
-class StageEnded(NamedTuple):
+class StageEnded(Named):
     """A stage is done with: ran, restored, unchanged, failed or skipped."""
 
     stage: str
@@ -37,14 +38,14 @@ class StageEnded(NamedTuple):
     memory: int = 0
 
 
-class Note(NamedTuple):
+class Note(Named):
     """Something a user should know; `level` is info or warning."""
 
     level: str
     text: str
 
 
-class Waiting(NamedTuple):
+class Waiting(Named):
     """The command waits for another one, described in `owner`.
 
     `is_idle`: it needs nothing meanwhile that somebody else could use.
@@ -55,13 +56,13 @@ class Waiting(NamedTuple):
     is_idle: bool = False
 
 
-class Resumed(NamedTuple):
+class Resumed(Named):
     """What was waited for is there."""
 
     what: str
 
 
-class CheckpointKept(NamedTuple):
+class CheckpointKept(Named):
     """A stage has come a step further, and that is safe; `name` is what the step is called."""
 
     stage: str

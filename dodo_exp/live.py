@@ -28,8 +28,10 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 Value = bool | int | float | str
 STEP = "step"

@@ -22,12 +22,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_store import durable
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FILES = (".dodo/config", "dodo.toml")
 LINKS = ("copy", "hardlink")
@@ -44,7 +47,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
-class Settings(NamedTuple):
+class Settings(Named):
     """How the store is written and read, what there is to share, and what is run at the end."""
 
     durability: str = durable.BATCH

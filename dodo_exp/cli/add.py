@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("add")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option("--forget", "is_over", is_flag=True, help="Keep track of them no longer.")
+@declare.command("add")
+@declare.argument("paths", nargs=-1, required=True, type=declare.Path())
+@declare.option("--forget", "is_over", is_flag=True, help="Keep track of them no longer.")
 @options.as_json
 def command(paths: tuple[str, ...], is_over: bool, as_json: bool) -> Report:
     """Keep files and folders that no stage makes.

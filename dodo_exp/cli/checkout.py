@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("checkout")
+@declare.command("checkout")
 @options.targets
-@click.option("-d", "--with-deps", is_flag=True, help="Also what the targets depend on.")
-@click.option("-R", "--recursive", is_flag=True, help="Targets are folders.")
-@click.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
-@click.option("--relink", is_flag=True, help="Make the outputs anew, as the link setting says now.")
-@click.option("--allow-missing", is_flag=True, help="End with 0 even if some are not in the store.")
-@click.option("--summary", is_flag=True, help="Only count.")
+@declare.option("-d", "--with-deps", is_flag=True, help="Also what the targets depend on.")
+@declare.option("-R", "--recursive", is_flag=True, help="Targets are folders.")
+@declare.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@declare.option(
+    "--relink", is_flag=True, help="Make the outputs anew, as the link setting says now."
+)
+@declare.option(
+    "--allow-missing", is_flag=True, help="End with 0 even if some are not in the store."
+)
+@declare.option("--summary", is_flag=True, help="Only count.")
 @options.no_wait
 @options.as_json
 def command(**given: Any) -> Report:

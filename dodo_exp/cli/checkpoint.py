@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
 
-@click.command("checkpoint")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@declare.command("checkpoint")
+@declare.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def command(quiet: bool) -> Report:
     """Keep the outputs of the stage that runs this as a step of the experiment.
 

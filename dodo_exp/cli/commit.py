@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("commit")
+@declare.command("commit")
 @options.targets
-@click.option("-d", "--with-deps", is_flag=True, help="Also what the targets depend on.")
-@click.option("-R", "--recursive", is_flag=True, help="Targets are folders.")
-@click.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@declare.option("-d", "--with-deps", is_flag=True, help="Also what the targets depend on.")
+@declare.option("-R", "--recursive", is_flag=True, help="Targets are folders.")
+@declare.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
 @options.no_wait
 @options.as_json
 def command(**given: Any) -> Report:

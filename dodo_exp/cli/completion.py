@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
 HOW = {
@@ -13,13 +12,13 @@ HOW = {
 }
 
 
-@click.command("completion", epilog="\b\n" + "\n".join(HOW.values()))
-@click.argument("shell", type=click.Choice(list(HOW)))
+@declare.command("completion", epilog="\b\n" + "\n".join(HOW.values()))
+@declare.argument("shell", type=declare.Choice(list(HOW)))
 def command(shell: str) -> Report:
     """Print the completion script of a shell: commands, options and stage names."""
     from click.shell_completion import get_completion_class
 
-    from dodo_exp.cli.main import dodo
+    from dodo_exp.cli.grammar import dodo
 
     kind = get_completion_class(shell)
     assert kind is not None, f"BUG: click does not know {shell}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
+
+if TYPE_CHECKING:
+    import click
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -21,13 +22,15 @@ def _names() -> list[str]:
     return [f"{table}.{key}" for table, keys in KNOWN.items() for key in keys]
 
 
-@click.command("config")
-@click.argument("name", required=False, shell_complete=_complete)
-@click.argument("value", required=False)
-@click.option("--user", is_flag=True, help="The user's own file, for all projects.")
-@click.option("--project", "shared", is_flag=True, help="dodo.toml, for all who have the project.")
-@click.option("--local", is_flag=True, help=".dodo/config, for this folder alone.")
-@click.option("-u", "--unset", is_flag=True, help="Take the setting out of the file.")
+@declare.command("config")
+@declare.argument("name", required=False, shell_complete=_complete)
+@declare.argument("value", required=False)
+@declare.option("--user", is_flag=True, help="The user's own file, for all projects.")
+@declare.option(
+    "--project", "shared", is_flag=True, help="dodo.toml, for all who have the project."
+)
+@declare.option("--local", is_flag=True, help=".dodo/config, for this folder alone.")
+@declare.option("-u", "--unset", is_flag=True, help="Take the setting out of the file.")
 @options.as_json
 def command(
     name: str | None,

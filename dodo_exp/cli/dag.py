@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("dag")
+@declare.command("dag")
 @options.targets
-@click.option("--mermaid", "form", flag_value="mermaid", help="Print a Mermaid flowchart.")
-@click.option("--md", "form", flag_value="md", help="Print a Mermaid flowchart for Markdown.")
-@click.option("--dot", "form", flag_value="dot", help="Print a Graphviz graph.")
-@click.option("--json", "form", flag_value="json", help="Print stages and what each waits for.")
-@click.option("--full", is_flag=True, help="With TARGETS: also what follows them.")
+@declare.option("--mermaid", "form", flag_value="mermaid", help="Print a Mermaid flowchart.")
+@declare.option("--md", "form", flag_value="md", help="Print a Mermaid flowchart for Markdown.")
+@declare.option("--dot", "form", flag_value="dot", help="Print a Graphviz graph.")
+@declare.option("--json", "form", flag_value="json", help="Print stages and what each waits for.")
+@declare.option("--full", is_flag=True, help="With TARGETS: also what follows them.")
 def command(targets: tuple[str, ...], form: str | None, full: bool) -> Report:
     """Show which stage follows which.
 

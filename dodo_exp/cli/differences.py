@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 from dodo_exp.exps.compare import Difference, of_kind
 from dodo_exp.exps.index import DEP, METRIC, PARAM
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 HEADERS = {METRIC: "Metric", PARAM: "Param", DEP: "Dependency"}
 
 
-def two(function: F) -> F:
-    """The two sides, and how their differences are shown."""
-    for decorator in reversed(
-        [
-            click.argument("a", required=False, shell_complete=options.complete_known),
-            click.argument("b", required=False, shell_complete=options.complete_known),
-            click.option("--all", "unchanged", is_flag=True, help="Also what does not differ."),
-            click.option("--no-path", is_flag=True, help="Leave out the file's name."),
-            click.option("--json", "form", flag_value="json", help="Print the result as JSON."),
-            click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
-            click.option("--md", "form", flag_value="md", help="Print a Markdown table."),
-            options.precision,
-        ]
-    ):
-        function = decorator(function)
-    return function
+two = declare.grouped(
+    declare.argument("a", required=False, shell_complete=options.complete_known),
+    declare.argument("b", required=False, shell_complete=options.complete_known),
+    declare.option("--all", "unchanged", is_flag=True, help="Also what does not differ."),
+    declare.option("--no-path", is_flag=True, help="Leave out the file's name."),
+    declare.option("--json", "form", flag_value="json", help="Print the result as JSON."),
+    declare.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
+    declare.option("--md", "form", flag_value="md", help="Print a Markdown table."),
+    options.precision,
+)
+"""The two sides, and how their differences are shown."""
 
 
 def grid(

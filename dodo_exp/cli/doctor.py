@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import click
-
 from dodo_exp import __version__
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("doctor")
+@declare.command("doctor")
 @options.as_json
 def command(as_json: bool) -> Report:
     """Say what this machine and file system offer, and what is wrong.

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def drawn(function: F) -> F:
-    """How plots are drawn, and where to."""
-    for decorator in reversed(
-        [
-            click.option("-t", "--template", metavar="NAME", help="Template of all plots."),
-            click.option("-x", "x", metavar="FIELD", help="Field of the x axis."),
-            click.option("-y", "y", metavar="FIELD", help="Field of the y axis."),
-            click.option("--no-header", is_flag=True, help="Tables have no line of names."),
-            click.option("--title", metavar="TEXT", help="Title of the plots."),
-            click.option("--x-label", metavar="TEXT", help="Label of the x axis."),
-            click.option("--y-label", metavar="TEXT", help="Label of the y axis."),
-            click.option("-o", "--out", metavar="PATH",
-                         help="Folder or .html file for the page (.dodo/pages)."),
-            click.option("--show-vega", is_flag=True,
-                         help="Print the Vega-Lite specification of the one plot that is meant."),
-            click.option("--json", "as_json", is_flag=True, help="Print plots and data as JSON."),
-            click.option("--open", "opens", is_flag=True, help="Show the page in the browser."),
-        ]
-    ):  # fmt: skip
-        function = decorator(function)
-    return function
+drawn = declare.grouped(
+    declare.option("-t", "--template", metavar="NAME", help="Template of all plots."),
+    declare.option("-x", "x", metavar="FIELD", help="Field of the x axis."),
+    declare.option("-y", "y", metavar="FIELD", help="Field of the y axis."),
+    declare.option("--no-header", is_flag=True, help="Tables have no line of names."),
+    declare.option("--title", metavar="TEXT", help="Title of the plots."),
+    declare.option("--x-label", metavar="TEXT", help="Label of the x axis."),
+    declare.option("--y-label", metavar="TEXT", help="Label of the y axis."),
+    declare.option(
+        "-o", "--out", metavar="PATH", help="Folder or .html file for the page (.dodo/pages)."
+    ),
+    declare.option(
+        "--show-vega",
+        is_flag=True,
+        help="Print the Vega-Lite specification of the one plot that is meant.",
+    ),
+    declare.option("--json", "as_json", is_flag=True, help="Print plots and data as JSON."),
+    declare.option("--open", "opens", is_flag=True, help="Show the page in the browser."),
+)
+"""How plots are drawn, and where to."""
 
 
 def report(names: list[str], targets: tuple[str, ...], given: dict[str, Any]) -> Report:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("apply")
-@click.argument("name", shell_complete=options.complete_kept)
-@click.argument("paths", nargs=-1)
-@click.option("--exact", is_flag=True, help="Also remove files that the experiment does not have.")
-@click.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
-@click.option("--no-force", is_flag=True, hidden=True, help="As DVC's; does nothing.")
+@declare.command("apply")
+@declare.argument("name", shell_complete=options.complete_kept)
+@declare.argument("paths", nargs=-1)
+@declare.option(
+    "--exact", is_flag=True, help="Also remove files that the experiment does not have."
+)
+@declare.option("-f", "--force", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@declare.option("--no-force", is_flag=True, hidden=True, help="As DVC's; does nothing.")
 @options.no_wait
 @options.as_json
 def command(**given: Any) -> Report:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("branch")
-@click.argument("name", shell_complete=options.complete_kept)
-@click.argument("branch", required=False)
-@click.option("--git", "is_git", is_flag=True, help="Make a branch of the Git repository.")
-@click.option("-m", "--message", default="", metavar="TEXT", help="With --git: of the commit.")
-@click.option("-f", "--force", is_flag=True, help="Replace a branch or snapshot of that name.")
+@declare.command("branch")
+@declare.argument("name", shell_complete=options.complete_kept)
+@declare.argument("branch", required=False)
+@declare.option("--git", "is_git", is_flag=True, help="Make a branch of the Git repository.")
+@declare.option("-m", "--message", default="", metavar="TEXT", help="With --git: of the commit.")
+@declare.option("-f", "--force", is_flag=True, help="Replace a branch or snapshot of that name.")
 @options.as_json
 def command(**given: Any) -> Report:
     """Keep the experiment NAME as the snapshot BRANCH (NAME-branch).

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import differences
+from dodo_exp.cli import declare, differences
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("diff")
+@declare.command("diff")
 @differences.two
-@click.option("--param-deps", is_flag=True, help="Of params only those that a stage reads.")
-@click.option("--files", is_flag=True, help="Also which files differ.")
-@click.option("-p", "--patch", is_flag=True, help="Also how text files differ, line by line.")
+@declare.option("--param-deps", is_flag=True, help="Of params only those that a stage reads.")
+@declare.option("--files", is_flag=True, help="Also which files differ.")
+@declare.option("-p", "--patch", is_flag=True, help="Also how text files differ, line by line.")
 def command(**given: Any) -> Report:
     """Show how the metrics, params and dependencies of A and B differ.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("export")
-@click.argument("file")
-@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
-@click.option("-f", "--force", is_flag=True, help="Replace FILE if it is there.")
+@declare.command("export")
+@declare.argument("file")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_kept)
+@declare.option("-f", "--force", is_flag=True, help="Replace FILE if it is there.")
 @options.as_json
 def command(file: str, names: tuple[str, ...], force: bool, as_json: bool) -> Report:
     """Write experiments with all their files into one FILE.

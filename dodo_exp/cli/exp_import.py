@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("import")
-@click.argument("file")
-@click.option("-f", "--force", is_flag=True, help="Replace other experiments of the same names.")
+@declare.command("import")
+@declare.argument("file")
+@declare.option("-f", "--force", is_flag=True, help="Replace other experiments of the same names.")
 @options.as_json
 def command(file: str, force: bool, as_json: bool) -> Report:
     """Read experiments from a FILE that `dodo exp export` wrote.

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("list")
-@click.option("--name-only", is_flag=True, help="Print names, one a line.")
-@click.option("--sha-only", "--id-only", is_flag=True, help="Print ids, one a line.")
-@click.option("--filter", metavar="QUERY", help="Only those for which it holds; see `exp show`.")
-@click.option("-n", "--num", type=click.IntRange(0), metavar="N", help="Only the newest N.")
-@click.option("-A", "--all-commits", is_flag=True, hidden=True, help="As DVC's; always so here.")
+@declare.command("list")
+@declare.option("--name-only", is_flag=True, help="Print names, one a line.")
+@declare.option("--sha-only", "--id-only", is_flag=True, help="Print ids, one a line.")
+@declare.option("--filter", metavar="QUERY", help="Only those for which it holds; see `exp show`.")
+@declare.option("-n", "--num", type=declare.Integer(0), metavar="N", help="Only the newest N.")
+@declare.option("-A", "--all-commits", is_flag=True, hidden=True, help="As DVC's; always so here.")
 @options.as_json
 def command(**given: Any) -> Report:
     """List experiments that have run, the newest first, with their tags and notes."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("note")
-@click.argument("name", shell_complete=options.complete_kept)
-@click.argument("text", required=False)
+@declare.command("note")
+@declare.argument("name", shell_complete=options.complete_kept)
+@declare.argument("text", required=False)
 @options.as_json
 def command(name: str, text: str | None, as_json: bool) -> Report:
     """Write TEXT as the note of an experiment or a snapshot; without TEXT, print it.

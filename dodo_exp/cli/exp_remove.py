@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("remove")
-@click.argument("names", nargs=-1, shell_complete=options.complete_known)
-@click.option(
+@declare.command("remove")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_known)
+@declare.option(
     "-A", "--all", "--all-commits", "everything", is_flag=True, help="Remove every experiment."
 )
-@click.option("--keep", is_flag=True, help="Remove every experiment but NAMES.")
-@click.option("--queue", is_flag=True, help="Remove every experiment that waits in the queue.")
+@declare.option("--keep", is_flag=True, help="Remove every experiment but NAMES.")
+@declare.option("--queue", is_flag=True, help="Remove every experiment that waits in the queue.")
 @options.as_json
 def command(
     names: tuple[str, ...], everything: bool, keep: bool, queue: bool, as_json: bool

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("rename")
-@click.argument("name", shell_complete=options.complete_kept)
-@click.argument("new")
-@click.option("-f", "--force", is_flag=True, help="Replace what has the new name.")
+@declare.command("rename")
+@declare.argument("name", shell_complete=options.complete_kept)
+@declare.argument("new")
+@declare.option("-f", "--force", is_flag=True, help="Replace what has the new name.")
 @options.as_json
 def command(name: str, new: str, force: bool, as_json: bool) -> Report:
     """Give an experiment or a snapshot the name NEW.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("run")
+@declare.command("run")
 @options.selection
-@click.option(
+@declare.option(
     "-S",
     "--set-param",
     "changes",
@@ -21,35 +19,35 @@ from dodo_exp.cli.render import Report
     help="Set a param before the run; again, or with commas, for several. +KEY=VALUE adds one,"
     " ++KEY=VALUE adds or sets, ~KEY deletes.",
 )
-@click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
-@click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
-@click.option(
+@declare.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
+@declare.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
+@declare.option(
     "--replace", is_flag=True, help="Replace an experiment of the same name; -f does too."
 )
-@click.option("--queue", is_flag=True, help="Do not run it now: put it into the queue.")
-@click.option(
+@declare.option("--queue", is_flag=True, help="Do not run it now: put it into the queue.")
+@declare.option(
     "--temp", is_flag=True, help="Run it in a folder of its own; the workspace stays as it is."
 )
-@click.option(
+@declare.option(
     "--run-all",
     is_flag=True,
     help="Run what waits in the queue; --jobs N experiments at the same time.",
 )
-@click.option(
+@declare.option(
     "-C",
     "--copy-paths",
     multiple=True,
     metavar="PATH",
     help="With --queue or --temp: take along a path that is ignored; again for several.",
 )
-@click.option(
+@declare.option(
     "--rev",
     metavar="NAME",
     shell_complete=options.complete_kept,
     help="With --queue or --temp: begin from this experiment, snapshot or step (NAME@4) and go on"
     " with its outputs, whatever the workspace holds.",
 )
-@click.option(
+@declare.option(
     "--reset", is_flag=True, help="Let stages with checkpoints begin anew; --queue does so."
 )
 @options.running

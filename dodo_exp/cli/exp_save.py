@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("save")
-@click.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
-@click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
-@click.option("-f", "--force", is_flag=True, help="Replace an experiment of the same name.")
-@click.option(
+@declare.command("save")
+@declare.option("-n", "--name", metavar="NAME", help="Name of the experiment.")
+@declare.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
+@declare.option("-f", "--force", is_flag=True, help="Replace an experiment of the same name.")
+@declare.option(
     "-I",
     "--include-untracked",
     "include",

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FEW_FLAGS = 5
 """So many warnings about single experiments are printed; their State says it of all."""
 
 
-@click.command("show")
-@click.option("--filter", metavar="QUERY", help="Only rows for which it holds: 'acc > 0.9'.")
-@click.option("--sort-by", metavar="NAME", help="Order rows by this column.")
-@click.option(
+@declare.command("show")
+@declare.option("--filter", metavar="QUERY", help="Only rows for which it holds: 'acc > 0.9'.")
+@declare.option("--sort-by", metavar="NAME", help="Order rows by this column.")
+@declare.option(
     "--sort-order",
-    type=click.Choice(["asc", "desc"]),
+    type=declare.Choice(["asc", "desc"]),
     default="asc",
     help="Smallest first (asc), or largest.",
 )
-@click.option("-n", "--num", type=int, metavar="N", help="Only the first N rows.")
-@click.option(
+@declare.option("-n", "--num", type=declare.Integer(), metavar="N", help="Only the first N rows.")
+@declare.option(
     "--rev",
     "names",
     multiple=True,
@@ -33,29 +33,33 @@ FEW_FLAGS = 5
     shell_complete=options.complete_known,
     help="Only this experiment, snapshot, or 'workspace'.",
 )
-@click.option("--only-changed", is_flag=True, help="Leave out columns that do not vary.")
-@click.option("--drop", multiple=True, metavar="REGEX", help="Leave out columns of such headers.")
-@click.option("--keep", multiple=True, metavar="REGEX", help="But not these.")
-@click.option("--param-deps", is_flag=True, help="Of params only those that a stage reads.")
-@click.option("--hide-workspace", is_flag=True, help="Leave out the workspace.")
-@click.option("--hide-snapshots", is_flag=True, help="Leave out snapshots.")
-@click.option("--hide-queued", is_flag=True, help="Leave out experiments that wait.")
-@click.option("--hide-steps", is_flag=True, help="Leave out the steps that checkpoints have kept.")
-@click.option("--hide-failed", is_flag=True, help="Leave out experiments that have failed.")
-@click.option("--sha", is_flag=True, help="Show ids in place of names.")
-@click.option("--json", "form", flag_value="json", help="Print JSON, in the shape of DVC's.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full.")
-@click.option("--md", "form", flag_value="md", help="Print a Markdown table.")
-@click.option("--html", metavar="FILE", help="Write a page with the table, curves and charts.")
-@click.option("--open", "opens", is_flag=True, help="With --html: show it in the browser.")
+@declare.option("--only-changed", is_flag=True, help="Leave out columns that do not vary.")
+@declare.option("--drop", multiple=True, metavar="REGEX", help="Leave out columns of such headers.")
+@declare.option("--keep", multiple=True, metavar="REGEX", help="But not these.")
+@declare.option("--param-deps", is_flag=True, help="Of params only those that a stage reads.")
+@declare.option("--hide-workspace", is_flag=True, help="Leave out the workspace.")
+@declare.option("--hide-snapshots", is_flag=True, help="Leave out snapshots.")
+@declare.option("--hide-queued", is_flag=True, help="Leave out experiments that wait.")
+@declare.option(
+    "--hide-steps", is_flag=True, help="Leave out the steps that checkpoints have kept."
+)
+@declare.option("--hide-failed", is_flag=True, help="Leave out experiments that have failed.")
+@declare.option("--sha", is_flag=True, help="Show ids in place of names.")
+@declare.option("--json", "form", flag_value="json", help="Print JSON, in the shape of DVC's.")
+@declare.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full.")
+@declare.option("--md", "form", flag_value="md", help="Print a Markdown table.")
+@declare.option("--html", metavar="FILE", help="Write a page with the table, curves and charts.")
+@declare.option("--open", "opens", is_flag=True, help="With --html: show it in the browser.")
 @options.precision
-@click.option("--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
-@click.option("--no-pager", is_flag=True, help="Print a long table in one piece.")
-@click.option("-f", "--force", is_flag=True, help="Read every experiment anew.")
-@click.option("-A", "--all-commits", "_a", is_flag=True, hidden=True, help="As DVC's; always so.")
-@click.option("-a", "--all-branches", "_b", is_flag=True, hidden=True, help="As DVC's; always so.")
-@click.option("-T", "--all-tags", "_c", is_flag=True, hidden=True, help="As DVC's; always so.")
-@click.option("--no-fetch", is_flag=True, hidden=True, help="As DVC's: no live metrics.")
+@declare.option("--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C.")
+@declare.option("--no-pager", is_flag=True, help="Print a long table in one piece.")
+@declare.option("-f", "--force", is_flag=True, help="Read every experiment anew.")
+@declare.option("-A", "--all-commits", "_a", is_flag=True, hidden=True, help="As DVC's; always so.")
+@declare.option(
+    "-a", "--all-branches", "_b", is_flag=True, hidden=True, help="As DVC's; always so."
+)
+@declare.option("-T", "--all-tags", "_c", is_flag=True, hidden=True, help="As DVC's; always so.")
+@declare.option("--no-fetch", is_flag=True, hidden=True, help="As DVC's: no live metrics.")
 def command(**given: Any) -> Report:
     """Show experiments with their metrics and params.
 

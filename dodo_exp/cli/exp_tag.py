@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("tag")
-@click.argument("tag")
-@click.argument("names", nargs=-1, required=True, shell_complete=options.complete_kept)
-@click.option("-d", "--remove", is_flag=True, help="Take the tag off.")
+@declare.command("tag")
+@declare.argument("tag")
+@declare.argument("names", nargs=-1, required=True, shell_complete=options.complete_kept)
+@declare.option("-d", "--remove", is_flag=True, help="Take the tag off.")
 @options.as_json
 def command(tag: str, names: tuple[str, ...], remove: bool, as_json: bool) -> Report:
     """Put the word TAG on experiments or snapshots.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("freeze")
+@declare.command("freeze")
 @options.some_stages
 def command(targets: tuple[str, ...]) -> Report:
     """Let stages keep what they have made: whatever changes, they are not run.

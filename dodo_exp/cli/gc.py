@@ -5,49 +5,45 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 
-class Age(click.ParamType):  # type: ignore[type-arg]
+class Age(declare.Kind):
     """A time span: 30d, 12h, 0."""
 
     name = "age"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def read(self, text: str) -> float:
         """In seconds."""
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdwy]?)", str(value))
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdwy]?)", text)
         if not found or (not found[2] and float(found[1]) != 0):
-            self.fail(f"{value!r} is no age: a number and s, m, h, d, w or y, as in 30d")
+            raise ValueError(f"{text!r} is no age: a number and s, m, h, d, w or y, as in 30d")
         return float(found[1]) * UNITS.get(found[2], 1)
 
 
-@click.command("gc")
-@click.option(
+@declare.command("gc")
+@declare.option(
     "--keep-last",
-    type=click.IntRange(0),
+    type=declare.Integer(0),
     metavar="N",
     help="Remove experiments but for the last N.",
 )
-@click.option(
+@declare.option(
     "--older-than",
     type=Age(),
     metavar="AGE",
     help="Remove experiments and cached results older than this (30d, 12h).",
 )
-@click.option(
+@declare.option(
     "--keep-steps",
-    type=click.IntRange(1),
+    type=declare.Integer(1),
     metavar="N",
     help="Of each experiment with checkpoints remove the steps but for the last N.",
 )
-@click.option(
+@declare.option(
     "--grace",
     type=Age(),
     default="1d",
@@ -55,7 +51,7 @@ class Age(click.ParamType):  # type: ignore[type-arg]
     metavar="AGE",
     help="Keep what was touched in this time, and the undo history of it; 0 for nothing.",
 )
-@click.option("--dry-run", "--dry", "dry", is_flag=True, help="Only say what would be removed.")
+@declare.option("--dry-run", "--dry", "dry", is_flag=True, help="Only say what would be removed.")
 @options.as_json
 def command(**given: Any) -> Report:  # fmt: skip
     """Give back the space of what nothing needs any more.

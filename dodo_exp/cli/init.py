@@ -6,16 +6,17 @@ import os
 import sys
 from typing import Any
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
 
-@click.command("init")
-@click.argument("folder", default=".", type=click.Path(file_okay=False))
-@click.option("-i", "--interactive", is_flag=True, help="Propose stages, and ask about each.")
-@click.option("--propose", is_flag=True, help="Print the dvc.yaml that is proposed; write nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Take all that is proposed.")
+@declare.command("init")
+@declare.argument("folder", default=".", type=declare.Folder())
+@declare.option("-i", "--interactive", is_flag=True, help="Propose stages, and ask about each.")
+@declare.option(
+    "--propose", is_flag=True, help="Print the dvc.yaml that is proposed; write nothing."
+)
+@declare.option("-y", "--yes", is_flag=True, help="Take all that is proposed.")
 def command(folder: str, interactive: bool, propose: bool, yes: bool) -> Report:
     """Make FOLDER a project of its own, and propose stages for the scripts in it.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare, differences
 
-from dodo_exp.cli import differences
-from dodo_exp.cli.render import Report
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
 
 
-@click.command("diff")
+@declare.command("diff")
 @differences.two
-@click.option("--targets", multiple=True, metavar="PATH", help="Only these files.")
+@declare.option("--targets", multiple=True, metavar="PATH", help="Only these files.")
 def command(**given: Any) -> Report:
     """Show how the metrics of A and B differ.
 

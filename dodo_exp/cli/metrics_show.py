@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare, values_show
 
-from dodo_exp.cli import values_show
-from dodo_exp.cli.render import Report
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
 
 
-@click.command("show")
+@declare.command("show")
 @values_show.of_files
 def command(**given: Any) -> Report:
     """Show the metrics of the workspace, or of experiments beside each other.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    import click
 
 
 def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -25,58 +25,78 @@ def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str)
         return []
 
 
-targets = click.argument("targets", nargs=-1, shell_complete=_complete_stage)
+targets = declare.argument("targets", nargs=-1, shell_complete=_complete_stage)
 
-some_stages = click.argument("targets", nargs=-1, required=True, shell_complete=_complete_stage)
-
-
-def selection(function: F) -> F:
-    """Which stages: targets and how far they reach."""
-    for decorator in reversed(
-        [
-            click.option("-s", "--single-item", "--single-stage", is_flag=True,
-                         help="Only the targets, nothing before or after them."),
-            click.option("-p", "--pipeline", is_flag=True,
-                         help="Everything that is connected with the targets."),
-            click.option("-P", "--all-pipelines", is_flag=True, help="Every stage of the project."),
-            click.option("-R", "--recursive", is_flag=True,
-                         help="Targets are folders: every dvc.yaml in and below them."),
-            click.option("--downstream", is_flag=True,
-                         help="The targets and what follows; nothing before them is looked at."),
-            click.option("--glob", is_flag=True, help="Targets are patterns of stage names."),
-        ]
-    ):  # fmt: skip
-        function = decorator(function)
-    return targets(function)
+some_stages = declare.argument("targets", nargs=-1, required=True, shell_complete=_complete_stage)
 
 
-def running(function: F) -> F:
-    """How to run."""
-    for decorator in reversed(
-        [
-            click.option("-j", "--jobs", type=click.IntRange(1, 1024), default=1, metavar="N",
-                         help="Run up to N stages at the same time."),
-            click.option("-f", "--force", is_flag=True,
-                         help="Run stages even if they are up to date."),
-            click.option("--force-downstream", is_flag=True,
-                         help="Run what follows a stage that ran, even if its output is the same."),
-            click.option("-i", "--interactive", is_flag=True,
-                         help="Ask before each stage that would run."),
-            click.option("-k", "--keep-going", is_flag=True,
-                         help="After a failure go on with stages that do not depend on it."),
-            click.option("--ignore-errors", is_flag=True,
-                         help="After a failure go on with all stages, and end with 0."),
-            click.option("--no-run-cache", is_flag=True,
-                         help="Do not restore results of earlier runs."),
-            click.option("--no-wait", is_flag=True,
-                         help="End with 4 rather than wait for another command."),
-            click.option("--dry", is_flag=True, help="Say what would be done; change nothing."),
-            click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
-            click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-        ]
-    ):  # fmt: skip
-        function = decorator(function)
-    return function
+selection = declare.grouped(
+    targets,
+    declare.option(
+        "-s",
+        "--single-item",
+        "--single-stage",
+        is_flag=True,
+        help="Only the targets, nothing before or after them.",
+    ),
+    declare.option(
+        "-p", "--pipeline", is_flag=True, help="Everything that is connected with the targets."
+    ),
+    declare.option("-P", "--all-pipelines", is_flag=True, help="Every stage of the project."),
+    declare.option(
+        "-R",
+        "--recursive",
+        is_flag=True,
+        help="Targets are folders: every dvc.yaml in and below them.",
+    ),
+    declare.option(
+        "--downstream",
+        is_flag=True,
+        help="The targets and what follows; nothing before them is looked at.",
+    ),
+    declare.option("--glob", is_flag=True, help="Targets are patterns of stage names."),
+)
+"""Which stages: targets and how far they reach."""
+
+
+running = declare.grouped(
+    declare.option(
+        "-j",
+        "--jobs",
+        type=declare.Integer(1, 1024),
+        default=1,
+        metavar="N",
+        help="Run up to N stages at the same time.",
+    ),
+    declare.option("-f", "--force", is_flag=True, help="Run stages even if they are up to date."),
+    declare.option(
+        "--force-downstream",
+        is_flag=True,
+        help="Run what follows a stage that ran, even if its output is the same.",
+    ),
+    declare.option(
+        "-i", "--interactive", is_flag=True, help="Ask before each stage that would run."
+    ),
+    declare.option(
+        "-k",
+        "--keep-going",
+        is_flag=True,
+        help="After a failure go on with stages that do not depend on it.",
+    ),
+    declare.option(
+        "--ignore-errors",
+        is_flag=True,
+        help="After a failure go on with all stages, and end with 0.",
+    ),
+    declare.option("--no-run-cache", is_flag=True, help="Do not restore results of earlier runs."),
+    declare.option(
+        "--no-wait", is_flag=True, help="End with 4 rather than wait for another command."
+    ),
+    declare.option("--dry", is_flag=True, help="Say what would be done; change nothing."),
+    declare.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
+    declare.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+)
+"""How to run."""
 
 
 def request_of(given: dict[str, Any]) -> Any:
@@ -188,15 +208,15 @@ def complete_logged(ctx: click.Context, param: click.Parameter, incomplete: str)
         return []
 
 
-no_wait = click.option(
+no_wait = declare.option(
     "--no-wait", is_flag=True, help="End with 4 rather than wait for another command."
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+as_json = declare.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-precision = click.option(
+precision = declare.option(
     "--precision",
-    type=click.IntRange(1, 17),
+    type=declare.Integer(1, 17),
     default=5,
     metavar="N",
     help="Significant digits in tables (5).",

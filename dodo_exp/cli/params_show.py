@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare, values_show
 
-from dodo_exp.cli import values_show
-from dodo_exp.cli.render import Report
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
 
 
-@click.command("show")
+@declare.command("show")
 @values_show.of_files
-@click.option("--deps", is_flag=True, help="Only params that a stage reads.")
+@declare.option("--deps", is_flag=True, help="Only params that a stage reads.")
 def command(**given: Any) -> Report:
     """Show the params of the workspace, or of experiments beside each other.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare, drawing, options
 
-from dodo_exp.cli import drawing, options
-from dodo_exp.cli.render import Report
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
 
 
-@click.command("diff")
-@click.argument("names", nargs=-1, shell_complete=options.complete_known)
-@click.option("--targets", multiple=True, metavar="PATH", help="Only these files or plots.")
+@declare.command("diff")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_known)
+@declare.option("--targets", multiple=True, metavar="PATH", help="Only these files or plots.")
 @drawing.drawn
 def command(**given: Any) -> Report:
     """Draw the plots of several experiments over each other, on an HTML page.

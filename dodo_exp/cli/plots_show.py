@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from dodo_exp.cli import declare, drawing, options
 
-from dodo_exp.cli import drawing, options
-from dodo_exp.cli.render import Report
+if TYPE_CHECKING:
+    from dodo_exp.cli.render import Report
 
 
-@click.command("show")
-@click.argument("targets", nargs=-1)
-@click.option(
+@declare.command("show")
+@declare.argument("targets", nargs=-1)
+@declare.option(
     "--rev",
     "names",
     multiple=True,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("templates")
-@click.argument("name", required=False)
+@declare.command("templates")
+@declare.argument("name", required=False)
 @options.as_json
 def command(name: str | None, as_json: bool) -> Report:
     """List the templates that plots are drawn by, or print the one called NAME.

@@ -6,17 +6,15 @@ import contextlib
 import time
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 PATIENCE = 30.0
 """Seconds to wait until an experiment has ended."""
 
 
-@click.command("kill")
-@click.argument("names", nargs=-1, required=True, shell_complete=options.complete_queued)
+@declare.command("kill")
+@declare.argument("names", nargs=-1, required=True, shell_complete=options.complete_queued)
 @options.as_json
 def command(names: tuple[str, ...], as_json: bool) -> Report:
     """End experiments that are running, and keep what they have made so far.

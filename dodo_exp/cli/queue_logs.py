@@ -6,18 +6,16 @@ import sys
 import time
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 
 LOOK_UP = 0.1
 """Seconds between two looks at a log that is followed."""
 
 
-@click.command("logs")
-@click.argument("names", nargs=-1, shell_complete=options.complete_logged)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the experiment is over.")
-@click.option(
+@declare.command("logs")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_logged)
+@declare.option("-f", "--follow", is_flag=True, help="Go on until the experiment is over.")
+@declare.option(
     "--all",
     "everything",
     is_flag=True,

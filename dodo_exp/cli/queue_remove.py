@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("remove")
-@click.argument("names", nargs=-1, shell_complete=options.complete_queued)
-@click.option("--all", "everything", is_flag=True, help="All but those that are running.")
-@click.option("--queued", is_flag=True, help="All that wait.")
-@click.option("--failed", is_flag=True, help="All that are over and no success.")
-@click.option("--success", is_flag=True, help="All that were a success.")
+@declare.command("remove")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_queued)
+@declare.option("--all", "everything", is_flag=True, help="All but those that are running.")
+@declare.option("--queued", is_flag=True, help="All that wait.")
+@declare.option("--failed", is_flag=True, help="All that are over and no success.")
+@declare.option("--success", is_flag=True, help="All that were a success.")
 @options.as_json
 def command(
     names: tuple[str, ...],

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("retry")
-@click.argument("names", nargs=-1, shell_complete=options.complete_queued)
-@click.option("--failed", is_flag=True, help="All that are over and no success.")
+@declare.command("retry")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_queued)
+@declare.option("--failed", is_flag=True, help="All that are over and no success.")
 @options.as_json
 def command(names: tuple[str, ...], failed: bool, as_json: bool) -> Report:
     """Let experiments that have failed, were killed or were removed wait for another turn.

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("start")
-@click.option(
+@declare.command("start")
+@declare.option(
     "-j",
     "--jobs",
-    type=click.IntRange(1, 1024),
+    type=declare.Integer(1, 1024),
     default=1,
     metavar="N",
     help="Run up to N experiments at the same time.",
 )
-@click.option("--detach", is_flag=True, help="Go on in the background, without this terminal.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@declare.option("--detach", is_flag=True, help="Go on in the background, without this terminal.")
+@declare.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 @options.as_json
 def command(jobs: int, detach: bool, quiet: bool, as_json: bool) -> Report:
     """Run what waits in the queue, until it is empty.

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 ORDER = ("running", "queued", "failed", "killed", "stopped", "success")
 
 
-@click.command("status")
+@declare.command("status")
 @options.as_json
 def command(as_json: bool) -> Report:
     """Show the experiments of the queue: running, waiting, and those that are over."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("stop")
-@click.option(
+@declare.command("stop")
+@declare.option(
     "--now",
     "--kill",
     is_flag=True,

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 
 
-class Time(click.ParamType):  # type: ignore[type-arg]
+class Time(declare.Kind):
     """Seconds, or with units: 90s, 3h55m."""
 
     name = "time"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def read(self, text: str) -> float:
         """In seconds."""
         from dodo_exp.settings import seconds
 
-        found = value if isinstance(value, float) else seconds(str(value))
+        found = seconds(text)
         if found is None or found < 0:
-            self.fail(f"{value!r} is no time: seconds, or as in 90s, 30m, 2h", param, ctx)
+            raise ValueError(f"{text!r} is no time: seconds, or as in 90s, 30m, 2h")
         return found
 
 
-@click.command("worker")
-@click.option(
+@declare.command("worker")
+@declare.option(
     "--max-time",
     type=Time(),
     metavar="TIME",
     help="End after this long; what is running then goes back to the queue.",
 )
-@click.option(
+@declare.option(
     "--idle-exit",
     type=Time(),
     default=0.0,
     metavar="TIME",
     help="Wait this long for something new when nothing waits (0).",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@declare.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 def command(max_time: float | None, idle_exit: float, quiet: bool) -> int:
     """Run experiments of the queue, one after the other, in this process.
 

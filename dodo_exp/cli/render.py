@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
 from dodo_exp.pipeline.values import all_same, canonical, finite
 from dodo_exp.wording import printable
+from dodo_store.named import Named
 
 if TYPE_CHECKING:
     from dodo_exp.engine.still import Facts
 
 
-class Grid(NamedTuple):
+class Grid(Named):
     """A table; the first `keep` columns, and `pinned` ones, are the last to be left out.
 
     The last `minor` ones are shown to people only where they vary.
@@ -31,7 +32,7 @@ class Grid(NamedTuple):
     """Where columns are that have no room."""
 
 
-class Report(NamedTuple):
+class Report(Named):
     """A verb's result: `data` for JSON, `text` or `grid` for people, in the `form` asked for.
 
     `more` are grids that follow the first, `after` is text below them all. With `frames` there is

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.cli import tell
 from dodo_exp.cli.render import Grid, Report, cell, padded, width
-from dodo_exp.engine.outcome import Outcome
 from dodo_exp.engine.plan import MAYBE, RESTORE, RUN, UNCHANGED, Step
 from dodo_exp.pipeline.values import leaves
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.outcome import Outcome
 
 ORDER = ("ran", "restored", "adopted", "unchanged", "failed", "skipped")
 

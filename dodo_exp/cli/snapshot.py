@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("snapshot")
-@click.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
-@click.option("-n", "--name", metavar="NAME", help="Name of the snapshot.")
-@click.option("-f", "--force", is_flag=True, help="Replace a snapshot of the same name.")
-@click.option(
+@declare.command("snapshot")
+@declare.option("-m", "--message", default="", metavar="TEXT", help="A note to keep with it.")
+@declare.option("-n", "--name", metavar="NAME", help="Name of the snapshot.")
+@declare.option("-f", "--force", is_flag=True, help="Replace a snapshot of the same name.")
+@declare.option(
     "-I",
     "--include-untracked",
     "include",
@@ -22,8 +20,8 @@ from dodo_exp.cli.render import Grid, Report
     metavar="PATH",
     help="Also keep this path, though it is ignored.",
 )
-@click.option("--list", "listed", is_flag=True, help="List the snapshots that are kept.")
-@click.option(
+@declare.option("--list", "listed", is_flag=True, help="List the snapshots that are kept.")
+@declare.option(
     "--remove", multiple=True, metavar="NAME", help="Remove this one; undo brings it back."
 )
 @options.no_wait

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,13 +27,13 @@ OUTS: dict[str, tuple[str, dict[str, bool]]] = {
 
 def _many(*names: str, help: str) -> Callable[[F], F]:
     metavar = "[FILE:]KEYS" if "--params" in names else "PATH"
-    return click.option(*names, multiple=True, metavar=metavar, help=help)
+    return declare.option(*names, multiple=True, metavar=metavar, help=help)
 
 
-@click.command(
+@declare.command(
     "add", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
-@click.option("-n", "--name", required=True, help="Name of the stage.")
+@declare.option("-n", "--name", required=True, help="Name of the stage.")
 @_many("-d", "--deps", help="Something the command reads: a file or folder.")
 @_many(
     "-p", "--params", "--parameter", help="Params the command reads: a,b.c or FILE:a,b or FILE:."
@@ -48,12 +47,12 @@ def _many(*names: str, help: str) -> Callable[[F], F]:
 @_many("-M", "--metrics-no-cache", help="The same, kept by you rather than by the store.")
 @_many("--plots", help="A file for plots (CSV, JSON) that the command writes.")
 @_many("--plots-no-cache", help="The same, kept by you rather than by the store.")
-@click.option("-w", "--wdir", metavar="DIR", help="Folder that the command runs in.")
-@click.option("--always-changed", is_flag=True, help="Run the stage every time.")
-@click.option("--desc", metavar="TEXT", help="What the stage is for.")
-@click.option("-f", "--force", is_flag=True, help="Replace a stage of the same name.")
-@click.option("--run", "run_it", is_flag=True, help="Run the stage after adding it.")
-@click.argument("cmd", nargs=-1, required=True, type=click.UNPROCESSED)
+@declare.option("-w", "--wdir", metavar="DIR", help="Folder that the command runs in.")
+@declare.option("--always-changed", is_flag=True, help="Run the stage every time.")
+@declare.option("--desc", metavar="TEXT", help="What the stage is for.")
+@declare.option("-f", "--force", is_flag=True, help="Replace a stage of the same name.")
+@declare.option("--run", "run_it", is_flag=True, help="Run the stage after adding it.")
+@declare.argument("cmd", nargs=-1, required=True)
 def command(**given: Any) -> Report:
     """Add a stage to the dvc.yaml of this folder, which is made if there is none.
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report, padded, width
 
 
-@click.command("list")
+@declare.command("list")
 @options.targets
-@click.option("--all", "everything", is_flag=True, help="The stages of every dvc.yaml.")
-@click.option("--name-only", is_flag=True, help="Print only names.")
-@click.option("--json", "as_json", is_flag=True, help="Print each stage in full.")
+@declare.option("--all", "everything", is_flag=True, help="The stages of every dvc.yaml.")
+@declare.option("--name-only", is_flag=True, help="Print only names.")
+@declare.option("--json", "as_json", is_flag=True, help="Print each stage in full.")
 def command(targets: tuple[str, ...], everything: bool, name_only: bool, as_json: bool) -> Report:
     """List the stages of this folder's dvc.yaml, or of TARGETS."""
     from dodo_exp.cli import tell

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("remove")
+@declare.command("remove")
 @options.some_stages
-@click.option("--outs", "with_outs", is_flag=True, help="Remove also what the stages have made.")
+@declare.option("--outs", "with_outs", is_flag=True, help="Remove also what the stages have made.")
 @options.as_json
 def command(targets: tuple[str, ...], with_outs: bool, as_json: bool) -> Report:
     """Take stages out of dvc.yaml.

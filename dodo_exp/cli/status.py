@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("status")
+@declare.command("status")
 @options.targets
-@click.option(
+@declare.option(
     "-q", "--quiet", is_flag=True, help="Print nothing; exit with 1 if anything is out of date."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the causes as JSON, in DVC's shape.")
+@declare.option("--json", "as_json", is_flag=True, help="Print the causes as JSON, in DVC's shape.")
 def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     """Show which stages are out of date, and why.
 

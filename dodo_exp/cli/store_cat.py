@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
+from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
 
 
-@click.command("cat")
-@click.argument("what", metavar="ID|NAME[:PATH]")
+@declare.command("cat")
+@declare.argument("what", metavar="ID|NAME[:PATH]")
 def command(what: str) -> Report:
     """Print a file, a folder or a record of the store.
 

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-class Share(click.ParamType):  # type: ignore[type-arg]
+class Share(declare.Kind):
     """A percentage: 5%."""
 
     name = "share"
 
-    def convert(self, value: object, param: object, ctx: object) -> float:
+    def read(self, text: str) -> float:
         """As a number from 0 to 1."""
-        if isinstance(value, float):
-            return value
         try:
-            number = float(str(value).removesuffix("%")) / 100
+            number = float(text.removesuffix("%")) / 100
         except ValueError:
             number = -1.0
         if not 0 <= number <= 1:
-            self.fail(f"{value!r} is no percentage, as in 5%")
+            raise ValueError(f"{text!r} is no percentage, as in 5%")
         return number
 
 
-@click.command("check")
-@click.option("--full", is_flag=True, help="Read every byte of every object.")
-@click.option(
+@declare.command("check")
+@declare.option("--full", is_flag=True, help="Read every byte of every object.")
+@declare.option(
     "--sample", type=Share(), metavar="PERCENT", help="Read this part of the objects (5%)."
 )
-@click.option("--repair", is_flag=True, help="Read everything, and mend or set aside what is bad.")
+@declare.option(
+    "--repair", is_flag=True, help="Read everything, and mend or set aside what is bad."
+)
 @options.as_json
 def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Report:
     """Check that the store holds all it should.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("du")
-@click.argument("names", nargs=-1, shell_complete=options.complete_kept)
+@declare.command("du")
+@declare.argument("names", nargs=-1, shell_complete=options.complete_kept)
 @options.as_json
 def command(names: tuple[str, ...], as_json: bool) -> Report:
     """Say what the store's space is used for.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("ls")
-@click.argument("what", required=False, metavar="[NAME[:PATH]|ID]")
-@click.option("-R", "--recursive", is_flag=True, help="Also what is in sub-folders.")
+@declare.command("ls")
+@declare.argument("what", required=False, metavar="[NAME[:PATH]|ID]")
+@declare.option("-R", "--recursive", is_flag=True, help="Also what is in sub-folders.")
 @options.as_json
 def command(what: str | None, recursive: bool, as_json: bool) -> Report:
     """List the files that an experiment or a snapshot keeps.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
 
-@click.command("undo")
-@click.argument("step", required=False, type=click.IntRange(1), metavar="[STEP]")
-@click.option("--list", "listed", is_flag=True, help="List what can be undone, the newest first.")
+@declare.command("undo")
+@declare.argument("step", required=False, type=declare.Integer(1), metavar="[STEP]")
+@declare.option("--list", "listed", is_flag=True, help="List what can be undone, the newest first.")
 @options.no_wait
 @options.as_json
 def command(step: int | None, listed: bool, no_wait: bool, as_json: bool) -> Report:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("unfreeze")
+@declare.command("unfreeze")
 @options.some_stages
 def command(targets: tuple[str, ...]) -> Report:
     """Let frozen stages run again when something changes.

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def of_files(function: F) -> F:
-    """Which files of which experiments, and how they are shown."""
-    for decorator in reversed(
-        [
-            click.argument("targets", nargs=-1),
-            click.option("--rev", "names", multiple=True, metavar="NAME",
-                         shell_complete=options.complete_known,
-                         help="Of this experiment or snapshot rather than the workspace."),
-            click.option("-A", "--all", "everything", is_flag=True,
-                         help="Of the workspace and every experiment."),
-            click.option("-R", "--recursive", is_flag=True,
-                         help="TARGETS are folders: every file in and below them."),
-            click.option("--json", "form", flag_value="json", help="Print the result as JSON."),
-            click.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
-            click.option("--md", "form", flag_value="md", help="Print a Markdown table."),
-            options.precision,
-        ]
-    ):  # fmt: skip
-        function = decorator(function)
-    return function
+of_files = declare.grouped(
+    declare.argument("targets", nargs=-1),
+    declare.option(
+        "--rev",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=options.complete_known,
+        help="Of this experiment or snapshot rather than the workspace.",
+    ),
+    declare.option(
+        "-A", "--all", "everything", is_flag=True, help="Of the workspace and every experiment."
+    ),
+    declare.option(
+        "-R", "--recursive", is_flag=True, help="TARGETS are folders: every file in and below them."
+    ),
+    declare.option("--json", "form", flag_value="json", help="Print the result as JSON."),
+    declare.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
+    declare.option("--md", "form", flag_value="md", help="Print a Markdown table."),
+    options.precision,
+)
+"""Which files of which experiments, and how they are shown."""
 
 
 def report(kind: str, given: dict[str, Any]) -> Report:

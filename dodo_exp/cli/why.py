@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from dodo_exp.cli import options
+from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
 
 
-@click.command("why")
-@click.argument("stage", shell_complete=options._complete_stage)
-@click.option("--json", "as_json", is_flag=True, help="Print the reasons as JSON.")
+@declare.command("why")
+@declare.argument("stage", shell_complete=options._complete_stage)
+@declare.option("--json", "as_json", is_flag=True, help="Print the reasons as JSON.")
 def command(stage: str, as_json: bool) -> Report:
     """Say why a stage is out of date: what changed, from what to what.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    import subprocess
 
 
-class Used(NamedTuple):
+class Used(Named):
     """What commands took: seconds of processor time, bytes of the largest process.
 
     The memory is 0 where it was no more than our own.

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, Faults
 from dodo_exp.pipeline import dvcyaml, yaml12
 from dodo_exp.pipeline.expand import expand
-from dodo_exp.pipeline.model import PipelineFile
 from dodo_exp.pipeline.template import Arguments
 from dodo_exp.pipeline.text import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import PipelineFile
 
 DVC_CONFIG = (".dvc/config", ".dvc/config.local")
 MAX_MATCHES = 100_000

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Kept
-from dodo_exp.pipeline.model import Stage
 from dodo_store.tree import Node
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.fingerprint import Fingerprint
+    from dodo_exp.engine.journal import Kept
+    from dodo_exp.pipeline.model import Stage
 
 Nodes = Mapping[str, Node | None]
 """A stage's outputs by path; None for one that is not there."""

@@ -6,13 +6,17 @@ The root's dodo.lock names it. It is compared, brought back where it is missing,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener, Note
-from dodo_exp.pipeline.model import Stage
 from dodo_store import restore
 from dodo_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import Stage
 
 
 def states(workspace: Workspace) -> dict[str, str]:

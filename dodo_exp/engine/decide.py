@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import fingerprint
-from dodo_exp.engine.fingerprint import Change, Fingerprint
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline.lockfile import FORGOTTEN, StageRecord
-from dodo_exp.pipeline.model import Stage
-from dodo_store.oid import Oid
-from dodo_store.tree import Node
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.fingerprint import Change, Fingerprint
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import Stage
+    from dodo_store.oid import Oid
+    from dodo_store.tree import Node
 
 GOES_ON = "goes on"
 """The kind of reason that a stage with checkpoints has though nothing is out of date."""
 
 
-class Reason(NamedTuple):
+class Reason(Named):
     """Why a stage is out of date: `kind` is new, forgotten, always, forced, goes on, changed,
     missing or edited (an output)."""
 
@@ -29,7 +32,7 @@ class Reason(NamedTuple):
         return self.text
 
 
-class Verdict(NamedTuple):
+class Verdict(Named):
     """A stage as it stands: what it would be made from now, and why that is not what it has."""
 
     stage: Stage

@@ -9,13 +9,16 @@ not say which stage asks, nor can it say that nothing was kept: then the stage i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from typing import TYPE_CHECKING
 
 from dodo_exp.checkpoint import ASK, BELL, DONE, FOLDER, HOST
 from dodo_exp.errors import StageFailed, in_words
 from dodo_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIGNAL = ".dvc/tmp/DVC_CHECKPOINT"
 """DVC's signal file, relative to the root."""

@@ -7,13 +7,17 @@ the sub-folders it had. What is ignored and what stages make is not walked, as w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.memo import Memo
 from dodo_exp.pipeline.model import PIPELINE_FILE, PipelineFile
 from dodo_exp.project import STATE
-from dodo_store.ignore import Ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dodo_exp.engine.memo import Memo
+    from dodo_store.ignore import Ignore
 
 IGNORE_FILES = (".gitignore", ".dvcignore", ".dodoignore")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.control import TaskControl
 from doit.dependency import Dependency
@@ -15,8 +15,10 @@ from doit.exceptions import TaskFailed
 from doit.runner import MThreadRunner
 from doit.task import Task
 
-from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import Stage
+
+if TYPE_CHECKING:
+    from dodo_exp.pipeline.graph import Selection
 
 UpToDate = Callable[[Stage], bool]
 Perform = Callable[[Stage], bool]

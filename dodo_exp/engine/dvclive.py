@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from dodo_exp.pipeline.model import Stage
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_exp.pipeline.model import Stage
 
 CONFIG = "# made by dodo for the time of a run\n[core]\n    no_scm = true\n    analytics = false\n"
 MOST_FILES = 500

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from dodo_exp.checkpoint import FOLDER
 from dodo_exp.engine import dvclive
@@ -21,12 +22,14 @@ from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.desk import PAUSE, Desk
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
-from dodo_exp.engine.slots import Limits, Taken
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
-from dodo_exp.pipeline.model import Stage
-from dodo_exp.pipeline.needs import Needs
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.slots import Limits, Taken
+    from dodo_exp.pipeline.model import Stage
+    from dodo_exp.pipeline.needs import Needs
 
 MANY = 64
 """So often output is passed on before it is looked whether somebody asks for a checkpoint."""

@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import journal
 from dodo_exp.engine.still import MOST, Facts, pack
-from dodo_exp.engine.workspace import Workspace
-from dodo_store.ignore import Ignore
 from dodo_store.stamps import is_settled, mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_store.ignore import Ignore
 
 
 class _Unfit(Exception):

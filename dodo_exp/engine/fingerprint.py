@@ -7,14 +7,17 @@ with the key, because both are read from the same lines.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline.lockfile import Line
-from dodo_exp.pipeline.model import ParamDep, Stage
 from dodo_exp.pipeline.values import ABSENT, canonical, leaves, lookup, matching
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.record import pack
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import ParamDep, Stage
 
 FORMAT = 1
 """Part of the key; raise it whenever equal lines would no longer mean equal results."""
@@ -24,7 +27,7 @@ _Fact = tuple[str, str, str]
 """A line that need not be kept; the two are equal."""
 
 
-class Fingerprint(NamedTuple):
+class Fingerprint(Named):
     """The facts, in a fixed order, and the inputs that are not there."""
 
     lines: tuple[Line, ...]
@@ -83,7 +86,7 @@ def _params(dep: ParamDep, values: dict[Any, Any] | None) -> list[_Fact]:
     return [("param", f"{dep.file}:{name}", text) for name, text in sorted(found.items())]
 
 
-class Change(NamedTuple):
+class Change(Named):
     """One difference; `old` or `new` is None where there is no such fact."""
 
     kind: str

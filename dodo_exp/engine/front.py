@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data, repro, run, session, trace
 from dodo_exp.engine import plan as planning
@@ -18,16 +18,20 @@ from dodo_exp.engine.decide import Reason, judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.plan import RUN, Step
 from dodo_exp.engine.run import Turn
-from dodo_exp.engine.slots import Limits
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, NoProject, StageFailed
-from dodo_exp.events import Listener
 from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
-from dodo_exp.project import Project
 from dodo_store import record
 from dodo_store.oid import of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_exp.engine.slots import Limits
+    from dodo_exp.events import Listener
+    from dodo_exp.project import Project
 
 MANY = 2
 """Stands for any number of jobs: no stage reads what is typed, for it may not be alone."""

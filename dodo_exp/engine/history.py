@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, locks, record
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.refs import Refs
+from dodo_store.named import Named
 from dodo_store.restore import Change
-from dodo_store.store import Store
 from dodo_store.tree import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_store.oid import Oid
+    from dodo_store.refs import Refs
+    from dodo_store.store import Store
 
 KEPT = 1000
 """Steps beyond this many are dropped, the oldest first, whether or not anything is collected."""
 
 
-class Renamed(NamedTuple):
+class Renamed(Named):
     """A ref that a command has set or removed: `kind` is "experiment" or "snapshot"."""
 
     kind: str
@@ -33,7 +37,7 @@ class Renamed(NamedTuple):
     new: Oid | None
 
 
-class Step(NamedTuple):
+class Step(Named):
     """What one command did. `undoes` is the number of the step it took back, or nothing."""
 
     number: int

@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import history, rewind
 from dodo_exp.pipeline import lockfile
@@ -38,13 +38,16 @@ from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
 from dodo_store import durable, record, restore
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes
 from dodo_store.restore import Change
-from dodo_store.store import Store
 from dodo_store.tree import Node
 
+if TYPE_CHECKING:
+    from dodo_store.store import Store
 
-class Move(NamedTuple):
+
+class Move(Named):
     """An output in its stage's way: its path, where it lies meanwhile ("" if there was none), and
     whether it can be dropped once the stage has gone well, because the store can bring it back.
     """

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _RARE = ("cloudpickle", "dbm", "hashlib", "multiprocessing", "pdb", "pickle")
 """What doit's modules import for what we never ask of them."""

@@ -8,14 +8,16 @@ file may be deleted at any time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes, of_file
 from dodo_store.stamps import Mark, is_settled, mark, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 VERSION = 3
 """Raise it whenever the shape of any kept value changes."""

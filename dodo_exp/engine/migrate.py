@@ -8,15 +8,17 @@ written. Format: https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline.expand import join
 from dodo_exp.pipeline.lockfile import DVC_LOCK
-from dodo_exp.pipeline.model import ParamDep, Stage
 from dodo_exp.pipeline.values import canonical, lookup
 from dodo_store.ignore import Ignore
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import ParamDep, Stage
 
 CHUNK = 1 << 20
 

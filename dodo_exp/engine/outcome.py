@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from dodo_exp.errors import DodoError
+from dodo_store.named import Named
 
 if TYPE_CHECKING:
     from dodo_exp.engine.still import Facts
+    from dodo_exp.errors import DodoError
 
 Confirm = Callable[[str], str]
 """Asked before a stage runs; answers yes, no, all or quit."""
 
 
-class Options(NamedTuple):
+class Options(Named):
     """How to run."""
 
     jobs: int = 1
@@ -31,7 +32,7 @@ class Options(NamedTuple):
     """Let stages with checkpoints begin anew."""
 
 
-class StageResult(NamedTuple):
+class StageResult(Named):
     """What became of a stage: ran, restored, unchanged, failed or skipped."""
 
     stage: str
@@ -44,7 +45,7 @@ class StageResult(NamedTuple):
     """Bytes of the largest of its processes."""
 
 
-class Outcome(NamedTuple):
+class Outcome(Named):
     """What became of a run; `tainted` stages ran while their inputs changed."""
 
     results: tuple[StageResult, ...]

@@ -7,26 +7,29 @@ where it would run, what comes after can only be a maybe.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data, runcache
 from dodo_exp.engine.decide import GOES_ON, Reason, Verdict, judge
-from dodo_exp.engine.outcome import Options
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, Faults, did_you_mean
-from dodo_exp.pipeline.graph import Selection
-from dodo_exp.pipeline.model import Stage
 from dodo_exp.pipeline.values import Ambiguous, leaves, lookup
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.tree import Node
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.outcome import Options
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.graph import Selection
+    from dodo_exp.pipeline.model import Stage
+    from dodo_store.oid import Oid
+    from dodo_store.tree import Node
 
 """Kind of the reason that a stage with checkpoints runs for though it is up to date."""
 
 UNCHANGED, RUN, RESTORE, MAYBE = "unchanged", "run", "restore", "maybe"
 
 
-class Step(NamedTuple):
+class Step(Named):
     """What a run would do with a stage; `maybe` hangs on what the stages in `waits` make."""
 
     verdict: Verdict

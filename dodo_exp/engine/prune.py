@@ -6,19 +6,20 @@ Only outputs that the store can bring back are removed; others are kept under `.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.events import Listener, Note
-from dodo_exp.pipeline.graph import Selection
-from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
+from dodo_store.named import Named
 
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.graph import Selection
+    from dodo_exp.pipeline.lockfile import StageRecord
 
 
-class Vanished(NamedTuple):
+class Vanished(Named):
     """A stage on record whose file is gone, and those of its outputs that nobody else needs."""
 
     pipeline: str

@@ -12,9 +12,12 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_store import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TAG = "DODO_RUN"
 """Environment variable that marks every process of a run; its value is unique to the run."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import NoProject, UsageError
-from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.graph import Selection
 
 EXCLUSIVE = ("single_item", "pipeline", "all_pipelines", "downstream")
 
 
-class Request(NamedTuple):
+class Request(Named):
     """Targets and how far they reach. Without targets: the dvc.yaml of the current folder."""
 
     targets: tuple[str, ...] = ()

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_store import restore
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps
-from dodo_store.store import Store
-from dodo_store.tree import Node
 from dodo_store.walk import Source, look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 def rewind(

@@ -9,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.pipeline.lockfile import Line, StageRecord
 from dodo_store import durable, locks
-from dodo_store.oid import Oid
-from dodo_store.store import Store
+from dodo_store.named import Named
 from dodo_store.tree import Node
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-class Run(NamedTuple):
+    from dodo_store.oid import Oid
+    from dodo_store.store import Store
+
+
+class Run(Named):
     """One execution of a stage that went well."""
 
     record: StageRecord

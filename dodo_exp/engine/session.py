@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import desk, history, journal, signals
 from dodo_exp.engine.reaper import TAG
@@ -14,9 +14,13 @@ from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Busy, Failure, Stopped
 from dodo_exp.events import Listener, Note, Waiting
-from dodo_exp.project import Project
 from dodo_store import locks
 from dodo_store.errors import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_exp.project import Project
 
 OF_A_RUN = "stopped; finished stages are kept"
 

@@ -11,9 +11,12 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 
 class Signalled(BaseException):

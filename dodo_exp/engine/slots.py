@@ -12,13 +12,17 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import BadInput, Location, did_you_mean
-from dodo_exp.pipeline.needs import Needs
 from dodo_store import locks
 from dodo_store.errors import Held
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dodo_exp.pipeline.needs import Needs
 
 EXACT = 64
 """So many things are counted one by one; each unit that is held is an open file."""
@@ -30,7 +34,7 @@ LOOK_UP = 0.05
 """Seconds between two looks at whether something is free."""
 
 
-class Pool(NamedTuple):
+class Pool(Named):
     """So many units of so much each; `ids` are what the units are called where they have names."""
 
     name: str
@@ -51,7 +55,7 @@ class Pool(NamedTuple):
         return max(1, math.ceil(amount / self.unit - 1e-9))
 
 
-class Taken(NamedTuple):
+class Taken(Named):
     """Numbers of the units that are held: of resources by name, and of the budget.
 
     A process that inherits the `descriptors` holds them too, also when we have died.
@@ -161,7 +165,7 @@ class Slots:
         return Taken(resources, taken[budget.name][0] if budget is not None else None, tuple(found))
 
 
-class Limits(NamedTuple):
+class Limits(Named):
     """What commands share with those of other runs: pools, and a budget of commands at once."""
 
     slots: Slots

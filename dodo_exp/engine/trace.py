@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.pipeline import lockfile
-from dodo_exp.pipeline.graph import Graph
-from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.oid import of_bytes
@@ -18,6 +15,13 @@ from dodo_store.pool import Batch
 from dodo_store.restore import Change
 from dodo_store.tree import EXEC, FILE, Node
 from dodo_store.walk import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.graph import Graph
+    from dodo_exp.pipeline.lockfile import StageRecord
 
 Text = tuple[int, bytes]
 """A small file: its kind as a node has it, and its bytes."""

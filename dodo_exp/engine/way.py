@@ -7,19 +7,23 @@ the journal says which of them are to be there if it is cut short.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from dodo_exp.engine.course import Course, Step
-from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal, Move, Stay
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import CheckpointKept, Listener, Note
-from dodo_exp.pipeline.model import Stage
 from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
 from dodo_store.walk import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dodo_exp.engine.course import Course, Step
+    from dodo_exp.engine.fingerprint import Fingerprint
+    from dodo_exp.engine.journal import Journal, Move, Stay
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import Stage
 
 
 class Way:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import discover, journal
 from dodo_exp.engine.memo import Memo
@@ -22,11 +21,15 @@ from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, Stag
 from dodo_store import durable
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
-from dodo_store.oid import Oid
 from dodo_store.stamps import Stamps, mark, now
-from dodo_store.store import Store
-from dodo_store.tree import Node
 from dodo_store.walk import Digest, Listings, Source, digest, look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dodo_store.oid import Oid
+    from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 class Workspace:

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import course
 from dodo_exp.engine.course import Course, Nodes
-from dodo_exp.engine.fingerprint import Fingerprint
-from dodo_exp.engine.journal import Journal
 from dodo_exp.engine.rewind import is_same
-from dodo_exp.engine.workspace import Workspace
-from dodo_exp.events import Listener
 from dodo_exp.exps import going, naming, state, steps
-from dodo_exp.exps.going import Going
 from dodo_exp.exps.record import Experiment, keep
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
 from dodo_exp.pipeline import lockfile
-from dodo_exp.pipeline.model import Stage
 from dodo_store import snapshot
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
@@ -35,7 +28,15 @@ from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dodo_exp.engine.fingerprint import Fingerprint
+    from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_exp.exps.going import Going
     from dodo_exp.exps.run import Order
+    from dodo_exp.pipeline.model import Stage
 
 
 def begin(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, session
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, DodoError, UsageError
-from dodo_exp.events import Listener
 from dodo_exp.exps import find, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import Done, bring, to_nodes
@@ -18,13 +16,19 @@ from dodo_exp.exps.steps import AT, chain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.model import PIPELINE_FILE
-from dodo_exp.project import Project
 from dodo_store.errors import Missing, StoreError
-from dodo_store.oid import Oid
-from dodo_store.pool import Batch
 from dodo_store.restore import Change, changes
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_exp.project import Project
+    from dodo_store.oid import Oid
+    from dodo_store.pool import Batch
+    from dodo_store.store import Store
 
 
 class Applied:

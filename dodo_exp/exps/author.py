@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, Node
 
 from dodo_exp.engine import session
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
-from dodo_exp.events import Listener
 from dodo_exp.exps import change
 from dodo_exp.exps.clean import without_records
 from dodo_exp.pipeline import edit_yaml, yaml12
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
 from dodo_exp.pipeline.text import decode
-from dodo_exp.project import Project
 from dodo_store import durable, tree
+from dodo_store.named import Named
 from dodo_store.oid import of_bytes
-from dodo_store.pool import Batch
-from dodo_store.restore import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_exp.project import Project
+    from dodo_store.pool import Batch
+    from dodo_store.restore import Change
 
 
-class Entry(NamedTuple):
+class Entry(Named):
     """A stage, or a group of them, as it is written; `file` is relative to the root."""
 
     file: str
@@ -34,7 +38,7 @@ class Entry(NamedTuple):
     line: int
 
 
-class Removed(NamedTuple):
+class Removed(Named):
     """Stages that are no more, what they had made and is still there, and who reads that."""
 
     names: tuple[str, ...]

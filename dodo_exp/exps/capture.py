@@ -9,20 +9,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine.discover import IGNORE_FILES
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.events import Listener, Note
 from dodo_store import forks, snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.pool import Batch
-from dodo_store.tree import Node
 from dodo_store.walk import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_store.tree import Node
 
 
 def capture(

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, repro
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Damage, Failure
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import state
 from dodo_store import restore, snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
+from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.restore import Change, changes
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
 from dodo_store.walk import Source
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-class Done(NamedTuple):
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_store.store import Store
+
+
+class Done(Named):
     """What was changed: its step in the history (None: nothing had to be) and the changes."""
 
     step: int | None

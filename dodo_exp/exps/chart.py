@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_exp.exps.plots import Plot, Y
 from dodo_exp.pipeline.model import MAX_BYTES
-from dodo_exp.project import Project
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 FOLDER = f"{os.path.dirname(os.path.dirname(__file__))}/page/templates"
 OWN_FOLDERS = (".dvc/plots", ".dodo-plots")

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import fingerprint, history, repro, session
 from dodo_exp.engine.request import Request, select
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Failure, UsageError, did_you_mean
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps.change import bring, exactly, take_in
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
-from dodo_exp.pipeline.model import Out, Stage
-from dodo_exp.project import Project
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
+from dodo_store.named import Named
 from dodo_store.pool import Batch
 from dodo_store.restore import Change
-from dodo_store.tree import Node
 from dodo_store.walk import Source
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-class Restored(NamedTuple):
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import Out, Stage
+    from dodo_exp.project import Project
+    from dodo_store.tree import Node
+
+
+class Restored(Named):
     """What was done, path by path, and the outputs that the store does not have."""
 
     step: int | None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import session
-from dodo_exp.engine.workspace import Workspace
-from dodo_exp.events import Listener
 from dodo_exp.exps import change
 from dodo_exp.pipeline import lockfile
-from dodo_exp.pipeline.model import Stage
-from dodo_exp.project import Project
 from dodo_store.oid import of_bytes
-from dodo_store.pool import Batch
-from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_exp.pipeline.model import Stage
+    from dodo_exp.project import Project
+    from dodo_store.pool import Batch
+    from dodo_store.restore import Change
 
 
 def take_away(

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import find, index, logs, queue, roots, thin
 from dodo_exp.exps.dequeue import forget
-from dodo_exp.project import Project
 from dodo_store import durable, gc, locks, places
 from dodo_store.errors import StoreError
-from dodo_store.gc import Collected
+from dodo_store.named import Named
 from dodo_store.store import PLACES, Store
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
+    from dodo_store.gc import Collected
 
 DAY = 86_400.0
 
 
-class Policy(NamedTuple):
+class Policy(Named):
     """What to let go. Ages are in seconds; None: nothing for that reason."""
 
     keep_last: int | None = None
@@ -30,7 +33,7 @@ class Policy(NamedTuple):
     dry: bool = False
 
 
-class Result(NamedTuple):
+class Result(Named):
     """What was (or would be) let go, and what is kept for what."""
 
     experiments: tuple[str, ...]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.exps.index import DEP, METRIC, PARAM, Column, flat
-from dodo_exp.exps.table import Contents
 from dodo_exp.pipeline.lockfile import LOCK_FILE
 from dodo_exp.pipeline.values import is_same
-from dodo_exp.project import Project
+from dodo_store.named import Named
 from dodo_store.restore import Change, changes
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, LINK, Node
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-class Difference(NamedTuple):
+    from dodo_exp.exps.table import Contents
+    from dodo_exp.project import Project
+    from dodo_store.store import Store
+
+
+class Difference(Named):
     """A value on both sides; None where one has none."""
 
     column: Column
@@ -88,7 +92,7 @@ def as_data(found: list[Difference]) -> dict[str, Any]:
     return {**made, "deps": deps} if deps else made
 
 
-class Changed(NamedTuple):
+class Changed(Named):
     """A file that differs: `how` is added, removed or changed."""
 
     path: str

@@ -13,7 +13,6 @@ import select
 import shutil
 import signal
 import time
-from typing import NamedTuple
 
 from dodo_exp.engine import signals
 from dodo_exp.engine.signals import Signalled
@@ -23,6 +22,7 @@ from dodo_exp.exps import queue, worker, workers
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.worker import ENOUGH, Told
 from dodo_exp.project import Project
+from dodo_store.named import Named
 
 PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,7 +31,7 @@ MOST = 4
 results."""
 
 
-class Member(NamedTuple):
+class Member(Named):
     """A worker of ours."""
 
     pid: int

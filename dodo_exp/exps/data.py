@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import session
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Failure, UsageError, did_you_mean
-from dodo_exp.events import Listener
 from dodo_exp.exps import change
 from dodo_exp.exps.capture import Progress
 from dodo_exp.exps.clean import text_node
@@ -19,9 +17,15 @@ from dodo_exp.project import STATE, Project
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
-from dodo_store.restore import Change
-from dodo_store.tree import Node
 from dodo_store.walk import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_store.restore import Change
+    from dodo_store.tree import Node
 
 
 def add(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, queue, thin
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.remove import remove
 from dodo_exp.exps.steps import AT
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
+    from dodo_store.store import Store
 
 
 def dequeue(

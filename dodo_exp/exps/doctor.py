@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from importlib import metadata
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from dodo_store.named import Named
 from dodo_store.pool import FICLONE
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Finding(NamedTuple):
+
+class Finding(Named):
     """One thing that was looked at: how it is, and what it means where it is not as it could be."""
 
     area: str

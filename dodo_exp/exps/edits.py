@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params
@@ -22,6 +21,10 @@ from dodo_exp.pipeline.values import (
     lookup,
     parts,
 )
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.workspace import Workspace
 
 BOM = "\ufeff"
 MAX_FILLS = 32
@@ -30,7 +33,7 @@ _SHELL = re.compile(r"[;&|<>`$()\n]")
 _FILLED = re.compile(r"\$\{([^}]*)\}")
 
 
-class Plan(NamedTuple):
+class Plan(Named):
     """What to write: path of each params file -> its new text, where that differs.
 
     `notes` are for the user; `read` are the bytes that it was worked out from.

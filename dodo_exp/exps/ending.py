@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import session
 from dodo_exp.engine.log import Log
 from dodo_exp.errors import Damage, DodoError
-from dodo_exp.events import Listener
 from dodo_exp.exps import logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.naming import give, other_name, result_name, turns
 from dodo_exp.exps.record import Experiment, keep, load
-from dodo_exp.exps.run import Ran
-from dodo_exp.exps.temp import Place
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.events import Listener
+    from dodo_exp.exps.run import Ran
+    from dodo_exp.exps.temp import Place
+    from dodo_exp.project import Project
 
 
-class Performed(NamedTuple):
+class Performed(Named):
     """How it went: one of queue.ENDS, why, and the run, if it got as far as that."""
 
     how: str

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history
 from dodo_exp.errors import DodoError, UsageError, did_you_mean
 from dodo_exp.exps import steps
 from dodo_exp.exps.record import Experiment, load
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
 from dodo_store.oid import Oid, parse
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_store.store import Store
 
 KINDS = ("experiment", "snapshot")
 STEP = "step"
@@ -23,7 +27,7 @@ SHORTEST = 4
 """Digits of an id that a user has to give at least."""
 
 
-class Found(NamedTuple):
+class Found(Named):
     """A name with what it stands for."""
 
     kind: str

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.errors import Failure, UsageError
 from dodo_exp.exps import find, temp
 from dodo_exp.exps.record import load
-from dodo_exp.project import Project
 from dodo_store import durable
 from dodo_store.ignore import Ignore
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 Env = dict[str, str]
 

@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.exps.record import Experiment, load
 from dodo_exp.pipeline.values import leaves
 from dodo_store import durable, record
 from dodo_store.errors import Damaged, Missing, StoreError
+from dodo_store.named import Named
 from dodo_store.stamps import Mark, is_settled, mark, now
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_store.store import Store
 
 VERSION = 4
 METRIC, PARAM, DEP = "metric", "param", "dep"
 
 
-class Column(NamedTuple):
+class Column(Named):
     """A metric or param by its dotted name in a file; or a dependency, which has no name."""
 
     kind: str
@@ -33,7 +36,7 @@ class Column(NamedTuple):
     name: str
 
 
-class Row(NamedTuple):
+class Row(Named):
     """An experiment or a snapshot without its stages; `problem` says why it cannot be read.
 
     `values` stand under `columns`; `contents` are its params, metrics and deps, packed.

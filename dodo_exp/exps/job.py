@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import signals
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.signals import Signalled
-from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import DodoError, Failure, Stopped, in_words
-from dodo_exp.events import Listener
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
 from dodo_exp.exps.naming import TakenOver, turns
@@ -20,11 +18,15 @@ from dodo_exp.exps.record import Experiment, load
 from dodo_exp.exps.run import Order, Ran, Start, reason_of, run_apart
 from dodo_exp.exps.steps import Step
 from dodo_exp.exps.submit import submit
-from dodo_exp.exps.temp import Place
-from dodo_exp.pipeline.overrides import Change
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_exp.engine.slots import Pool
+    from dodo_exp.events import Listener
+    from dodo_exp.exps.temp import Place
+    from dodo_exp.pipeline.overrides import Change
+    from dodo_exp.project import Project
+    from dodo_store.store import Store
 
 
 def perform(

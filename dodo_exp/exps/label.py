@@ -5,18 +5,21 @@ So `dodo undo` takes a label back like anything else, and labels go along with a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, names, queue, state
 from dodo_exp.exps.record import Experiment, keep, load
 from dodo_exp.exps.steps import AT
-from dodo_exp.project import Project
 from dodo_store import locks
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dodo_exp.project import Project
+    from dodo_store.store import Store
 
 MOST_TEXT = 10_000
 """Characters of a note."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from dodo_store.store import Store
+if TYPE_CHECKING:
+    from dodo_store.store import Store
 
 
 def log_path(store: Store, number: int, name: str) -> str:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, roots
 from dodo_exp.exps.steps import AT
-from dodo_exp.project import Project
 from dodo_store import record, tree
 from dodo_store.errors import Damaged
+from dodo_store.named import Named
 from dodo_store.oid import CHUNK, Hasher, Oid
-from dodo_store.pool import Pool
 from dodo_store.reach import Reach, owners
 from dodo_store.store import PLACES, Store
 from dodo_store.tree import FOLDER, LINK, Node
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_exp.project import Project
+    from dodo_store.pool import Pool
+
 KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "dir"}
 
 
-class Content(NamedTuple):
+class Content(Named):
     """Bytes of an object; read in parts, and checked by the last of them."""
 
     oid: Oid
@@ -42,7 +46,7 @@ class Content(NamedTuple):
             raise Damaged(store.objects.path(self.oid), "its content does not match its name")
 
 
-class Entry(NamedTuple):
+class Entry(Named):
     """A member of a folder."""
 
     kind: str
@@ -176,7 +180,7 @@ def _members(store: Store, node: Node, path: str, recursive: bool) -> Iterator[E
             yield from _members(store, inner, full, recursive)
 
 
-class Usage(NamedTuple):
+class Usage(Named):
     """Bytes: of each name (all, its own), by what keeps them, of what nothing needs."""
 
     each: list[tuple[str, int, int]]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _RULE = re.compile(r"[^\W_][\w.\-]*\Z")
 _JOINERS = "\u200d\ufe0f"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
@@ -22,9 +22,11 @@ from dodo_exp.exps.record import load
 from dodo_exp.exps.side import Side, here
 from dodo_exp.exps.table import WORKSPACE, Line, Table
 from dodo_exp.pipeline.values import finite
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
 from dodo_store.oid import parse
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 ASSETS = f"{os.path.dirname(os.path.dirname(__file__))}/page"
 SCRIPTS = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-interpreter.js", "app.js")

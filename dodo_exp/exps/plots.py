@@ -11,18 +11,22 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
-from dodo_exp.exps.side import Side
 from dodo_exp.pipeline.model import MAX_BYTES, PLOT
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
 from dodo_store.record import read_regular
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, LINK, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_exp.exps.side import Side
+    from dodo_exp.project import Project
+    from dodo_store.store import Store
 
 IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".bmp": "bmp",
           ".svg": "svg+xml", ".webp": "webp"}  # fmt: skip
@@ -35,7 +39,7 @@ MOST_POINTS = 5_000
 """Of a curve with more rows only every second, third, ... goes into a page."""
 
 
-class Source(NamedTuple):
+class Source(Named):
     """One file of a plot: the fields that are drawn of it, "" for the last one."""
 
     file: str
@@ -45,7 +49,7 @@ class Source(NamedTuple):
     header: bool = True
 
 
-class Plot(NamedTuple):
+class Plot(Named):
     """Something to draw: curves or charts of files, or an image if there is no source."""
 
     id: str
@@ -72,7 +76,7 @@ class Plot(NamedTuple):
         return self.fields[0] if len(self.fields) == 1 and len(self.sources) == 1 else Y
 
 
-class Overrides(NamedTuple):
+class Overrides(Named):
     """What the command line says of all plots; None where it says nothing."""
 
     template: str | None = None

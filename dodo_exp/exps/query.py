@@ -18,11 +18,14 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
-from dodo_exp.exps.columns import Find, Get
 from dodo_exp.exps.table import Line
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.exps.columns import Find, Get
 
 Ask = Callable[[Line], bool]
 
@@ -48,7 +51,7 @@ MOST_TEXT = 10_000
 """Characters of a value that a pattern is tried on."""
 
 
-class Token(NamedTuple):
+class Token(Named):
     """A piece of the query: `kind` is value, name or sign; `at` is where it begins."""
 
     kind: str

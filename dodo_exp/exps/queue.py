@@ -11,14 +11,18 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_store import durable, locks, record
 from dodo_store.errors import Held, StoreError
+from dodo_store.named import Named
 from dodo_store.oid import Oid
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_store.store import Store
 
 QUEUED, RUNNING = "queued", "running"
 SUCCESS, FAILED, KILLED, STOPPED = "success", "failed", "killed", "stopped"
@@ -39,7 +43,7 @@ NOBODY = Oid(bytes(16))
 """In place of a record, where there is none: a run in the workspace makes it at its end."""
 
 
-class Job(NamedTuple):
+class Job(Named):
     """One file of the queue, as its name says; `state` is QUEUED, RUNNING or one of ENDS."""
 
     number: int
@@ -57,7 +61,7 @@ class Job(NamedTuple):
             return 0.0
 
 
-class Task(NamedTuple):
+class Task(Named):
     """What is to be done: the record of the experiment so far, and how it is to be run.
 
     `id` is the job's own for ever: the experiment that comes of it bears it.
@@ -81,7 +85,7 @@ class Task(NamedTuple):
         return (*self.before, self.id)
 
 
-class Ended(NamedTuple):
+class Ended(Named):
     """How it went. `attempts` were begun; `reason` says why it is no success; `experiment` is the
     name that the result has, which is another one if the job's own was taken by then.
     """
@@ -95,7 +99,7 @@ class Ended(NamedTuple):
     experiment: str = ""
 
 
-class Runner(NamedTuple):
+class Runner(Named):
     """Who runs a job, for people and for finding what it has written so far."""
 
     pid: int

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import Damage
 from dodo_store import record
+from dodo_store.named import Named
 from dodo_store.oid import Oid
-from dodo_store.store import Store
 from dodo_store.tree import Node
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-class Experiment(NamedTuple):
+    from dodo_store.store import Store
+
+
+class Experiment(Named):
     """What was run and what came out.
 
     `base` is the workspace before the run, `result` after it; `state` names what the stages were

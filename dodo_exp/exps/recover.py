@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import queue, workers
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 
 def recover(project: Project) -> None:

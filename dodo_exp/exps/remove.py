@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find
-from dodo_exp.project import Project
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 
 def remove(

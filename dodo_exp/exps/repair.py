@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError
-from dodo_exp.events import Listener
 from dodo_exp.exps import roots, steps
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.project import Project
 from dodo_store import check as checking
 from dodo_store import reach
-from dodo_store.check import Report
-from dodo_store.oid import Oid
-from dodo_store.store import Store
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.events import Listener
+    from dodo_exp.project import Project
+    from dodo_store.check import Report
+    from dodo_store.oid import Oid
+    from dodo_store.store import Store
 
 WORDS = {
     roots.EXPERIMENT: "experiment",
@@ -33,7 +36,7 @@ WORDS = {
 Told = Callable[[int], None]
 
 
-class Mended(NamedTuple):
+class Mended(Named):
     """What a repair did: paths that are good again, what was removed with what it had lost, and how
     many problems are left.
     """

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import decide, repro
 from dodo_exp.engine import plan as planning
-from dodo_exp.engine.outcome import Confirm, Options, Outcome
 from dodo_exp.engine.prune import vanished
-from dodo_exp.engine.request import Request
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
 from dodo_exp.events import Listener, Note
 from dodo_exp.exps import naming, state
-from dodo_exp.pipeline.graph import Selection
-from dodo_exp.project import Project
 from dodo_store.errors import StoreError
-from dodo_store.tree import Node
+from dodo_store.named import Named
 
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.outcome import Confirm, Options, Outcome
+    from dodo_exp.engine.request import Request
     from dodo_exp.engine.slots import Pool
+    from dodo_exp.engine.workspace import Workspace
     from dodo_exp.exps import queue
     from dodo_exp.exps.advance import Advance
     from dodo_exp.exps.edits import Plan
     from dodo_exp.exps.steps import Step
+    from dodo_exp.pipeline.graph import Selection
     from dodo_exp.pipeline.overrides import Change
+    from dodo_exp.project import Project
+    from dodo_store.tree import Node
 
 
 GOES_ON = "`dodo exp run` goes on from there"
 
 
-class Start(NamedTuple):
+class Start(Named):
     """What a run in a folder of its own begins from: the folder holds `base`."""
 
     base: Node
@@ -49,7 +50,7 @@ class Start(NamedTuple):
     """Whether it is put back into the queue when a stage's time is up and a step is kept."""
 
 
-class Order(NamedTuple):
+class Order(Named):
     """An experiment as asked for. With `start` it is run where that was laid out."""
 
     request: Request
@@ -64,7 +65,7 @@ class Order(NamedTuple):
     """The experiment or step that it begins from, rather than from the workspace."""
 
 
-class Ran(NamedTuple):
+class Ran(Named):
     """What became of it: the experiment's name, and whether it was not kept already."""
 
     experiment: str | None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Listener
 from dodo_exp.exps import find, index, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import load
 from dodo_exp.exps.table import WORKSPACE, Contents
-from dodo_exp.project import Project
-from dodo_store.tree import Node
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.events import Listener
+    from dodo_exp.project import Project
+    from dodo_store.tree import Node
 
 
-class Side(NamedTuple):
+class Side(Named):
     """Something with params and metrics; `node` is its files, None for the workspace."""
 
     name: str

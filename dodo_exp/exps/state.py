@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.journal import POINTER
 from dodo_exp.engine.outcome import Options
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
@@ -18,8 +16,14 @@ from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
 from dodo_exp.pipeline.values import canonical
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes, parse
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_store.store import Store
 
 FAILED = Oid(bytes(16))
 """The state of what has failed: no workspace has it."""
@@ -70,7 +74,7 @@ def remember(store: Store, name: str, state: Oid) -> None:
     hold_tip(store, name)
 
 
-class Held(NamedTuple):
+class Held(Named):
     """What the workspace was last seen to hold: an experiment, as it was with this record.
 
     With `grows` also what that experiment has come to since, by more steps.

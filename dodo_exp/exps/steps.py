@@ -7,21 +7,24 @@ that and all before it for its own first steps: nothing is copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Damage
 from dodo_exp.exps.record import Experiment, keep, load
-from dodo_exp.pipeline.model import Stage
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.store import Store
-from dodo_store.tree import Node
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.pipeline.model import Stage
+    from dodo_store.oid import Oid
+    from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 AT = "@"
 """Between an experiment's name and the number of a step."""
 
 
-class Step(NamedTuple):
+class Step(Named):
     """A step, read; `experiment` says of its name only what it was when the step was kept."""
 
     oid: Oid

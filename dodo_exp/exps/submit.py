@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
@@ -19,19 +18,22 @@ from dodo_exp.exps import find, going, names, naming, queue, state, temp
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.edits import Plan, plan
 from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.run import Order
 from dodo_exp.exps.steps import AT, Step
 from dodo_exp.pipeline import params
-from dodo_exp.pipeline.graph import Selection
 from dodo_exp.pipeline.overrides import Change
-from dodo_exp.project import Project
 from dodo_store import record, snapshot
+from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.tree import EXEC, FILE, LINK, Node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dodo_exp.engine.slots import Limits
+    from dodo_exp.exps.run import Order
+    from dodo_exp.pipeline.graph import Selection
+    from dodo_exp.project import Project
 
 Variant = tuple[Change, ...]
 """What one experiment of a sweep sets."""
@@ -40,7 +42,7 @@ Variant = tuple[Change, ...]
 T = TypeVar("T")
 
 
-class _Planned(NamedTuple):
+class _Planned(Named):
     """An experiment that nothing speaks against: the params files it changes, and all params."""
 
     name: str

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import index, queue
 from dodo_exp.exps.index import DEP, METRIC, PARAM, Column
-from dodo_exp.exps.queue import Runner
 from dodo_exp.exps.record import load
 from dodo_exp.exps.state import deps_of, metrics_of, metrics_since, params_of
-from dodo_exp.project import Project
 from dodo_store import record
 from dodo_store.errors import StoreError
+from dodo_store.named import Named
 from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dodo_exp.exps.queue import Runner
+    from dodo_exp.project import Project
 
 ENDS = {queue.STOPPED: "interrupted", queue.KILLED: "killed"}
 """What is said of an experiment that failed because somebody ended it."""
 WORKSPACE, SNAPSHOT, EXPERIMENT, STEP = "workspace", "snapshot", "experiment", "step"
 
 
-class Line(NamedTuple):
+class Line(Named):
     """One row: its `values` stand under its own `columns`."""
 
     kind: str
@@ -80,7 +84,7 @@ class Line(NamedTuple):
         return Contents(*record.unpack(self.packed))
 
 
-class Contents(NamedTuple):
+class Contents(Named):
     """Params and metrics as {file: {"data": contents}} or {file: {"error": words}}, and the
     digests of dependencies that no stage makes."""
 
@@ -89,7 +93,7 @@ class Contents(NamedTuple):
     deps: dict[str, str]
 
 
-class Table(NamedTuple):
+class Table(Named):
     """Rows, and the columns that are shown of them under their headers."""
 
     lines: tuple[Line, ...]

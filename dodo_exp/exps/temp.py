@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Damage
 from dodo_exp.project import PROJECT, Project
@@ -19,7 +19,11 @@ from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import mirror, wipe
 from dodo_store.stamps import Stamps
 from dodo_store.store import PLACES, Store
-from dodo_store.tree import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_store.tree import Node
 
 LARGE = 1 << 30
 """Bytes from which on a folder is not kept."""

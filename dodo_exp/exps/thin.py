@@ -5,15 +5,19 @@ Like any other change of a name it can be undone, as long as their content is no
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, index, queue, state, steps
-from dodo_exp.exps.record import Experiment
-from dodo_exp.project import Project
 from dodo_store import locks
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_exp.exps.record import Experiment
+    from dodo_exp.project import Project
+    from dodo_store.oid import Oid
+    from dodo_store.store import Store
 
 
 def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list[str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from dodo_exp.engine import history
 from dodo_exp.errors import BadInput, Damage, Failure, UsageError
 from dodo_exp.exps import find, names, queue
 from dodo_exp.exps.record import Experiment, of_plain
 from dodo_exp.exps.steps import chain
-from dodo_exp.project import Project
 from dodo_store import durable, pack, record
 from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError, TooLarge
-from dodo_store.oid import Oid
+from dodo_store.named import Named
 from dodo_store.pool import Batch
 from dodo_store.tree import FOLDER, Node
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
+    from dodo_store.oid import Oid
 
 Told = Callable[[int], None]
 
@@ -24,7 +27,7 @@ KINDS = {"experiment": pack.ROOT, "snapshot": pack.SECOND, find.STEP: pack.PART}
 NAMES = {number: kind for kind, number in KINDS.items()}
 
 
-class Sent(NamedTuple):
+class Sent(Named):
     """What was written."""
 
     names: tuple[str, ...]
@@ -34,7 +37,7 @@ class Sent(NamedTuple):
     """Whether the file lies where snapshots of the project will find it."""
 
 
-class Got(NamedTuple):
+class Got(Named):
     """What came: names that are new, names that were here already, and how much content was new."""
 
     new: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
@@ -13,10 +13,13 @@ from dodo_exp.exps.find import SHORTEST
 from dodo_exp.exps.index import PARAM, Column
 from dodo_exp.exps.table import SNAPSHOT, STEP, WORKSPACE, Line, Table
 from dodo_exp.pipeline.values import all_same, canonical, leaves, parts
-from dodo_exp.project import Project
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from dodo_exp.project import Project
 
 
-class View(NamedTuple):
+class View(Named):
     """What the user wants to see. Names and patterns as given; `number` counts rows."""
 
     names: tuple[str, ...] = ()

@@ -11,21 +11,25 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.engine import run, signals
 from dodo_exp.engine.signals import Signalled
-from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import Stopped
 from dodo_exp.events import Event, Listener, Resumed, Waiting
 from dodo_exp.exps import ending, queue, temp, workers
 from dodo_exp.exps import job as jobs
-from dodo_exp.exps.ending import Performed
 from dodo_exp.exps.recover import recover
-from dodo_exp.project import Project
 from dodo_store import forks
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from dodo_exp.engine.slots import Pool
+    from dodo_exp.exps.ending import Performed
+    from dodo_exp.project import Project
 
 KILL = signal.SIGUSR1
 """What a job's end by `queue kill` looks like inside."""
@@ -37,7 +41,7 @@ ENOUGH = 75
 """Exit code of a worker that was told to take no more."""
 
 
-class Told(NamedTuple):
+class Told(Named):
     """What a worker tells as it goes on; all may be called from any thread of it."""
 
     listener: Callable[[queue.Job], Listener]
@@ -49,7 +53,7 @@ class Told(NamedTuple):
     """Whether it does nothing but wait for another run's result."""
 
 
-class Terms(NamedTuple):
+class Terms(Named):
     """How long to work: seconds in all, and seconds to wait when nothing waits to be run."""
 
     max_time: float | None = None

@@ -13,22 +13,26 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.exps import queue
 from dodo_store import locks
-from dodo_store.store import Store
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dodo_store.store import Store
 
 
-class Registered(NamedTuple):
+class Registered(Named):
     """A worker and the file that says that it is there."""
 
     who: queue.Runner
     path: str
 
 
-class Worker(NamedTuple):
+class Worker(Named):
     """A worker that is alive: its id, and who it is."""
 
     id: str

@@ -9,15 +9,18 @@ Schema: https://dvc.org/doc/user-guide/project-structure/dvcyaml-files
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Faults, did_you_mean
 from dodo_exp.pipeline import template, yaml12
 from dodo_exp.pipeline.model import METRIC, OUT, PLOT
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 TOP = "stages vars params metrics plots artifacts datasets".split()
 STAGE = "cmd wdir deps params outs metrics plots frozen always_changed desc meta vars".split()
@@ -32,21 +35,21 @@ GONE = {"live": "DVC 3 has it no more: name what DVCLive writes under 'metrics' 
 MAX_NAME = 200
 
 
-class Text(NamedTuple):
+class Text(Named):
     """A text as written, templates and all, and where."""
 
     raw: str
     node: Node
 
 
-class Data(NamedTuple):
+class Data(Named):
     """A value of any shape as written, and where."""
 
     raw: Any
     node: Node
 
 
-class OutDraft(NamedTuple):
+class OutDraft(Named):
     """An output: `options` are cache, persist, ...; `plot` how it is drawn."""
 
     path: Text
@@ -55,14 +58,14 @@ class OutDraft(NamedTuple):
     plot: dict[str, Any]
 
 
-class ParamsDraft(NamedTuple):
+class ParamsDraft(Named):
     """Params of one file, the default one if None; no keys are the whole file."""
 
     file: Text | None
     keys: tuple[Text, ...]
 
 
-class Draft(NamedTuple):
+class Draft(Named):
     """A stage as written."""
 
     name: str
@@ -80,7 +83,7 @@ class Draft(NamedTuple):
     vars: tuple[Text | Data, ...]
 
 
-class Group(NamedTuple):
+class Group(Named):
     """Stages made from one draft: *over* the values of a foreach, or the axes of a matrix."""
 
     draft: Draft
@@ -88,7 +91,7 @@ class Group(NamedTuple):
     is_matrix: bool
 
 
-class Document(NamedTuple):
+class Document(Named):
     """A whole dvc.yaml as written."""
 
     file: str

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any, NamedTuple
+from typing import Any
+
+from dodo_store.named import Named
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _WORD = re.compile(r"[^\s,\]}]+")
 
 
-class Span(NamedTuple):
+class Span(Named):
     """Where a value stands; `inner` are a list's or a mapping's entries, by index or key."""
 
     start: int
@@ -20,7 +22,7 @@ class Span(NamedTuple):
     is_list: bool
 
 
-class Entry(NamedTuple):
+class Entry(Named):
     """An entry of a list or mapping: where it begins, key included, and its value."""
 
     start: int

@@ -9,10 +9,11 @@ import ast
 import json
 import keyword
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline.params import assignments, syntax_tree
+from dodo_store.named import Named
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:
@@ -33,7 +34,7 @@ def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
     return _Edit(text, keys, file).delete()
 
 
-class Found(NamedTuple):
+class Found(Named):
     """The node that the keys lead to, what holds it, and the keys left over."""
 
     node: ast.AST

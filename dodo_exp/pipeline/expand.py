@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple, Protocol
-
-from yaml.nodes import Node
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dodo_exp.errors import BadInput, Faults
 from dodo_exp.pipeline import needs, template, yaml12
@@ -26,6 +23,12 @@ from dodo_exp.pipeline.model import (
     Stage,
 )
 from dodo_exp.pipeline.template import Arguments, Context, TemplateError
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from yaml.nodes import Node
 
 MAX_STAGES = 100_000
 ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"
@@ -52,7 +55,7 @@ class Around(Protocol):
         """How mappings become arguments."""
 
 
-class Member(NamedTuple):
+class Member(Named):
     """One stage of a group: its key as text, and the variables it adds."""
 
     key: str

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_exp.errors import BadInput, Faults, UsageError, did_you_mean
 from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
-class Selection(NamedTuple):
+class Selection(Named):
     """Stages in an order in which they can run, and what each waits for among them."""
 
     stages: tuple[Stage, ...]

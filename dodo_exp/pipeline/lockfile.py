@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_exp.errors import BadInput, Location
 from dodo_store import tree
+from dodo_store.named import Named
 from dodo_store.oid import Oid
 from dodo_store.oid import parse as parse_oid
 from dodo_store.tree import Node
@@ -29,7 +30,7 @@ DATA = "+"
 """Begins the name of a record of something that no stage makes; a path follows."""
 
 
-class Line(NamedTuple):
+class Line(Named):
     """One fact that a result depends on: `kind` is cmd, wdir, dep, param or out."""
 
     kind: str
@@ -37,7 +38,7 @@ class Line(NamedTuple):
     value: str
 
 
-class StageRecord(NamedTuple):
+class StageRecord(Named):
     """A stage's last good run: its key, the facts behind the key, and what came out."""
 
     key: Oid

@@ -6,9 +6,10 @@ ten times as much to define (0.6 ms against 0.07 ms).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_exp.errors import Location
+from dodo_store.named import Named
 
 PIPELINE_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
@@ -19,7 +20,7 @@ MAX_BYTES = 10 << 20
 OUT, METRIC, PLOT = "out", "metric", "plot"
 
 
-class Out(NamedTuple):
+class Out(Named):
     """Something a stage makes."""
 
     path: str
@@ -41,7 +42,7 @@ class Out(NamedTuple):
         return self.cache or self.role != OUT
 
 
-class ParamDep(NamedTuple):
+class ParamDep(Named):
     """The parameters of one file that a stage reads; no keys means the whole file."""
 
     file: str
@@ -53,7 +54,7 @@ def address(file: str, name: str) -> str:
     return name if file == PIPELINE_FILE else f"{file}:{name}"
 
 
-class Stage(NamedTuple):
+class Stage(Named):
     """One stage. `cmds` are run in turn, each by a shell of its own, in the folder `wdir`."""
 
     name: str
@@ -115,7 +116,7 @@ class Stage(NamedTuple):
         return (*self.deps, *(dep.file for dep in self.params))
 
 
-class PipelineFile(NamedTuple):
+class PipelineFile(Named):
     """One dvc.yaml: its stages, and what it names at the top."""
 
     path: str

@@ -11,17 +11,18 @@ meta:
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_exp.errors import BadInput, Location, did_you_mean
 from dodo_exp.settings import amount, seconds
+from dodo_store.named import Named
 
 KEYS = ("mutex", "resources", "script", "timeout")
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,40}\Z")
 
 
-class Needs(NamedTuple):
+class Needs(Named):
     """Amounts by the pool's name, names of mutexes, and seconds that it may take at most."""
 
     resources: tuple[tuple[str, float], ...] = ()

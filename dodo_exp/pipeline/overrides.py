@@ -9,15 +9,18 @@ DVC's guide has it. Spec: https://hydra.cc/docs/advanced/override_grammar/basic/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline import sweeps
 from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.sweeps import FUNCTIONS, FilesSweep, FunctionError, Quoted, Sweep
 from dodo_exp.pipeline.values import parts
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 SET, ADD, FORCE, DELETE = "", "+", "++", "~"
 
@@ -41,7 +44,7 @@ MAX_EXPERIMENTS = 10_000
 EXAMPLE = "for example: -S train.lr=0.01 -S 'layers=[64, 32]'"
 
 
-class Change(NamedTuple):
+class Change(Named):
     """One parameter to change: the file as the user wrote it, the key's parts, the value.
 
     `op` is SET, ADD, FORCE or DELETE; with DELETE a value other than ABSENT has to be there.

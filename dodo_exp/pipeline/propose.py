@@ -9,11 +9,14 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.model import MAX_BYTES, PARAMS_FILE
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 FOLDERS = ("", "src", "scripts", "code", "pipeline", "stages", "steps", "bin")
 """Where scripts are looked for."""
@@ -41,14 +44,14 @@ _METRIC = re.compile(r"metric|score|result|eval|summary|report", re.I)
 _PLOT = re.compile(r"plot|curve|loss|history|roc|confusion|importance|figure", re.I)
 
 
-class Proposal(NamedTuple):
+class Proposal(Named):
     """A stage as it would be written: its name, and its entries in dvc.yaml."""
 
     name: str
     body: dict[str, Any]
 
 
-class _Script(NamedTuple):
+class _Script(Named):
     path: str
     reads: frozenset[str]
     writes: frozenset[str]

@@ -5,9 +5,13 @@ Spec: https://hydra.cc/docs/advanced/override_grammar/extended/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from dodo_store.named import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MAX_VALUES = 10_000
 
@@ -22,14 +26,14 @@ class Quoted(str):
     __slots__ = ()
 
 
-class Sweep(NamedTuple):
+class Sweep(Named):
     """Values to try one after another; *is_simple* if written `a,b,c`."""
 
     values: Sequence[Any]
     is_simple: bool = False
 
 
-class FilesSweep(NamedTuple):
+class FilesSweep(Named):
     """The files that match a pattern of *include* and none of *exclude*."""
 
     include: tuple[str, ...]

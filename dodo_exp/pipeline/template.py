@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_exp.errors import did_you_mean
 from dodo_exp.pipeline.values import leaves
+from dodo_store.named import Named
 
 MAX_TEXT = 1 << 20
 _TEMPLATE = re.compile(r"(?<!\\)\$\{([^}\n]*+)\}")
@@ -33,27 +34,27 @@ class TemplateError(ValueError):
         self.hint = hint
 
 
-class Name(NamedTuple):
+class Name(Named):
     """A variable: the text between the braces, and its keys."""
 
     text: str
     keys: tuple[str, ...]
 
 
-class Glob(NamedTuple):
+class Glob(Named):
     """A pattern of files."""
 
     pattern: str
 
 
-class Template(NamedTuple):
+class Template(Named):
     """Texts and variables in turn; *exact* if it is one variable and nothing else."""
 
     pieces: tuple[str | Name | Glob, ...]
     exact: bool
 
 
-class Arguments(NamedTuple):
+class Arguments(Named):
     """How a mapping becomes arguments: the settings `parsing.bool` and `parsing.list` of DVC."""
 
     booleans: str = "store_true"

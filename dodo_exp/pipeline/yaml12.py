@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import yaml
 from yaml._yaml import CParser
@@ -21,6 +20,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MAX_ALIASES = 1000
 MAX_NODES = 1_000_000

@@ -9,24 +9,28 @@ from __future__ import annotations
 import os
 import random
 import stat
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_store import durable
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_file
-from dodo_store.pool import Pool
 from dodo_store.reach import Reach, Root
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dodo_store.pool import Pool
+    from dodo_store.store import Store
 
 
-class Problem(NamedTuple):
+class Problem(Named):
     """One thing that does not hold, and the file it is about."""
 
     path: str
     what: str
 
 
-class Report(NamedTuple):
+class Report(Named):
     """What a check saw; `hashed` of the `objects` were read byte by byte."""
 
     problems: tuple[Problem, ...]

@@ -11,20 +11,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_store import durable
 from dodo_store.errors import Damaged
-from dodo_store.oid import Oid
-from dodo_store.pool import Pool
+from dodo_store.named import Named
 from dodo_store.reach import Reach, Root
-from dodo_store.store import Store
+
+if TYPE_CHECKING:
+    from dodo_store.oid import Oid
+    from dodo_store.pool import Pool
+    from dodo_store.store import Store
 
 TURN = 0.25
 """Seconds for which writers are kept out at a time."""
 
 
-class Collected(NamedTuple):
+class Collected(Named):
     """Bytes and files: what was removed (or would be), what is kept for which kind of root, what
     nothing refers to but was touched lately.
     """

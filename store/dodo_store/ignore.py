@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
+from dodo_store.named import Named
 from dodo_store.oid import of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BOM = b"\xef\xbb\xbf"
 
@@ -36,7 +39,7 @@ DEFAULTS = (
 else importing a module would change the folder it is in."""
 
 
-class Rule(NamedTuple):
+class Rule(Named):
     """One line: what it matches, relative to its own folder, and whether it ignores it."""
 
     matches: re.Pattern[str]

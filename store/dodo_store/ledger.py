@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, record
 from dodo_store.errors import Damaged, NewerFormat, StoreError
 from dodo_store.oid import Oid, of_bytes, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Ledger:

@@ -10,10 +10,13 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from dodo_store.errors import Held
 from dodo_store.stamps import Mark, is_settled, mark, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _held: dict[str, int] = {}
 """Descriptors of locks that this process holds, by path."""

@@ -12,14 +12,17 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, NamedTuple, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from dodo_store import durable, record, tree
 from dodo_store.errors import Damaged, NewerFormat, StoreError, TooLarge
+from dodo_store.named import Named
 from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
 from dodo_store.pool import READ_ONLY, Batch, Pool
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, LINK, Node
+
+if TYPE_CHECKING:
+    from dodo_store.store import Store
 
 MAGIC = b"DODOPACK"
 FORMAT = 1
@@ -128,7 +131,7 @@ def _write_object(pool: Pool, oid: Oid, size: int, out: _Out) -> None:
     out.write(own.digest())
 
 
-class Unpacked(NamedTuple):
+class Unpacked(Named):
     """What a pack carried: its records by name, their kinds, and how much content was new."""
 
     records: dict[Oid, bytes]

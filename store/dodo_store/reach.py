@@ -7,17 +7,21 @@ that is going on. Which nodes a root names is its owner's knowledge; here they a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_store.errors import StoreError
-from dodo_store.oid import Oid
-from dodo_store.pool import Pool
-from dodo_store.store import Store
+from dodo_store.named import Named
 from dodo_store.tree import FOLDER, Node
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-class Root(NamedTuple):
+    from dodo_store.oid import Oid
+    from dodo_store.pool import Pool
+    from dodo_store.store import Store
+
+
+class Root(Named):
     """What keeps content alive.
 
     `kind` is one of the words that reports use; `path` is the file that says so; `records` are the
@@ -34,7 +38,7 @@ class Root(NamedTuple):
     problem: str = ""
 
 
-class Lack(NamedTuple):
+class Lack(Named):
     """Something that should be in the store and is not, or is not what it should be."""
 
     path: str

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dodo_store import durable
 from dodo_store.errors import Damaged
 from dodo_store.oid import Oid, of_bytes, parse
 from dodo_store.record import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Refs:

@@ -12,17 +12,21 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from dodo_store import durable, forks
 from dodo_store.errors import Damaged, NotStorable
-from dodo_store.store import Store
+from dodo_store.named import Named
 from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Entries, Node
 from dodo_store.walk import is_within
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
-class Change(NamedTuple):
+    from dodo_store.store import Store
+
+
+class Change(Named):
     """What is at a path and what shall be there; None for nothing."""
 
     path: str

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dodo_store import tree
 from dodo_store.errors import NotStorable
 from dodo_store.oid import Oid
-from dodo_store.pool import Batch
-from dodo_store.store import Store
 from dodo_store.tree import FOLDER, Node
 from dodo_store.walk import Graft, Source, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dodo_store.pool import Batch
+    from dodo_store.store import Store
 
 
 def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | None = None) -> Node:

@@ -13,17 +13,19 @@ million files takes about 70 bytes for each.
 
 from __future__ import annotations
 
-import os
 import struct
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
 
 Mark = tuple[int, int, int, int]
 """Size, mtime_ns, ctime_ns, inode."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, locks, record
 from dodo_store.errors import Damaged, Missing, NewerFormat
@@ -15,6 +14,9 @@ from dodo_store.pool import Batch, Pool
 from dodo_store.refs import Refs
 from dodo_store.tree import FOLDER, Entries, Node
 from dodo_store.tree import decode as decode_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 VERSION = "1"
 

@@ -9,10 +9,11 @@ file the two are equal.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from dodo_store import record
 from dodo_store.errors import Damaged
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes
 
 FILE = 0
@@ -21,7 +22,7 @@ LINK = 2
 FOLDER = 3
 
 
-class Node(NamedTuple):
+class Node(Named):
     """A file, an executable file, a link (its object is the target's path) or a folder."""
 
     kind: int

@@ -15,16 +15,19 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from dodo_store import forks, record, tree
 from dodo_store.errors import Changing, NotStorable
-from dodo_store.ignore import Ignore
+from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes, of_file
-from dodo_store.pool import Batch
 from dodo_store.stamps import Stamps, is_settled, mark, now
-from dodo_store.store import Store
 from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
+
+if TYPE_CHECKING:
+    from dodo_store.ignore import Ignore
+    from dodo_store.pool import Batch
+    from dodo_store.store import Store
 
 Graft = Mapping[str, Union[Node, "Graft", None]]
 """What to put in place of what the disk holds: a node, a folder of grafts, or None for nothing."""
@@ -48,7 +51,7 @@ Listings = dict[str, tuple[bytes, list[str]]]
 """Folder -> the hash of its listing, and its sub-folders."""
 
 
-class Source(NamedTuple):
+class Source(Named):
     """A folder to walk in, and how."""
 
     root: str
@@ -62,7 +65,7 @@ class Source(NamedTuple):
     """What walks have seen lately, for whoever may take that for what is there now."""
 
 
-class _Seen(NamedTuple):
+class _Seen(Named):
     """A listing: what moves with any change of it, its files and links, its folders."""
 
     key: bytes
@@ -446,7 +449,7 @@ def is_within(path: str, root: str) -> bool:
     return real == top or real.startswith(top + os.sep)
 
 
-class Digest(NamedTuple):
+class Digest(Named):
     """A digest, and whether inputs and outputs see the path alike, so that one digest does."""
 
     digest: Oid | None

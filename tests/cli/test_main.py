@@ -13,7 +13,7 @@ import click
 import pytest
 
 from dodo_exp import __version__
-from dodo_exp.cli.main import dodo
+from dodo_exp.cli.grammar import dodo
 from tests.space import Space
 
 
