@@ -98,7 +98,7 @@ def kept(space: Space, *args: str, cwd: str = ".") -> Ran | None:
     """The answer that is kept, if there is one: what would work it out cannot be imported."""
     block = space.base / "block"
     block.mkdir(exist_ok=True)
-    (block / "click.py").write_text("import os\nos._exit(97)\n")
+    (block / "msgpack.py").write_text("import os\nos._exit(97)\n")
     process = space.start(*(args or STATUS), cwd=cwd, env={"PYTHONPATH": str(block)})
     out, err = process.communicate(timeout=20)
     return Ran(process.returncode, out, err) if process.returncode != 97 else None
