@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import sys
 
 
@@ -11,8 +10,9 @@ def main() -> None:
 
     Until the command is loaded Ctrl-C ends us at once and silently: there is nothing to put back.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from dodo_exp import __version__
+    from dodo_exp import __version__, interrupt
+
+    interrupt.ends_us()
     from dodo_exp.engine import still
 
     if still.answer(__version__, sys.argv[1:]):

@@ -18,8 +18,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
@@ -31,7 +31,10 @@ from dodo_exp.pipeline.values import parts
 from dodo_exp.project import Project
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dodo_exp.events import Event
 
 Path = str | os.PathLike[str]

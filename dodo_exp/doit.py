@@ -21,7 +21,6 @@ import codecs
 import functools
 import os
 import signal
-from typing import IO, TYPE_CHECKING, Any
 
 from doit.action import BaseAction
 from doit.cmd_base import TaskLoader2
@@ -42,12 +41,17 @@ from dodo_exp.engine.doit_tasks import task_name
 from dodo_exp.engine.front import Front
 from dodo_exp.engine.session import OF_A_RUN
 from dodo_exp.errors import Stopped, in_words
-from dodo_exp.events import Event, Note, Output, Waiting
-from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_exp.events import Note, Output, Waiting
+from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.project import Project
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import IO, Any
+
+    from dodo_exp.events import Event
+    from dodo_exp.pipeline.model import Stage
 
 __all__ = ["Loader", "stages"]
 

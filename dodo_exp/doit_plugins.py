@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import Command
 from doit.cmd_dumpdb import DumpDB as CoreDumpDB
@@ -17,8 +16,10 @@ from doit.exceptions import InvalidCommand, InvalidDodoFile
 from dodo_exp.errors import DodoError, Stopped, in_words
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from dodo_exp.doit import StageTask
     from dodo_exp.project import Project

@@ -16,11 +16,10 @@ not a DodoError (or dodo_store.errors.StoreError) is a bug and keeps its traceba
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

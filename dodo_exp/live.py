@@ -28,10 +28,11 @@ import re
 import shutil
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
 Value = bool | int | float | str
 STEP = "step"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Failure, NoProject
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.store import PLACES, Store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.settings import Settings
 

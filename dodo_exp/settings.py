@@ -23,14 +23,15 @@ from __future__ import annotations
 import os
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_store import durable
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 FILES = (".dodo/config", "dodo.toml")
 LINKS = ("copy", "hardlink")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dodo_exp.events import (
     CheckpointKept,
     CommandStarted,
-    Event,
     Output,
     Resumed,
     StageEnded,
     StageStarted,
     Waiting,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dodo_exp.events import Event
 
 FEW = 20
 """Above this many stages the unchanged ones are counted rather than listed."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
-from dodo_exp.exps.compare import Difference, of_kind
+from dodo_exp.exps.compare import of_kind
 from dodo_exp.exps.index import DEP, METRIC, PARAM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.compare import Difference
 
 HEADERS = {METRIC: "Metric", PARAM: "Param", DEP: "Dependency"}
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from dodo_exp import __version__
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @declare.command("doctor")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from dodo_exp.cli import tell
 from dodo_exp.cli.render import Grid, Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def told(*, quiet: bool, is_alone: bool) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from dodo_exp.cli import declare
 from dodo_exp.cli.render import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 drawn = declare.grouped(
     declare.option("-t", "--template", metavar="NAME", help="Template of all plots."),

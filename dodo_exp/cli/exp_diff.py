@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dodo_exp.cli import declare, differences
-from dodo_exp.cli.render import Grid, Report
+from dodo_exp.cli.render import Grid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.cli.render import Report
 
 
 @declare.command("diff")

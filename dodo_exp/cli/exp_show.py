@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 FEW_FLAGS = 5
 """So many warnings about single experiments are printed; their State says it of all."""

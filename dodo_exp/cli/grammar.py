@@ -7,7 +7,6 @@ The commands are those of `verbs.py`; what each takes is what its module has dec
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +14,10 @@ from dodo_exp import __version__
 from dodo_exp.cli import declare, verbs
 from dodo_exp.errors import DodoError, UsageError, did_you_mean
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class Verbs(click.Group):

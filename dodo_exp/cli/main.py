@@ -6,16 +6,16 @@ Nothing else prints or exits.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Any
 
-from dodo_exp import __version__
+from dodo_exp import __version__, interrupt
 from dodo_exp.cli import verbs
 from dodo_exp.errors import DodoError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from dodo_exp.cli.render import Report
 
@@ -29,7 +29,7 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt.raises()
     code = run(sys.argv[1:], _keep)
     try:
         sys.stdout.flush()
@@ -93,7 +93,7 @@ def _keep(args: list[str], report: Report) -> None:
     if report.facts is None:
         return
     # The user has the answer: from here on Ctrl-C ends us at once and silently.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupt.ends_us()
     from dodo_exp.cli import render
     from dodo_exp.engine import still
 

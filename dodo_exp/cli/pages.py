@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from dodo_exp.cli import options
 from dodo_exp.cli.render import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def table(project: Any, shown: Any, path: str, *, opens: bool) -> Report:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PATIENCE = 30.0
 """Seconds to wait until an experiment has ended."""

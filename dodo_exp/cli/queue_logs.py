@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 from dodo_exp.cli import declare, options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOOK_UP = 0.1
 """Seconds between two looks at a log that is followed."""

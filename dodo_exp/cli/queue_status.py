@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ORDER = ("running", "queued", "failed", "killed", "stopped", "success")
 

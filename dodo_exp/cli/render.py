@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 from dodo_exp.cli.tell import BOLD, styled
 from dodo_exp.errors import Failure
@@ -13,7 +12,11 @@ from dodo_exp.pipeline.values import all_same, canonical, finite
 from dodo_exp.wording import printable
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from dodo_exp.engine.still import Facts
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dodo_exp.cli import tell
 from dodo_exp.cli.render import Grid, Report, cell, padded, width
-from dodo_exp.engine.plan import MAYBE, RESTORE, RUN, UNCHANGED, Step
+from dodo_exp.engine.plan import MAYBE, RESTORE, RUN, UNCHANGED
 from dodo_exp.pipeline.values import leaves
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.outcome import Outcome
+    from dodo_exp.engine.plan import Step
 
 ORDER = ("ran", "restored", "adopted", "unchanged", "failed", "skipped")
 

@@ -6,10 +6,15 @@ import contextlib
 import os
 import sys
 import time
-from typing import IO, Any
 
-from dodo_exp.events import Event, Note, Waiting
+from dodo_exp.events import Note, Waiting
 from dodo_exp.wording import Wording, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any
+
+    from dodo_exp.events import Event
 
 RED, YELLOW, BOLD, DIM = "31", "33", "1", "2"
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.index import Column
 
 of_files = declare.grouped(
     declare.argument("targets", nargs=-1),
@@ -39,7 +43,7 @@ def report(kind: str, given: dict[str, Any]) -> Report:
     """
     from dodo_exp.errors import UsageError
     from dodo_exp.exps import side, view
-    from dodo_exp.exps.index import Column, flat
+    from dodo_exp.exps.index import flat
     from dodo_exp.exps.table import Contents
     from dodo_exp.project import Project
 

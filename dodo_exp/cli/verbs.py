@@ -5,12 +5,13 @@ A verb is imported when it is used; its summary is here, so that `dodo --help` i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.cli.declare import Command
 
-Table = dict[str, Any]
+    Table = dict[str, Any]
 
 VERBS: Table = {
     "exp": {

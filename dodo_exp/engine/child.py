@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING
 
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import translate
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, Faults
 from dodo_exp.pipeline import dvcyaml, yaml12
@@ -13,8 +12,10 @@ from dodo_exp.pipeline.expand import expand
 from dodo_exp.pipeline.template import Arguments
 from dodo_exp.pipeline.text import decode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.model import PipelineFile

@@ -6,13 +6,15 @@ others begin with none. This one only counts the steps; experiments keep them, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dodo_exp.engine.fingerprint import Fingerprint
     from dodo_exp.engine.journal import Kept
     from dodo_exp.pipeline.model import Stage

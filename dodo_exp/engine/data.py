@@ -6,16 +6,17 @@ The root's dodo.lock names it. It is compared, brought back where it is missing,
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_store import restore
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine import fingerprint
-from dodo_exp.pipeline.lockfile import FORGOTTEN, StageRecord
+from dodo_exp.pipeline.lockfile import FORGOTTEN
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.fingerprint import Change, Fingerprint
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.lockfile import StageRecord
     from dodo_exp.pipeline.model import Stage
     from dodo_store.oid import Oid
     from dodo_store.tree import Node

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
 
 from dodo_exp.checkpoint import ASK, BELL, DONE, FOLDER, HOST
 from dodo_exp.errors import StageFailed, in_words
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
 
-from dodo_exp.pipeline.model import PIPELINE_FILE, PipelineFile
+from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.project import STATE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dodo_exp.engine.memo import Memo
+    from dodo_exp.pipeline.model import PipelineFile
     from dodo_store.ignore import Ignore
 
 IGNORE_FILES = (".gitignore", ".dvcignore", ".dodoignore")

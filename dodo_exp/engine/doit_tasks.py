@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doit.control import TaskControl
 from doit.dependency import Dependency
@@ -17,6 +17,7 @@ from doit.task import Task
 
 from dodo_exp.pipeline.model import Stage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.pipeline.graph import Selection
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from dodo_exp.errors import BadInput, Failure, did_you_mean
 from dodo_exp.pipeline.values import canonical
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import of_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from http.client import HTTPResponse
+    from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_store.oid import Oid
 
 SECONDS = 20
 """How long a server may take to answer."""

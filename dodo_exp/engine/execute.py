@@ -14,20 +14,23 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.checkpoint import FOLDER
 from dodo_exp.engine import dvclive
 from dodo_exp.engine.child import Child, Used
-from dodo_exp.engine.desk import PAUSE, Desk
+from dodo_exp.engine.desk import PAUSE
 from dodo_exp.engine.log import Log
-from dodo_exp.engine.reaper import GRACE, STAGE, TAG, Reaper, tagged
+from dodo_exp.engine.reaper import GRACE, STAGE, TAG, tagged
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import CommandStarted, Listener, Output, Resumed, Waiting
+from dodo_exp.events import CommandStarted, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.engine.desk import Desk
+    from dodo_exp.engine.reaper import Reaper
     from dodo_exp.engine.slots import Limits, Taken
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
     from dodo_exp.pipeline.needs import Needs
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import journal
 from dodo_exp.engine.still import MOST, Facts, pack
 from dodo_store.stamps import is_settled, mark
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

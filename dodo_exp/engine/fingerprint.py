@@ -7,17 +7,19 @@ with the key, because both are read from the same lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dodo_exp.pipeline.lockfile import Line
 from dodo_exp.pipeline.values import ABSENT, canonical, leaves, lookup, matching
 from dodo_store.named import Named
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import of_bytes
 from dodo_store.record import pack
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.model import ParamDep, Stage
+    from dodo_store.oid import Oid
 
 FORMAT = 1
 """Part of the key; raise it whenever equal lines would no longer mean equal results."""

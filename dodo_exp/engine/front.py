@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data, repro, run, session, trace
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.course import Course
-from dodo_exp.engine.decide import Reason, judge
+from dodo_exp.engine.decide import judge
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.plan import RUN, Step
 from dodo_exp.engine.run import Turn
@@ -22,15 +21,18 @@ from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError, NoProject, StageFailed
 from dodo_exp.pipeline import needs
 from dodo_exp.pipeline.graph import Selection
-from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store import record
 from dodo_store.oid import of_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dodo_exp.engine.decide import Reason
     from dodo_exp.engine.slots import Limits
     from dodo_exp.events import Listener
+    from dodo_exp.pipeline.model import Stage
     from dodo_exp.project import Project
 
 MANY = 2

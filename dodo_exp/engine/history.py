@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, locks, record
 from dodo_store.errors import StoreError
@@ -17,8 +16,10 @@ from dodo_store.named import Named
 from dodo_store.restore import Change
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from dodo_store.oid import Oid
     from dodo_store.refs import Refs

@@ -28,9 +28,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import history, rewind
 from dodo_exp.pipeline import lockfile
@@ -43,7 +42,11 @@ from dodo_store.oid import Oid, of_bytes
 from dodo_store.restore import Change
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from dodo_store.store import Store
 
 

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 _RARE = ("cloudpickle", "dbm", "hashlib", "multiprocessing", "pdb", "pickle")
 """What doit's modules import for what we never ask of them."""

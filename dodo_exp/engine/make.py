@@ -12,31 +12,36 @@ import functools
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
-from dodo_exp.engine.decide import Reason, going_on
+from dodo_exp.engine.decide import going_on
 from dodo_exp.engine.desk import Desk
-from dodo_exp.engine.execute import Executor, Stopping
-from dodo_exp.engine.journal import Journal, Move, keep_replaced, place
+from dodo_exp.engine.execute import Stopping
+from dodo_exp.engine.journal import keep_replaced, place
 from dodo_exp.engine.way import Way
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import Listener, Note, Resumed, StageStarted, Waiting
+from dodo_exp.events import Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, Damaged, Held, Missing, NotStorable
 from dodo_store.named import Named
-from dodo_store.pool import Batch, Pool
+from dodo_store.pool import Batch
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.course import Course
+    from dodo_exp.engine.decide import Reason
+    from dodo_exp.engine.execute import Executor
     from dodo_exp.engine.fingerprint import Fingerprint
+    from dodo_exp.engine.journal import Journal, Move
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Out, Stage
     from dodo_store.oid import Oid
+    from dodo_store.pool import Pool
     from dodo_store.tree import Node
 
 

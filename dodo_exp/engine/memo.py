@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes, of_file
-from dodo_store.stamps import Mark, is_settled, mark, now
+from dodo_store.stamps import is_settled, mark, now
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from dodo_store.stamps import Mark
 
 VERSION = 3
 """Raise it whenever the shape of any kept value changes."""

@@ -8,7 +8,6 @@ written. Format: https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput
 from dodo_exp.pipeline.expand import join
@@ -16,7 +15,10 @@ from dodo_exp.pipeline.lockfile import DVC_LOCK
 from dodo_exp.pipeline.values import canonical, lookup
 from dodo_store.ignore import Ignore
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.model import ParamDep, Stage
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.still import Facts
     from dodo_exp.errors import DodoError

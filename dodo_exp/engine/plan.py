@@ -7,16 +7,17 @@ where it would run, what comes after can only be a maybe.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data, runcache
-from dodo_exp.engine.decide import GOES_ON, Reason, Verdict, judge
+from dodo_exp.engine.decide import GOES_ON, Reason, judge
 from dodo_exp.errors import BadInput, Faults, did_you_mean
 from dodo_exp.pipeline.values import Ambiguous, leaves, lookup
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.engine.decide import Verdict
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.graph import Selection

@@ -6,15 +6,16 @@ Only outputs that the store can bring back are removed; others are kept under `.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.pipeline.model import address
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.pipeline.lockfile import StageRecord
 

@@ -12,10 +12,10 @@ import os
 import resource
 import signal
 import time
-from typing import TYPE_CHECKING
 
 from dodo_store import locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import data
 from dodo_exp.engine import plan as planning
-from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
-from dodo_exp.engine.plan import Step, is_idle
+from dodo_exp.engine.outcome import Outcome, StageResult
+from dodo_exp.engine.plan import is_idle
 from dodo_exp.engine.prune import prune, vanished
-from dodo_exp.engine.request import Request, select
+from dodo_exp.engine.request import select
 from dodo_exp.errors import Faults
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.pipeline import needs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.outcome import Confirm, Options
+    from dodo_exp.engine.plan import Step
+    from dodo_exp.engine.request import Request
     from dodo_exp.engine.slots import Limits, Pool
     from dodo_exp.engine.still import Facts
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.project import Project
 

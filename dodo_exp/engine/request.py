@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import NoProject, UsageError
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.graph import Selection

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from dodo_store import restore
 from dodo_store.errors import NotStorable
@@ -16,6 +15,7 @@ from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps
 from dodo_store.walk import Source, look
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

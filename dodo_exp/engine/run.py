@@ -9,29 +9,32 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from threading import Event
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import decide, signals
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import GOES_ON, Reason
 from dodo_exp.engine.execute import Executor, Stopping
 from dodo_exp.engine.make import Maker
-from dodo_exp.engine.outcome import Confirm, Options, Outcome, StageResult
-from dodo_exp.engine.plan import UNCHANGED, Step
+from dodo_exp.engine.outcome import Outcome, StageResult
+from dodo_exp.engine.plan import UNCHANGED
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.errors import DodoError, StageFailed, in_words
-from dodo_exp.events import Listener, Note, StageEnded
+from dodo_exp.events import Note, StageEnded
 from dodo_exp.pipeline.graph import Selection
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from threading import Event
 
     from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.outcome import Confirm, Options
+    from dodo_exp.engine.plan import Step
     from dodo_exp.engine.slots import Limits
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
 
 

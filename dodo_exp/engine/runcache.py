@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.pipeline.lockfile import Line, StageRecord
 from dodo_store import durable, locks
 from dodo_store.named import Named
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from dodo_store.oid import Oid
     from dodo_store.store import Store

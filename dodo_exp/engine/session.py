@@ -6,20 +6,21 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import desk, history, journal, signals
 from dodo_exp.engine.reaper import TAG
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Busy, Failure, Stopped
-from dodo_exp.events import Listener, Note, Waiting
+from dodo_exp.events import Note, Waiting
 from dodo_store import locks
 from dodo_store.errors import Held
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dodo_exp.events import Listener
     from dodo_exp.project import Project
 
 OF_A_RUN = "stopped; finished stages are kept"

@@ -12,16 +12,17 @@ import contextlib
 import math
 import os
 import time
-from typing import TYPE_CHECKING
 
-from dodo_exp.errors import BadInput, Location, did_you_mean
+from dodo_exp.errors import BadInput, did_you_mean
 from dodo_store import locks
 from dodo_store.errors import Held
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dodo_exp.errors import Location
     from dodo_exp.pipeline.needs import Needs
 
 EXACT = 64

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history
 from dodo_exp.pipeline import lockfile
@@ -16,6 +15,7 @@ from dodo_store.restore import Change
 from dodo_store.tree import EXEC, FILE, Node
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -7,15 +7,15 @@ the journal says which of them are to be there if it is cut short.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import StageFailed
-from dodo_exp.events import CheckpointKept, Listener, Note
+from dodo_exp.events import CheckpointKept, Note
 from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.fingerprint import Fingerprint
     from dodo_exp.engine.journal import Journal, Move, Stay
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
 
 

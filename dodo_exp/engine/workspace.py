@@ -9,27 +9,31 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import discover, journal
 from dodo_exp.engine.memo import Memo
 from dodo_exp.errors import BadInput, Failure, Faults
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import Graph
-from dodo_exp.pipeline.lockfile import StageRecord, is_data
-from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, Stage, pipeline_file_of
+from dodo_exp.pipeline.lockfile import is_data
+from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, pipeline_file_of
 from dodo_store import durable
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps, mark, now
-from dodo_store.walk import Digest, Listings, Source, digest, look
+from dodo_store.walk import Digest, Source, digest, look
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from dodo_exp.pipeline.lockfile import StageRecord
+    from dodo_exp.pipeline.model import Stage
     from dodo_store.oid import Oid
     from dodo_store.store import Store
     from dodo_store.tree import Node
+    from dodo_store.walk import Listings
 
 
 class Workspace:

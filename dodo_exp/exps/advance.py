@@ -10,10 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import course
-from dodo_exp.engine.course import Course, Nodes
+from dodo_exp.engine.course import Course
 from dodo_exp.engine.rewind import is_same
 from dodo_exp.exps import going, naming, state, steps
 from dodo_exp.exps.record import Experiment, keep
@@ -27,9 +26,12 @@ from dodo_store.pool import Batch
 from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from dodo_exp.engine.course import Nodes
     from dodo_exp.engine.fingerprint import Fingerprint
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.workspace import Workspace

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import Damage, DodoError, UsageError
 from dodo_exp.exps import find, queue, state
 from dodo_exp.exps.capture import capture
-from dodo_exp.exps.change import Done, bring, to_nodes
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.change import bring, to_nodes
+from dodo_exp.exps.record import load
 from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import AT, chain
 from dodo_exp.pipeline import lockfile
@@ -18,17 +17,21 @@ from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.errors import Missing, StoreError
 from dodo_store.restore import Change, changes
-from dodo_store.tree import FOLDER, Node
+from dodo_store.tree import FOLDER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
+    from dodo_exp.exps.change import Done
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.oid import Oid
     from dodo_store.pool import Batch
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 class Applied:

@@ -11,21 +11,22 @@ import threading
 import time
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_store import forks, snapshot
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.pool import Batch
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_store.tree import Node
 
 
@@ -86,7 +87,7 @@ class Progress:
         self._next = self._started + 1.0
         self._files = self._bytes = self._passed = 0
         self._total: int | None = None
-        self._counter: forks.Aside[int] | None = None
+        self._counter: forks.Aside | None = None
         self._is_counted = not root
         self._lock = threading.Lock()
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, repro
 from dodo_exp.errors import Damage, Failure
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import state
 from dodo_store import restore, snapshot
 from dodo_store.errors import Damaged, Missing, NotStorable
@@ -20,15 +19,19 @@ from dodo_store.ignore import Ignore
 from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.restore import Change, changes
-from dodo_store.tree import FOLDER, Node
+from dodo_store.restore import changes
+from dodo_store.tree import FOLDER
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
+    from dodo_store.restore import Change
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 class Done(Named):

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
-from dodo_exp.exps.plots import Plot, Y
+from dodo_exp.exps.plots import Y
 from dodo_exp.pipeline.model import MAX_BYTES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.plots import Plot
     from dodo_exp.project import Project
 
 FOLDER = f"{os.path.dirname(os.path.dirname(__file__))}/page/templates"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import fingerprint, history, repro, session
 from dodo_exp.engine.request import Request, select
 from dodo_exp.errors import Failure, UsageError, did_you_mean
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps.change import bring, exactly, take_in
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
@@ -19,10 +18,12 @@ from dodo_store.pool import Batch
 from dodo_store.restore import Change
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Out, Stage
     from dodo_exp.project import Project
     from dodo_store.tree import Node

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine import session
 from dodo_exp.exps import change
 from dodo_exp.pipeline import lockfile
 from dodo_store.oid import of_bytes
 from dodo_store.tree import FILE, Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import find, index, logs, queue, roots, thin
 from dodo_exp.exps.dequeue import forget
 from dodo_store import durable, gc, locks, places
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
-from dodo_store.store import PLACES, Store
+from dodo_store.store import PLACES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.events import Listener
     from dodo_exp.project import Project
     from dodo_store.gc import Collected
+    from dodo_store.store import Store
 
 DAY = 86_400.0
 

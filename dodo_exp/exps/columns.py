@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 from dodo_exp.errors import UsageError, did_you_mean
-from dodo_exp.exps.table import Line, Table
 
-Get = Callable[[Line], Any]
-Find = Callable[[str], Get]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from dodo_exp.exps.table import Line, Table
+
+    Get = Callable[[Line], Any]
+    Find = Callable[[str], Get]
 
 OWN: dict[str, Get] = {
     "experiment": lambda line: line.name,

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.exps.index import DEP, METRIC, PARAM, Column, flat
+from dodo_exp.exps.index import DEP, METRIC, PARAM, flat
 from dodo_exp.pipeline.lockfile import LOCK_FILE
 from dodo_exp.pipeline.values import is_same
 from dodo_store.named import Named
-from dodo_store.restore import Change, changes
-from dodo_store.tree import FOLDER, LINK, Node
+from dodo_store.restore import changes
+from dodo_store.tree import FOLDER, LINK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
+    from dodo_exp.exps.index import Column
     from dodo_exp.exps.table import Contents
     from dodo_exp.project import Project
+    from dodo_store.restore import Change
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 class Difference(Named):

@@ -20,9 +20,13 @@ from dodo_exp.engine.slots import Pool
 from dodo_exp.errors import DodoError, Failure, Stopped
 from dodo_exp.exps import queue, worker, workers
 from dodo_exp.exps.recover import recover
-from dodo_exp.exps.worker import ENOUGH, Told
+from dodo_exp.exps.worker import ENOUGH
 from dodo_exp.project import Project
 from dodo_store.named import Named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dodo_exp.exps.worker import Told
 
 PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import session
 from dodo_exp.errors import Failure, UsageError, did_you_mean
@@ -13,17 +12,19 @@ from dodo_exp.exps.clean import text_node
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import DATA, StageRecord
 from dodo_exp.pipeline.model import PIPELINE_FILE
-from dodo_exp.project import STATE, Project
+from dodo_exp.project import STATE
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
 from dodo_store.walk import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
+    from dodo_exp.project import Project
     from dodo_store.restore import Change
     from dodo_store.tree import Node
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, queue, thin
 from dodo_exp.exps.recover import recover
@@ -11,6 +9,7 @@ from dodo_exp.exps.remove import remove
 from dodo_exp.exps.steps import AT
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.project import Project
     from dodo_store.store import Store

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from dodo_store.named import Named
 from dodo_store.pool import FICLONE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params
 from dodo_exp.pipeline.model import PARAMS_FILE
-from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET, Change
+from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET
 from dodo_exp.pipeline.text import decode
 from dodo_exp.pipeline.values import (
     Ambiguous,
@@ -23,8 +22,12 @@ from dodo_exp.pipeline.values import (
 )
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.overrides import Change
 
 BOM = "\ufeff"
 MAX_FILLS = 32

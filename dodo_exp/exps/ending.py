@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import session
 from dodo_exp.engine.log import Log
@@ -13,12 +12,14 @@ from dodo_exp.errors import Damage, DodoError
 from dodo_exp.exps import logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.naming import give, other_name, result_name, turns
-from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.record import keep, load
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.events import Listener
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.exps.run import Ran
     from dodo_exp.exps.temp import Place
     from dodo_exp.project import Project

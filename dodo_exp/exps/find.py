@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine import history
 from dodo_exp.errors import DodoError, UsageError, did_you_mean
 from dodo_exp.exps import steps
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.record import load
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
-from dodo_store.oid import Oid, parse
+from dodo_store.oid import parse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dodo_exp.exps.record import Experiment
+    from dodo_store.oid import Oid
     from dodo_store.store import Store
 
 KINDS = ("experiment", "snapshot")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine.discover import IGNORE_FILES
 from dodo_exp.errors import Failure, UsageError
@@ -17,6 +16,7 @@ from dodo_exp.exps.record import load
 from dodo_store import durable
 from dodo_store.ignore import Ignore
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.project import Project
 

@@ -8,34 +8,40 @@ params, commands or inputs a new one begins from that step.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import fingerprint
-from dodo_exp.engine import plan as planning
 from dodo_exp.engine.decide import going_on
 from dodo_exp.engine.journal import keep_replaced
-from dodo_exp.engine.request import Request, select
+from dodo_exp.engine.request import select
 from dodo_exp.engine.rewind import is_same, rewind
 from dodo_exp.errors import Damage, DodoError
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import queue, state, steps
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.record import load
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.values import ABSENT, canonical
 from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
-from dodo_store.oid import Oid, of_bytes
+from dodo_store.oid import of_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.engine import plan as planning
+    from dodo_exp.engine.request import Request
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.exps.edits import Plan
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.exps.run import Order
     from dodo_exp.exps.state import Held
     from dodo_exp.exps.steps import Step
     from dodo_exp.pipeline.graph import Graph
     from dodo_exp.pipeline.lockfile import Line
     from dodo_exp.pipeline.model import Stage
+    from dodo_store.oid import Oid
     from dodo_store.store import Store
     from dodo_store.tree import Node
 

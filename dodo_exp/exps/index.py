@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.record import load
 from dodo_exp.pipeline.values import leaves
 from dodo_store import durable, record
 from dodo_store.errors import Damaged, Missing, StoreError
 from dodo_store.named import Named
 from dodo_store.stamps import Mark, is_settled, mark, now
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.record import Experiment
     from dodo_store.store import Store
 
 VERSION = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import signals
 from dodo_exp.engine.outcome import Options
@@ -14,15 +13,20 @@ from dodo_exp.errors import DodoError, Failure, Stopped, in_words
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
 from dodo_exp.exps.naming import TakenOver, turns
-from dodo_exp.exps.record import Experiment, load
-from dodo_exp.exps.run import Order, Ran, Start, reason_of, run_apart
+from dodo_exp.exps.record import load
+from dodo_exp.exps.run import Order, Start, reason_of, run_apart
 from dodo_exp.exps.steps import Step
 from dodo_exp.exps.submit import submit
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.slots import Pool
     from dodo_exp.events import Listener
+    from dodo_exp.exps.record import Experiment
+    from dodo_exp.exps.run import Ran
     from dodo_exp.exps.temp import Place
     from dodo_exp.pipeline.overrides import Change
     from dodo_exp.project import Project

@@ -6,18 +6,20 @@ So `dodo undo` takes a label back like anything else, and labels go along with a
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, names, queue, state
-from dodo_exp.exps.record import Experiment, keep, load
+from dodo_exp.exps.record import keep, load
 from dodo_exp.exps.steps import AT
 from dodo_store import locks
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.store import Store
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, roots
@@ -13,14 +12,17 @@ from dodo_store.errors import Damaged
 from dodo_store.named import Named
 from dodo_store.oid import CHUNK, Hasher, Oid
 from dodo_store.reach import Reach, owners
-from dodo_store.store import PLACES, Store
+from dodo_store.store import PLACES
 from dodo_store.tree import FOLDER, LINK, Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from dodo_exp.project import Project
     from dodo_store.pool import Pool
+    from dodo_store.store import Store
 
 KINDS = {tree.FILE: "file", tree.EXEC: "exec", tree.LINK: "link", tree.FOLDER: "dir"}
 

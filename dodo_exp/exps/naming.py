@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.errors import Damage, Failure, UsageError
 from dodo_exp.exps import find
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.record import load
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.exps import queue
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.oid import Oid
     from dodo_store.store import Store

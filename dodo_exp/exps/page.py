@@ -11,21 +11,25 @@ import hashlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import chart, plots
 from dodo_exp.exps.index import DEP
-from dodo_exp.exps.plots import Files, Plot
+from dodo_exp.exps.plots import Files
 from dodo_exp.exps.record import load
 from dodo_exp.exps.side import Side, here
-from dodo_exp.exps.table import WORKSPACE, Line, Table
+from dodo_exp.exps.table import WORKSPACE
 from dodo_exp.pipeline.values import finite
 from dodo_store.errors import StoreError
 from dodo_store.oid import parse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.plots import Plot
+    from dodo_exp.exps.table import Line, Table
     from dodo_exp.project import Project
 
 ASSETS = f"{os.path.dirname(os.path.dirname(__file__))}/page"

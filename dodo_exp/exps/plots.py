@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
@@ -19,14 +18,17 @@ from dodo_exp.pipeline.model import MAX_BYTES, PLOT
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 from dodo_store.record import read_regular
-from dodo_store.tree import FOLDER, LINK, Node
+from dodo_store.tree import FOLDER, LINK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from dodo_exp.exps.side import Side
     from dodo_exp.project import Project
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".bmp": "bmp",
           ".svg": "svg+xml", ".webp": "webp"}  # fmt: skip

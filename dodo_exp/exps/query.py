@@ -18,13 +18,15 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.exps.table import Line
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.exps.columns import Find, Get
 
 Ask = Callable[[Line], bool]

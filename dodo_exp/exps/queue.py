@@ -8,10 +8,8 @@ is free belongs to somebody who died, and goes back. See docs/design/queue.md.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_store import durable, locks, record
@@ -19,8 +17,10 @@ from dodo_store.errors import Held, StoreError
 from dodo_store.named import Named
 from dodo_store.oid import Oid
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from dodo_store.store import Store
 
@@ -113,6 +113,12 @@ class Runner(Named):
         since = time.strftime("%H:%M:%S", time.localtime(self.started))
         return f"pid {self.pid} on {self.host}, since {since}"
 
+    def text(self) -> str:
+        """As `runner` reads it."""
+        import json
+
+        return json.dumps(self._asdict())
+
 
 def me(command: str) -> Runner:
     """Us, as others see us."""
@@ -191,6 +197,8 @@ def names(store: Store) -> set[str]:
 
 def runner(store: Store, job: Job) -> Runner | None:
     """Who runs it, if that can be read."""
+    import json
+
     try:
         return Runner(**json.loads(locks.text(_lock(store, job.number))))
     except (ValueError, TypeError):
@@ -283,7 +291,7 @@ class Claim:
         """Say more about who runs it, for those who look."""
         self.who = self.who._replace(**changes)
         with contextlib.suppress(OSError), open(_lock(self._store, self.job.number), "w") as file:
-            file.write(json.dumps(self.who._asdict()))
+            file.write(self.who.text())
 
     @property
     def is_ours(self) -> bool:
@@ -329,9 +337,7 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
     """Take a job that waits; None if somebody else has it."""
     held = contextlib.ExitStack()
     try:
-        held.enter_context(
-            locks.hold(_lock(store, job.number), json.dumps(who._asdict()), timeout=0)
-        )
+        held.enter_context(locks.hold(_lock(store, job.number), who.text(), timeout=0))
     except Held:
         return None
     _forget_end(store, job)
@@ -357,7 +363,7 @@ def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
     held = contextlib.ExitStack()
     with locks.share(f"{folder(store)}/lock", exclusive=True):
         number = _next(store)
-        held.enter_context(locks.hold(_lock(store, number), json.dumps(who._asdict()), timeout=0))
+        held.enter_context(locks.hold(_lock(store, number), who.text(), timeout=0))
         path = _path(store, number, 1, name, RUNNING)
         data = record.encode(record.JOB, {"task": each._asdict()})
         durable.replace(path, data, sync=False, mode=0o644)
@@ -466,9 +472,7 @@ def dead(store: Store) -> list[tuple[Job, Claim]]:
         held = contextlib.ExitStack()
         who = runner(store, job) or Runner(0, "", job.moment, "")
         try:
-            held.enter_context(
-                locks.hold(_lock(store, job.number), json.dumps(who._asdict()), timeout=0)
-            )
+            held.enter_context(locks.hold(_lock(store, job.number), who.text(), timeout=0))
         except (Held, OSError):
             continue
         if os.path.exists(job.path):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dodo_exp.errors import Damage
 from dodo_store import record
 from dodo_store.named import Named
 from dodo_store.oid import Oid
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from dodo_store.store import Store
 

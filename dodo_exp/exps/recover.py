@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import queue, workers
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.project import Project
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine import history, session
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.project import Project
 

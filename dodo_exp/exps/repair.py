@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import roots, steps
 from dodo_exp.exps.capture import capture
-from dodo_exp.exps.record import Experiment, load
+from dodo_exp.exps.record import load
 from dodo_store import check as checking
 from dodo_store import reach
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.events import Listener
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.check import Report
     from dodo_store.oid import Oid

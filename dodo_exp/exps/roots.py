@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import history, journal
 from dodo_exp.errors import BadInput, DodoError
 from dodo_exp.exps import queue, temp
 from dodo_exp.exps.steps import chain
 from dodo_exp.pipeline import lockfile
-from dodo_exp.project import STATE, Project
+from dodo_exp.project import STATE
 from dodo_store.errors import StoreError
 from dodo_store.reach import Root
 from dodo_store.tree import Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
+    from dodo_exp.project import Project
     from dodo_store.oid import Oid
     from dodo_store.store import Store
 

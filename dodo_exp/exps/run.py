@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import decide, repro
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.prune import vanished
 from dodo_exp.errors import DodoError
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import naming, state
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.outcome import Confirm, Options, Outcome
     from dodo_exp.engine.request import Request
     from dodo_exp.engine.slots import Pool
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.exps import queue
     from dodo_exp.exps.advance import Advance
     from dodo_exp.exps.edits import Plan

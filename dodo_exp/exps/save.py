@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import decide, history, session
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import names, queue, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.going import following
 from dodo_exp.exps.record import Experiment, keep
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
     from dodo_exp.project import Project
 

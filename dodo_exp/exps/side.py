@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, index, state
@@ -12,6 +10,7 @@ from dodo_exp.exps.record import load
 from dodo_exp.exps.table import WORKSPACE, Contents
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.events import Listener
     from dodo_exp.project import Project

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.journal import POINTER
@@ -19,8 +18,10 @@ from dodo_store.errors import StoreError
 from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes, parse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_store.store import Store

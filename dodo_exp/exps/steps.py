@@ -6,15 +6,17 @@ that and all before it for its own first steps: nothing is copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from dodo_exp.errors import Damage
 from dodo_exp.exps.record import Experiment, keep, load
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from dodo_exp.pipeline.model import Stage
     from dodo_store.oid import Oid
     from dodo_store.store import Store

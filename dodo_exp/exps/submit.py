@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from dodo_exp.engine import repro, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
-from dodo_exp.events import Listener, Note
+from dodo_exp.events import Note
 from dodo_exp.exps import find, going, names, naming, queue, state, temp
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.edits import Plan, plan
@@ -27,19 +26,21 @@ from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
 from dodo_store.tree import EXEC, FILE, LINK, Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from dodo_exp.engine.slots import Limits
+    from dodo_exp.events import Listener
     from dodo_exp.exps.run import Order
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.project import Project
 
+    T = TypeVar("T")
+
 Variant = tuple[Change, ...]
 """What one experiment of a sweep sets."""
-
-
-T = TypeVar("T")
 
 
 class _Planned(Named):

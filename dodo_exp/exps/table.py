@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import index, queue
-from dodo_exp.exps.index import DEP, METRIC, PARAM, Column
+from dodo_exp.exps.index import DEP, METRIC, PARAM
 from dodo_exp.exps.record import load
 from dodo_exp.exps.state import deps_of, metrics_of, metrics_since, params_of
 from dodo_store import record
@@ -16,9 +15,12 @@ from dodo_store.errors import StoreError
 from dodo_store.named import Named
 from dodo_store.store import Store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
+    from dodo_exp.exps.index import Column
     from dodo_exp.exps.queue import Runner
     from dodo_exp.project import Project
 

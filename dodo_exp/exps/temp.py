@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import Damage
 from dodo_exp.project import PROJECT, Project
@@ -18,11 +17,13 @@ from dodo_store import places
 from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import mirror, wipe
 from dodo_store.stamps import Stamps
-from dodo_store.store import PLACES, Store
+from dodo_store.store import PLACES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dodo_store.store import Store
     from dodo_store.tree import Node
 
 LARGE = 1 << 30

@@ -5,14 +5,13 @@ Like any other change of a name it can be undone, as long as their content is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, index, queue, state, steps
 from dodo_store import locks
 from dodo_store.errors import StoreError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project

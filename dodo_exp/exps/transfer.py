@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
 
 from dodo_exp.engine import history
 from dodo_exp.errors import BadInput, Damage, Failure, UsageError
 from dodo_exp.exps import find, names, queue
-from dodo_exp.exps.record import Experiment, of_plain
+from dodo_exp.exps.record import of_plain
 from dodo_exp.exps.steps import chain
 from dodo_store import durable, pack, record
 from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError, TooLarge
 from dodo_store.named import Named
 from dodo_store.pool import Batch
-from dodo_store.tree import FOLDER, Node
+from dodo_store.tree import FOLDER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO
+
+    from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.oid import Oid
+    from dodo_store.tree import Node
 
 Told = Callable[[int], None]
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
-from dodo_exp.exps import columns, query
+from dodo_exp.exps import columns
 from dodo_exp.exps.find import SHORTEST
 from dodo_exp.exps.index import PARAM, Column
-from dodo_exp.exps.table import SNAPSHOT, STEP, WORKSPACE, Line, Table
+from dodo_exp.exps.table import SNAPSHOT, STEP, WORKSPACE
 from dodo_exp.pipeline.values import all_same, canonical, leaves, parts
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.exps.table import Line, Table
     from dodo_exp.project import Project
 
 
@@ -37,6 +39,10 @@ class View(Named):
 
     def has_column(self, header: str) -> bool:
         """Whether a column of this header is to be shown, as DVC: patterns match at the start."""
+        if not self.keep and not self.drop:
+            return True
+        import re
+
         if any(re.match(pattern, header) for pattern in self.keep):
             return True
         return not any(re.match(pattern, header) for pattern in self.drop)
@@ -50,6 +56,8 @@ def check(view: View) -> None:
     """
     for option, patterns in (("--keep", view.keep), ("--drop", view.drop)):
         for pattern in patterns:
+            import re
+
             try:
                 re.compile(pattern)
             except (re.error, OverflowError, RecursionError) as error:
@@ -71,6 +79,8 @@ def apply(table: Table, view: View) -> Table:
     top = [line for line in lines if line.kind == WORKSPACE and not view.names]
     rest = [line for line in lines if line.kind != WORKSPACE or view.names]
     if view.filter:
+        from dodo_exp.exps import query
+
         ask = query.compile(view.filter, columns.finder(table, "--filter"))
         rest = [line for line in rest if ask(line)]
     if view.sort_by:

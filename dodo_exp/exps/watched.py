@@ -11,18 +11,19 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine.execute import shell
 from dodo_exp.engine.log import Log
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Event, Listener, Note, StageEnded
+from dodo_exp.events import Note, StageEnded
 from dodo_exp.exps import logs, queue
 from dodo_exp.wording import Wording
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dodo_exp.events import Event, Listener
     from dodo_exp.project import Project
 
 

@@ -11,23 +11,24 @@ import os
 import signal
 import time
 import traceback
-from typing import TYPE_CHECKING
 
 from dodo_exp.engine import run, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.errors import Stopped
-from dodo_exp.events import Event, Listener, Resumed, Waiting
+from dodo_exp.events import Resumed, Waiting
 from dodo_exp.exps import ending, queue, temp, workers
 from dodo_exp.exps import job as jobs
 from dodo_exp.exps.recover import recover
 from dodo_store import forks
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
     from dodo_exp.engine.slots import Pool
+    from dodo_exp.events import Event, Listener
     from dodo_exp.exps.ending import Performed
     from dodo_exp.project import Project
 

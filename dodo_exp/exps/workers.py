@@ -13,12 +13,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING
 
 from dodo_exp.exps import queue
 from dodo_store import locks
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

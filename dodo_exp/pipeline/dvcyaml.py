@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from dodo_exp.errors import BadInput, Faults, did_you_mean
+from dodo_exp.errors import BadInput, did_you_mean
 from dodo_exp.pipeline import template, yaml12
 from dodo_exp.pipeline.model import METRIC, OUT, PLOT
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from dodo_exp.errors import Faults
 
 TOP = "stages vars params metrics plots artifacts datasets".split()
 STAGE = "cmd wdir deps params outs metrics plots frozen always_changed desc meta vars".split()

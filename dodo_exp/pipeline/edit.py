@@ -7,11 +7,14 @@ compared with what was wanted, so that an edit which would change anything else 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from dodo_exp.errors import BadInput, UsageError
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.values import canonical, existing, is_index, is_same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str, old: Any = None) -> str:

@@ -9,11 +9,14 @@ import ast
 import json
 import keyword
 import re
-from typing import Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline.params import assignments, syntax_tree
 from dodo_store.named import Named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:

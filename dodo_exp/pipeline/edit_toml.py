@@ -5,13 +5,15 @@ A string keeps its kind of quotes, so that setting a value back gives the bytes 
 
 from __future__ import annotations
 
-from typing import Any
-
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, InlineTable, Item, String, StringType
 
 from dodo_exp.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import yaml
-from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location, UsageError
 from dodo_exp.pipeline import yaml12
 from dodo_exp.pipeline.values import existing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from yaml.nodes import Node
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
 _ALIAS = re.compile(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")

@@ -10,11 +10,11 @@ import os
 import re
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from dodo_exp.errors import BadInput, Faults
+from dodo_exp.errors import BadInput
 from dodo_exp.pipeline import needs, template, yaml12
-from dodo_exp.pipeline.dvcyaml import Data, Document, Draft, Group, OutDraft, Text
+from dodo_exp.pipeline.dvcyaml import Data, Draft, Group, Text
 from dodo_exp.pipeline.model import (
     PARAMS_FILE,
     Out,
@@ -25,10 +25,15 @@ from dodo_exp.pipeline.model import (
 from dodo_exp.pipeline.template import Arguments, Context, TemplateError
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from yaml.nodes import Node
+
+    from dodo_exp.errors import Faults
+    from dodo_exp.pipeline.dvcyaml import Document, OutDraft
 
 MAX_STAGES = 100_000
 ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"

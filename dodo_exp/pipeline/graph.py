@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from dodo_exp.errors import BadInput, Faults, UsageError, did_you_mean
-from dodo_exp.pipeline.model import PIPELINE_FILE, Stage
+from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from dodo_exp.pipeline.model import Stage
 
 
 class Selection(Named):
@@ -226,7 +227,7 @@ class Graph:
             for stage in here
             if not name
             or name in (stage.name, stage.group)
-            or (glob and fnmatchcase(stage.name, name))
+            or (glob and _matches(stage.name, name))
         ]
         if not chosen:
             known = {each for stage in here for each in (stage.name, stage.group) if each}
@@ -257,3 +258,9 @@ def _split(target: str, folder: str, files: Iterable[str]) -> tuple[str, str]:
 def covers(out: str, path: str) -> bool:
     """Whether an output is at, above or below a path."""
     return out == path or path.startswith(f"{out}/") or out.startswith(f"{path}/")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(name, pattern)

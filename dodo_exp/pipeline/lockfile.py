@@ -5,9 +5,7 @@ One block a stage, sorted, so that two branches which touch different stages mer
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
 
 from dodo_exp.errors import BadInput, Location
 from dodo_store import tree
@@ -15,6 +13,10 @@ from dodo_store.named import Named
 from dodo_store.oid import Oid
 from dodo_store.oid import parse as parse_oid
 from dodo_store.tree import Node
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOCK_FILE = "dodo.lock"
 DVC_LOCK = "dvc.lock"
@@ -53,6 +55,8 @@ def beside(pipeline: str) -> str:
 
 def dump(records: dict[str, StageRecord]) -> str:
     """The text of a dodo.lock with these stages."""
+    import json
+
     added = {name for name, record in records.items() if is_data(name, record)}
     blocks = {name: _block(records[name]) for name in sorted(records.keys() - added)}
     value: dict[str, Any] = {"version": VERSION, "stages": blocks}
@@ -75,6 +79,8 @@ def renewed(
     The other blocks are taken over as they are written. None where the text is not as `dump`
     writes it, or data is among what was made: then `dump` has to.
     """
+    import json
+
     end = text.find(_END)
     if not text.startswith(_HEAD) or end < 0 or any(name.startswith(DATA) for name in made):
         return None
@@ -132,6 +138,8 @@ def parse(text: str, file: str) -> dict[str, StageRecord]:
     Raises:
         BadInput: not a lock file, or one that a newer version wrote.
     """
+    import json
+
     hint = "delete it: the next run writes it again from the run-cache"
     try:
         value = json.loads(text)

@@ -11,11 +11,16 @@ meta:
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from dodo_exp.errors import BadInput, Location, did_you_mean
+from dodo_exp.errors import BadInput, did_you_mean
 from dodo_exp.settings import amount, seconds
 from dodo_store.named import Named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.errors import Location
 
 KEYS = ("mutex", "resources", "script", "timeout")
 

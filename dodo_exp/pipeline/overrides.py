@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from itertools import product
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline import sweeps
@@ -19,8 +18,10 @@ from dodo_exp.pipeline.sweeps import FUNCTIONS, FilesSweep, FunctionError, Quote
 from dodo_exp.pipeline.values import parts
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 SET, ADD, FORCE, DELETE = "", "+", "++", "~"
 

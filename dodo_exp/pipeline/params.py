@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from typing import Any
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH, decode
 from dodo_exp.pipeline.values import canonical
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_PYTHON = 1 << 20
 """Bytes of a params file in Python: its syntax tree takes some two hundred times its size."""

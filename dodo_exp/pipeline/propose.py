@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import os
 import re
-from typing import TYPE_CHECKING, Any
 
 from dodo_exp.pipeline import params
 from dodo_exp.pipeline.model import MAX_BYTES, PARAMS_FILE
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
 FOLDERS = ("", "src", "scripts", "code", "pipeline", "stages", "steps", "bin")
 """Where scripts are looked for."""

@@ -6,12 +6,13 @@ Spec: https://hydra.cc/docs/advanced/override_grammar/extended/
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
 
 from dodo_store.named import Named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 MAX_VALUES = 10_000
 

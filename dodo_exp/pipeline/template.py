@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 
 from dodo_exp.errors import did_you_mean
 from dodo_exp.pipeline.values import leaves
 from dodo_store.named import Named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_TEXT = 1 << 20
 _TEMPLATE = re.compile(r"(?<!\\)\$\{([^}\n]*+)\}")

@@ -5,14 +5,17 @@ Apart from `params`, because every command needs these and few need a parser.
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any
 
+try:
+    from _json import encode_basestring  # that of json.encoder, without what that imports
+except ImportError:
+    from json.encoder import encode_basestring
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 ABSENT = "(absent)"
 """Text of a value that is not there; no canonical text begins with a parenthesis."""
@@ -22,16 +25,16 @@ class Ambiguous(KeyError):
     """A dotted name is a key with a dot in it and a way through nested mappings at once."""
 
 
-_PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
-
-
 def parts(name: str) -> tuple[str, ...]:
     """The keys in a dotted name; one with a dot in it is quoted, as in `"a.b".c`."""
     if '"' not in name:
         return tuple(name.split("."))
+    import re
+
+    part = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
     found: list[str] = []
     end = 0
-    while match := _PART.match(name, end):
+    while match := part.match(name, end):
         end = match.end() + 1
         found.append(match[2] if match[1] is None else re.sub(r"\\(.)", r"\1", match[1]))
         if end > len(name):
@@ -137,7 +140,11 @@ def canonical(value: Any) -> str:
         return "{" + ", ".join([f"{key}: {item}" for key, item in inner]) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join([canonical(item) for item in value]) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    raise TypeError(f"no value of a params file: {value!r}")
 
 
 def is_same(one: Any, other: Any) -> bool:

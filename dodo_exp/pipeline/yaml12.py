@@ -12,17 +12,23 @@ import gc
 import re
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import yaml
 from yaml._yaml import CParser
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any, ParamSpec, TypeVar
+
+    from yaml.nodes import Node
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 MAX_ALIASES = 1000
 MAX_NODES = 1_000_000
@@ -50,9 +56,6 @@ _OLD_OCTAL = re.compile(r"([-+]?)0([0-7_]+)\Z")
 _SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 _SPACES = re.compile("[\u2028\u2029]")
 _OLD_VERSION = re.compile(r"(?:[^\S\n]*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def without_gc(function: Callable[P, T]) -> Callable[P, T]:

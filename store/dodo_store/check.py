@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import random
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_store import durable
 from dodo_store.named import Named
-from dodo_store.oid import Oid, of_file
-from dodo_store.reach import Reach, Root
+from dodo_store.oid import of_file
+from dodo_store.reach import Reach
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from dodo_store.oid import Oid
     from dodo_store.pool import Pool
+    from dodo_store.reach import Root
     from dodo_store.store import Store
 
 

@@ -12,7 +12,9 @@ StoreError
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class StoreError(Exception):

@@ -10,19 +10,21 @@ import contextlib
 import errno
 import marshal
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
 
 from dodo_store import durable
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Work = Callable[[Sequence[Item]], list[Result]]
-"""What to do with some items; results are such as marshal knows."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, TypeVar
+
+    Item = TypeVar("Item")
+    Result = TypeVar("Result")
+    Work = Callable[[Sequence[Item]], list[Result]]
+    """What to do with some items; results are such as marshal knows."""
 
 SHARE = 256
 """Items from which on a process is worth it."""
@@ -31,7 +33,6 @@ MOST = 8
 """Processes, at most."""
 
 PR_SET_PDEATHSIG = 1
-_STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM}
 _pipes: set[int] = set()
 """Our ends of pipes. A child that kept one would not notice that nobody reads the other."""
 
@@ -48,7 +49,7 @@ def each(items: Sequence[Item], work: Work[Item, Result]) -> list[Result]:
         return work(items)
     size = -(-len(items) // count)
     own, *others = (items[start : start + size] for start in range(0, len(items), size))
-    children: list[Aside[list[Result]] | None] = []
+    children: list[Aside | None] = []
     try:
         with undisturbed():
             for share in others:
@@ -79,23 +80,31 @@ def can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1
 
 
+def _stops() -> set[int]:
+    from signal import SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM
+
+    return {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM}
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Let signals wait for the end of a block: a child is begun and noted, or ended, as one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    import signal
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _stops())
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Aside(Generic[Result]):
+class Aside:
     """A process that works something out, which marshal knows, while we do something else.
 
     It ends when we do. Whoever begins one does so `undisturbed`, and sees to its `end`.
     """
 
-    def __init__(self, work: Callable[[], Result], *, lets_go: bool = False) -> None:
+    def __init__(self, work: Callable[[], Any], *, lets_go: bool = False) -> None:
         """One that *lets go* has none of our locks: it changes nothing.
 
         Raises:
@@ -125,7 +134,7 @@ class Aside(Generic[Result]):
         poll.register(self._pipe, select.POLLIN)
         return bool(poll.poll(0))
 
-    def result(self) -> Result:
+    def result(self) -> Any:
         """What it came to, or the error that it met. Asked once.
 
         Raises:
@@ -137,19 +146,20 @@ class Aside(Generic[Result]):
         if data[:1] == _ERROR:
             raise _error(data[1:])
         try:
-            found: Result = marshal.loads(data[1:])
+            return marshal.loads(data[1:])
         except (ValueError, EOFError, TypeError):
             raise _killed() from None
-        return found
 
     def end(self) -> None:
         """Nothing of it is left."""
+        from signal import SIGKILL
+
         with undisturbed():
             self._close()
             # Where SIGCHLD is ignored nobody is there to wait for, and the number may be another's.
             if not self._is_over:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGKILL)
+                    os.kill(self._pid, SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
 
@@ -176,7 +186,7 @@ def _error(data: bytes) -> BaseException:
     return found
 
 
-def _aside(work: Callable[[], Result]) -> Aside[Result] | None:
+def _aside(work: Callable[[], Any]) -> Aside | None:
     """One more process, if there can be one."""
     try:
         return Aside(work)
@@ -186,13 +196,15 @@ def _aside(work: Callable[[], Result]) -> Aside[Result] | None:
 
 def _work(work: Callable[[], object], pipe: int, parent: int, lets_go: bool) -> None:
     """What the child does; it ends here whatever happens."""
+    import signal
+
     try:
-        for number in _STOPS:
+        for number in _stops():
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         _end_with(parent)
         _keep_only(pipe, lets_go)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _stops())
         try:
             result: Any = work()
             data = _RESULT + marshal.dumps(result)
@@ -208,9 +220,10 @@ def _work(work: Callable[[], object], pipe: int, parent: int, lets_go: bool) -> 
 def _end_with(parent: int) -> None:
     """Be killed by the kernel as soon as the parent is gone."""
     import ctypes
+    from signal import SIGKILL
 
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 from dodo_store import durable
 from dodo_store.errors import Damaged
 from dodo_store.named import Named
 from dodo_store.reach import Reach, Root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dodo_store.oid import Oid
     from dodo_store.pool import Pool
     from dodo_store.store import Store

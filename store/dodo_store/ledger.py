@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, record
 from dodo_store.errors import Damaged, NewerFormat, StoreError
-from dodo_store.oid import Oid, of_bytes, parse
+from dodo_store.oid import of_bytes, parse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
+
+    from dodo_store.oid import Oid
 
 
 class Ledger:

@@ -10,13 +10,15 @@ import math
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from dodo_store.errors import Held
-from dodo_store.stamps import Mark, is_settled, mark, now
+from dodo_store.stamps import is_settled, mark, now
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from dodo_store.stamps import Mark
 
 _held: dict[str, int] = {}
 """Descriptors of locks that this process holds, by path."""

@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_store import forks
 from dodo_store.errors import Changing, Damaged, NotStorable
 from dodo_store.named import Named
-from dodo_store.oid import Oid, of_bytes, of_file
-from dodo_store.stamps import Mark, Stamps, mark, now
-from dodo_store.tree import EXEC, FOLDER, LINK, Node
+from dodo_store.oid import of_bytes, of_file
+from dodo_store.stamps import mark, now
+from dodo_store.tree import EXEC, FOLDER, LINK
 from dodo_store.walk import BLOCK, Source, Walk
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dodo_store.oid import Oid
+    from dodo_store.stamps import Mark, Stamps
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 OURS = 0o600
 """Modes without which a file of ours is not left as it is: the next user may want to write it."""

@@ -5,11 +5,15 @@ xxh3 guards against accidents, not against people: inside one store all writers 
 
 from __future__ import annotations
 
-from typing import NewType
-
 from xxhash import xxh3_128, xxh3_128_digest
 
-Oid = NewType("Oid", bytes)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NewType
+
+    Oid = NewType("Oid", bytes)
+else:
+    Oid = bytes
 
 CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python's share of hashing is under one per cent."""

@@ -11,18 +11,23 @@ import hashlib
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TYPE_CHECKING, NoReturn
+from collections.abc import Callable
 
 from dodo_store import durable, record, tree
 from dodo_store.errors import Damaged, NewerFormat, StoreError, TooLarge
 from dodo_store.named import Named
 from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
-from dodo_store.pool import READ_ONLY, Batch, Pool
-from dodo_store.tree import FOLDER, LINK, Node
+from dodo_store.pool import READ_ONLY
+from dodo_store.tree import FOLDER, LINK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO, NoReturn
+
+    from dodo_store.pool import Batch, Pool
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 MAGIC = b"DODOPACK"
 FORMAT = 1

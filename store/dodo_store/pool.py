@@ -14,15 +14,17 @@ import errno
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING
 
 from dodo_store import durable, record
 from dodo_store.errors import Changing, Damaged, Missing
 from dodo_store.oid import Hasher, Oid, of_bytes, of_file, parse
-from dodo_store.stamps import Mark, mark
+from dodo_store.stamps import mark
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from dodo_store.stamps import Mark
 
 FICLONE = 0x40049409
 """ioctl that makes one file share another's blocks (Linux; btrfs, xfs, bcachefs)."""

@@ -7,18 +7,19 @@ that is going on. Which nodes a root names is its owner's knowledge; here they a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
-from dodo_store.tree import FOLDER, Node
+from dodo_store.tree import FOLDER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dodo_store.oid import Oid
     from dodo_store.pool import Pool
     from dodo_store.store import Store
+    from dodo_store.tree import Node
 
 
 class Root(Named):

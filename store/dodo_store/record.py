@@ -11,12 +11,15 @@ import errno
 import os
 import stat
 import struct
-from typing import Any, NoReturn
 
 import msgpack
 
 from dodo_store.errors import Damaged, NewerFormat, TooLarge
 from dodo_store.oid import of_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 MAGIC = b"DODO"
 FORMAT = 1

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from dodo_store import durable
 from dodo_store.errors import Damaged
-from dodo_store.oid import Oid, of_bytes, parse
+from dodo_store.oid import of_bytes, parse
 from dodo_store.record import read_regular
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dodo_store.oid import Oid
 
 
 class Refs:

@@ -12,18 +12,19 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_store import durable, forks
 from dodo_store.errors import Damaged, NotStorable
 from dodo_store.named import Named
-from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Entries, Node
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK
 from dodo_store.walk import is_within
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from dodo_store.store import Store
+    from dodo_store.tree import Entries, Node
 
 
 class Change(Named):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from dodo_store import tree
 from dodo_store.errors import NotStorable
 from dodo_store.oid import Oid
 from dodo_store.tree import FOLDER, Node
-from dodo_store.walk import Graft, Source, Walk
+from dodo_store.walk import Walk
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dodo_store.pool import Batch
     from dodo_store.store import Store
+    from dodo_store.walk import Graft, Source
 
 
 def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | None = None) -> Node:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -23,15 +22,17 @@ from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Memo = list[Any]
+    """What a walk keeps of a folder; see walk.py."""
 
 Mark = tuple[int, int, int, int]
 """Size, mtime_ns, ctime_ns, inode."""
-
-Memo = list[Any]
-"""What a walk keeps of a folder; see walk.py."""
 
 FINE = 50_000_000
 """Nanoseconds to wait where file times carry nanoseconds: several kernel ticks (at most 10 ms)."""

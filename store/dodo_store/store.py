@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from dodo_store import durable, locks, record
 from dodo_store.errors import Damaged, Missing, NewerFormat
 from dodo_store.ledger import Ledger
-from dodo_store.oid import Oid, of_bytes, parse
+from dodo_store.oid import of_bytes, parse
 from dodo_store.pool import Batch, Pool
 from dodo_store.refs import Refs
-from dodo_store.tree import FOLDER, Entries, Node
+from dodo_store.tree import FOLDER
 from dodo_store.tree import decode as decode_tree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from dodo_store.oid import Oid
+    from dodo_store.tree import Entries, Node
 
 VERSION = "1"
 

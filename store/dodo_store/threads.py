@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+    Item = TypeVar("Item")
+    Result = TypeVar("Result")
 
 
 def each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

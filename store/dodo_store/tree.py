@@ -9,12 +9,15 @@ file the two are equal.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from dodo_store import record
 from dodo_store.errors import Damaged
 from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FILE = 0
 EXEC = 1

@@ -14,24 +14,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Union
 
 from dodo_store import forks, record, tree
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes, of_file
-from dodo_store.stamps import Stamps, is_settled, mark, now
+from dodo_store.stamps import is_settled, mark, now
 from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
     from dodo_store.ignore import Ignore
     from dodo_store.pool import Batch
+    from dodo_store.stamps import Stamps
     from dodo_store.store import Store
 
-Graft = Mapping[str, Union[Node, "Graft", None]]
-"""What to put in place of what the disk holds: a node, a folder of grafts, or None for nothing."""
-
+    Graft = Mapping[str, Node | "Graft" | None]
+    """What to put in place of what the disk holds: a node, a folder of grafts, or None: nothing."""
 
 _Read = tuple[Oid, os.stat_result, int]
 """A file's name, what it was when it was read, and when reading began."""
