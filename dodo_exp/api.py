@@ -75,7 +75,7 @@ def exp_show(
     Raises:
         DodoError, ImportError: without pandas
     """
-    from dodo_exp.exps import table, view
+    from dodo_exp.exps import side, table, view
     from dodo_exp.exps.recover import recover
 
     there = _project(project)
@@ -85,8 +85,8 @@ def exp_show(
     rows = []
     for line, values in zip(chosen.lines, chosen.rows(), strict=True):
         row = {
-            "Experiment": None if line.kind == table.WORKSPACE else line.name,
-            "rev": line.kind if line.kind == table.WORKSPACE else line.id,
+            "Experiment": None if line.kind == side.WORKSPACE else line.name,
+            "rev": line.kind if line.kind == side.WORKSPACE else line.id,
             "typ": line.typ,
             "Created": _iso(line.created),
             "parent": line.parent,
@@ -144,7 +144,7 @@ def _show(
     data = {path: files[path].get("data") for path in wanted}
     data = {path: value if isinstance(value, dict) else {"": value} for path, value in data.items()}
     if deps:
-        read = view.params_of_stages(there)
+        read = side.params_of_stages(there)
         data = {path: view.only_deps(path, value, read) for path, value in data.items()}
     keys = [key for value in data.values() for key in value]
     return {

@@ -21,12 +21,12 @@ and a table `[run]`:
 from __future__ import annotations
 
 import os
-import re
 from types import MappingProxyType
 
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_store import durable
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """The values that each setting may have; none: any text, or, of `grace`, a time."""
 TABLES = (*KNOWN, "resources")
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
-_TIMES = re.compile(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
+_AMOUNT = pattern(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
+_TIME = pattern(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
+_TIMES = pattern(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 

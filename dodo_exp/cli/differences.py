@@ -87,7 +87,7 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
     Raises:
         UsageError
     """
-    from dodo_exp.exps import compare, side, view
+    from dodo_exp.exps import compare, side
     from dodo_exp.project import Project
 
     project = Project.find()
@@ -97,7 +97,7 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
             one.contents,
             other.contents,
             unchanged=given["unchanged"],
-            params=view.params_of_stages(project) if given.get("deps") else None,
+            params=side.params_of_stages(project) if given.get("deps") else None,
             targets=tuple(project.inside(path) for path in given["targets"]),
         ),
         kind,

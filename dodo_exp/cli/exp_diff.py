@@ -23,13 +23,13 @@ def command(**given: Any) -> Report:
     A and B are experiments, snapshots or `workspace`. Without B, the workspace; without A, the
     experiment that the workspace was made from. --patch leaves out what stages make.
     """
-    from dodo_exp.exps import compare, side, view
+    from dodo_exp.exps import compare, side
     from dodo_exp.exps.index import DEP, METRIC, PARAM
     from dodo_exp.project import Project
 
     project = Project.find()
     one, other = side.pair(project, given["a"], given["b"])
-    params = view.params_of_stages(project) if given["param_deps"] else None
+    params = side.params_of_stages(project) if given["param_deps"] else None
     found = compare.compare(
         one.contents, other.contents, unchanged=given["unchanged"], params=params
     )

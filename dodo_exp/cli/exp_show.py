@@ -116,7 +116,7 @@ def _table(project: Any, wanted: Any, given: dict[str, Any], *, is_first: bool) 
     """The table as it is now, with what should be known of it told."""
     from dodo_exp.cli import tell
     from dodo_exp.engine import session
-    from dodo_exp.exps import index, table, view
+    from dodo_exp.exps import index, side, table, view
     from dodo_exp.exps.recover import recover
 
     if is_first:
@@ -125,7 +125,7 @@ def _table(project: Any, wanted: Any, given: dict[str, Any], *, is_first: bool) 
             index.forget(project.store)
     recover(project)
     if given["param_deps"]:
-        wanted = wanted._replace(params=view.params_of_stages(project))
+        wanted = wanted._replace(params=side.params_of_stages(project))
     whole = table.show(project, live=not given["no_fetch"])
     chosen = view.apply(whole, wanted)
     if is_first:

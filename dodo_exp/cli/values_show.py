@@ -42,15 +42,15 @@ def report(kind: str, given: dict[str, Any]) -> Report:
         UsageError
     """
     from dodo_exp.errors import UsageError
-    from dodo_exp.exps import side, view
-    from dodo_exp.exps.index import flat
-    from dodo_exp.exps.table import Contents
+    from dodo_exp.exps import side
+    from dodo_exp.exps.index import flat, is_dep
+    from dodo_exp.exps.side import Contents
     from dodo_exp.project import Project
 
     project = Project.find()
     names = tuple(dict.fromkeys(_names(project, given)))
     sides = [side.side(project, name) for name in names or ("workspace",)]
-    params = view.params_of_stages(project) if given.get("deps") else None
+    params = side.params_of_stages(project) if given.get("deps") else None
     paths = [project.inside(target) for target in given["targets"]]
     found: dict[Column, dict[int, Any]] = {}
     data: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def report(kind: str, given: dict[str, Any]) -> Report:
         empty = Contents(files, {}, {}) if kind == "param" else Contents({}, files, {})
         columns, values = flat(empty.metrics, empty.params, {})
         for column, value in zip(columns, values, strict=True):
-            if params is None or view.is_dep(column, params):
+            if params is None or is_dep(column, params):
                 found.setdefault(column, {})[i] = value
         _warn(each.name if names else "", files)
     known = {file for each in data.values() for file in each["data"]}

@@ -20,7 +20,8 @@ from dodo_exp.engine import dvclive
 from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.desk import PAUSE
 from dodo_exp.engine.log import Log
-from dodo_exp.engine.reaper import GRACE, STAGE, TAG, tagged
+from dodo_exp.engine.reaper import GRACE
+from dodo_exp.engine.tag import STAGE, TAG, tagged
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import CommandStarted, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs

@@ -14,6 +14,7 @@ from dodo_exp.engine import data, repro, run, session, trace
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import judge
+from dodo_exp.engine.journal import journaled
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.plan import RUN, Step
 from dodo_exp.engine.run import Turn
@@ -185,7 +186,7 @@ class Front:
                 workspace.save_caches()
 
             stack.callback(remember)
-            journal = stack.enter_context(repro.journaled(workspace))
+            journal = stack.enter_context(journaled(workspace))
             todo = [stage for stage in self.selection.stages if not stage.frozen]
             part = Selection(tuple(todo), self.selection.after)
             options = Options(jobs=MANY)

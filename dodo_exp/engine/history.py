@@ -11,9 +11,9 @@ import time
 from contextlib import suppress
 
 from dodo_store import durable, locks, record
+from dodo_store.delta import Change
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
-from dodo_store.restore import Change
 from dodo_store.tree import Node
 
 TYPE_CHECKING = False

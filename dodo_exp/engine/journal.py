@@ -36,10 +36,10 @@ from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_exp.pipeline.model import address
 from dodo_store import durable, record, restore
+from dodo_store.delta import Change
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 from dodo_store.oid import Oid, of_bytes
-from dodo_store.restore import Change
 from dodo_store.tree import Node
 
 TYPE_CHECKING = False
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from dodo_exp.engine.workspace import Workspace
     from dodo_store.store import Store
 
 
@@ -381,6 +382,22 @@ class Journal:
         # A thread that comes too late must not write into what has this number next.
         fd, self._fd = self._fd, -1
         os.close(fd)
+
+
+@contextlib.contextmanager
+def journaled(workspace: Workspace) -> Iterator[Journal]:
+    """A journal that is folded in at the end of the block, whichever way it ends.
+
+    Edits stay when stages had their turn, also if one failed; they are taken back when the run
+    was stopped or never began.
+    """
+    journal = Journal(workspace.store, workspace.root, list(workspace.files))
+    keep = False
+    try:
+        yield journal
+        keep = True
+    finally:
+        journal.close(workspace.write_lock, keep_edits=keep)
 
 
 def _change_back(store: Store, root: str, made: list[Change], scratch: str) -> None:

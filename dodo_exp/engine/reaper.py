@@ -13,17 +13,12 @@ import resource
 import signal
 import time
 
+from dodo_exp.engine.tag import tagged
 from dodo_store import locks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-TAG = "DODO_RUN"
-"""Environment variable that marks every process of a run; its value is unique to the run."""
-
-STAGE = "DODO_STAGE"
-"""Environment variable that says of which stage a process is."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -81,27 +76,6 @@ class Reaper:
         os.close(self._write)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
-
-
-def tagged(tag: str, stage: str | None = None) -> list[int]:
-    """Processes whose environment carries *tag*, of one stage if that is given.
-
-    On Linux; elsewhere only groups are known.
-    """
-    wanted = {f"{TAG}={tag}".encode(errors="surrogateescape")}
-    if stage is not None:
-        wanted.add(f"{STAGE}={stage}".encode(errors="surrogateescape"))
-    found = []
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return []
-    for name in names:
-        if name.isdecimal() and int(name) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
-                if wanted <= set(file.read().split(b"\0")):
-                    found.append(int(name))
-    return found
 
 
 def _kill(pids: Iterable[int], number: int) -> None:

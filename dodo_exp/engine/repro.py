@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 
 from dodo_exp.engine import data
@@ -17,8 +16,6 @@ from dodo_exp.pipeline import needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dodo_exp.engine.journal import Journal
     from dodo_exp.engine.outcome import Confirm, Options
     from dodo_exp.engine.plan import Step
@@ -102,24 +99,6 @@ def limits_of(project: Project, budget: Pool | None = None) -> Limits:
     return Limits(Slots(f"{project.state}/slots", known), budget)
 
 
-@contextmanager
-def journaled(workspace: Workspace) -> Iterator[Journal]:
-    """A journal that is folded in at the end of the block, whichever way it ends.
-
-    Edits stay when stages had their turn, also if one failed; they are taken back when the run
-    was stopped or never began.
-    """
-    from dodo_exp.engine.journal import Journal
-
-    journal = Journal(workspace.store, workspace.root, list(workspace.files))
-    keep = False
-    try:
-        yield journal
-        keep = True
-    finally:
-        journal.close(workspace.write_lock, keep_edits=keep)
-
-
 def repro(
     project: Project,
     request: Request,
@@ -145,6 +124,7 @@ def repro(
         workspace.save_caches()
         return unchanged(workspace, selection)
     from dodo_exp.engine import run, trace
+    from dodo_exp.engine.journal import journaled
 
     with session.begin(
         project, listener, wait=options.wait, stopped=session.OF_A_RUN, seen=glance

@@ -8,8 +8,8 @@ import time
 from contextlib import contextmanager
 
 from dodo_exp.engine import desk, history, journal, signals
-from dodo_exp.engine.reaper import TAG
 from dodo_exp.engine.signals import Signalled
+from dodo_exp.engine.tag import TAG
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Busy, Failure, Stopped
 from dodo_exp.events import Note, Waiting

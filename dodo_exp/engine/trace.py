@@ -8,10 +8,10 @@ import stat
 from dodo_exp.engine import history
 from dodo_exp.pipeline import lockfile
 from dodo_store import snapshot
+from dodo_store.delta import Change
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.restore import Change
 from dodo_store.tree import EXEC, FILE, Node
 from dodo_store.walk import Source
 

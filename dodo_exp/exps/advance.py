@@ -20,10 +20,10 @@ from dodo_exp.exps.state import Held
 from dodo_exp.exps.steps import Step
 from dodo_exp.pipeline import lockfile
 from dodo_store import snapshot
+from dodo_store.delta import Change
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.restore import Change
 from dodo_store.tree import FILE, Node
 
 TYPE_CHECKING = False

@@ -15,8 +15,8 @@ from dodo_exp.exps.steps import AT, chain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_store.delta import Change, changes
 from dodo_store.errors import Missing, StoreError
-from dodo_store.restore import Change, changes
 from dodo_store.tree import FOLDER
 
 TYPE_CHECKING = False

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import stat
 
-from dodo_exp.engine import history, repro
+from dodo_exp.engine import history
+from dodo_exp.engine.journal import journaled
 from dodo_exp.errors import Damage, Failure
 from dodo_exp.events import Note
 from dodo_exp.exps import state
 from dodo_store import restore, snapshot
+from dodo_store.delta import changes
 from dodo_store.errors import Damaged, Missing, NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.restore import changes
 from dodo_store.tree import FOLDER
 from dodo_store.walk import Source
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
-    from dodo_store.restore import Change
+    from dodo_store.delta import Change
     from dodo_store.store import Store
     from dodo_store.tree import Node
 
@@ -60,7 +61,7 @@ def bring(
     """
     store = workspace.store
     left: list[str] = []
-    with repro.journaled(workspace) as journal, store.scratch() as scratch, store.writing():
+    with journaled(workspace) as journal, store.scratch() as scratch, store.writing():
         batch = Batch(scratch)
         try:
             made = tuple(plan(batch))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from dodo_exp.engine import fingerprint, history, repro, session
+from dodo_exp.engine import fingerprint, history, session
+from dodo_exp.engine.journal import journaled
 from dodo_exp.engine.request import Request, select
 from dodo_exp.errors import Failure, UsageError, did_you_mean
 from dodo_exp.events import Note
@@ -12,10 +13,10 @@ from dodo_exp.exps.change import bring, exactly, take_in
 from dodo_exp.pipeline import lockfile
 from dodo_exp.pipeline.lockfile import StageRecord
 from dodo_store import snapshot
+from dodo_store.delta import Change
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.named import Named
 from dodo_store.pool import Batch
-from dodo_store.restore import Change
 from dodo_store.walk import Source
 
 TYPE_CHECKING = False
@@ -200,7 +201,7 @@ def commit(
         made = []
         locks = {lockfile.beside(stage.file): None for stage in stages}
         before = _texts(workspace, locks)
-        with repro.journaled(workspace) as journal, workspace.store.writing():
+        with journaled(workspace) as journal, workspace.store.writing():
             records = [(stage, _as_it_lies(workspace, stage)) for stage in stages]
             for stage, record in records:
                 if record != workspace.record(stage):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
     from dodo_exp.project import Project
+    from dodo_store.delta import Change
     from dodo_store.pool import Batch
-    from dodo_store.restore import Change
 
 
 def take_away(

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 
-from dodo_exp.engine.workspace import Workspace
-from dodo_exp.exps.index import DEP, METRIC, PARAM, flat
-from dodo_exp.pipeline.lockfile import LOCK_FILE
+from dodo_exp.exps.index import DEP, METRIC, PARAM, flat, is_dep
 from dodo_exp.pipeline.values import is_same
+from dodo_store.delta import changes
 from dodo_store.named import Named
-from dodo_store.restore import changes
 from dodo_store.tree import FOLDER, LINK
 
 TYPE_CHECKING = False
@@ -18,9 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dodo_exp.exps.index import Column
-    from dodo_exp.exps.table import Contents
+    from dodo_exp.exps.side import Contents
     from dodo_exp.project import Project
-    from dodo_store.restore import Change
+    from dodo_store.delta import Change
     from dodo_store.store import Store
     from dodo_store.tree import Node
 
@@ -51,8 +49,6 @@ def compare(
 
     *params* are (file, key) of the only params to look at, *targets* the only files.
     """
-    from dodo_exp.exps.view import is_dep
-
     before, after = _values(one), _values(other)
     found = []
     for column in dict.fromkeys((*before, *after)):
@@ -142,6 +138,9 @@ def _files(store: Store, node: Node, path: str) -> Iterator[tuple[str, Node]]:
 
 def written(project: Project, found: list[Changed]) -> list[Changed]:
     """Those that somebody wrote: neither a stage's outputs nor lock files."""
+    from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.lockfile import LOCK_FILE
+
     workspace = Workspace(project.root, project.store, tolerant=True)
     outs = {out.path for stage in workspace.graph.stages.values() for out in stage.outs}
 

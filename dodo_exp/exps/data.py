@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.project import Project
-    from dodo_store.restore import Change
+    from dodo_store.delta import Change
     from dodo_store.tree import Node
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.events import Note
@@ -21,9 +20,11 @@ from dodo_exp.pipeline.values import (
     parts,
 )
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 BOM = "\ufeff"
 MAX_FILLS = 32
 """How deep one value may name another that names another."""
-_SHELL = re.compile(r"[;&|<>`$()\n]")
-_FILLED = re.compile(r"\$\{([^}]*)\}")
+_SHELL = pattern(r"[;&|<>`$()\n]")
+_FILLED = pattern(r"\$\{([^}]*)\}")
 
 
 class Plan(Named):

@@ -39,6 +39,15 @@ class Column(Named):
     name: str
 
 
+def is_dep(column: Column, params: frozenset[tuple[str, str]]) -> bool:
+    """Whether a stage reads it; true of all that is no param."""
+    if column.kind != PARAM:
+        return True
+    keys = column.name.split(".")
+    ways = (".".join(keys[:i]) for i in range(len(keys) + 1))
+    return any((column.file, way) in params for way in ways)
+
+
 class Row(Named):
     """An experiment or a snapshot without its stages; `problem` says why it cannot be read.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 
 from dodo_exp.errors import UsageError
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_RULE = re.compile(r"[^\W_][\w.\-]*\Z")
+_RULE = pattern(r"[^\W_][\w.\-]*\Z")
 _JOINERS = "\u200d\ufe0f"
 _RESERVED = {"HEAD", "workspace"}
 _FIRST = (

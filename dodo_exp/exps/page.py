@@ -18,8 +18,7 @@ from dodo_exp.exps import chart, plots
 from dodo_exp.exps.index import DEP
 from dodo_exp.exps.plots import Files
 from dodo_exp.exps.record import load
-from dodo_exp.exps.side import Side, here
-from dodo_exp.exps.table import WORKSPACE
+from dodo_exp.exps.side import WORKSPACE, Side, here
 from dodo_exp.pipeline.values import finite
 from dodo_store.errors import StoreError
 from dodo_store.oid import parse

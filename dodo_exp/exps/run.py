@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from dodo_exp.engine import decide, repro
 from dodo_exp.engine import plan as planning
+from dodo_exp.engine.journal import journaled
 from dodo_exp.engine.prune import vanished
 from dodo_exp.errors import DodoError
 from dodo_exp.events import Note
@@ -181,7 +182,7 @@ def _run(
     held = state.held(workspace.store)
     before = trace.Before(workspace, edits.texts if edits else ()) if start is None else None
     limits = repro.limits_of(project, start.budget if start else None)
-    with repro.journaled(workspace) as journal:
+    with journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         way = going.of_order(workspace, order, project.folder)
         selection, steps = repro.ready(

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError
-from dodo_exp.exps import find, index, state
-from dodo_exp.exps.capture import capture
+from dodo_exp.exps import find, index
 from dodo_exp.exps.record import load
-from dodo_exp.exps.table import WORKSPACE, Contents
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.project import Project
     from dodo_store.tree import Node
+
+
+WORKSPACE = "workspace"
+"""The name of what lies in the folder now."""
+
+
+class Contents(Named):
+    """Params and metrics as {file: {"data": contents}} or {file: {"error": words}}, and the
+    digests of dependencies that no stage makes."""
+
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    deps: dict[str, str]
 
 
 class Side(Named):
@@ -37,7 +50,7 @@ def side(project: Project, name: str, workspace: Workspace | None = None) -> Sid
         UsageError, Damage, Missing, Damaged
     """
     if name == WORKSPACE:
-        return here(workspace or Workspace(project.root, project.store))
+        return here(workspace or _workspace(project))
     found = find.find(project.store, name, find.ALL_KINDS)
     experiment = load(project.store, found.oid)
     contents = Contents(experiment.params, experiment.metrics, experiment.deps)
@@ -46,6 +59,8 @@ def side(project: Project, name: str, workspace: Workspace | None = None) -> Sid
 
 def here(workspace: Workspace) -> Side:
     """The workspace as it lies."""
+    from dodo_exp.exps import state
+
     contents = Contents(
         state.params_of(workspace), state.metrics_of(workspace), state.deps_of(workspace)
     )
@@ -58,11 +73,19 @@ def pair(project: Project, one: str | None, other: str | None) -> tuple[Side, Si
     Raises:
         UsageError: there is nothing to compare with.
     """
-    workspace = Workspace(project.root, project.store)
+    if one not in (None, WORKSPACE) and other not in (None, WORKSPACE):
+        return side(project, one), side(project, other)
+    workspace = _workspace(project)
     first = side(project, one or base(project, workspace), workspace)
     second = side(project, other or WORKSPACE, workspace)
     workspace.save_caches()
     return first, second
+
+
+def _workspace(project: Project, *, tolerant: bool = False) -> Workspace:
+    from dodo_exp.engine.workspace import Workspace
+
+    return Workspace(project.root, project.store, tolerant=tolerant)
 
 
 def base(project: Project, workspace: Workspace) -> str:
@@ -71,12 +94,25 @@ def base(project: Project, workspace: Workspace) -> str:
     Raises:
         UsageError: there is none.
     """
+    from dodo_exp.exps import state
+
     name = state.current(workspace)
     if name is None:
         name = next((row.name for row in index.rows(project.store) if not row.error), None)
     if name is None:
         raise UsageError("there is no experiment to compare with", "`dodo exp run` makes one")
     return name
+
+
+def params_of_stages(project: Project) -> frozenset[tuple[str, str]]:
+    """(file, key) of the params that stages of the workspace read; an empty key is a whole file.
+
+    Raises:
+        BadInput
+    """
+    stages = _workspace(project).graph.stages.values()
+    deps = [dep for stage in stages for dep in stage.params]
+    return frozenset((dep.file, key) for dep in deps for key in dep.keys or ("",))
 
 
 def files(project: Project, one: Side, other: Side, listener: Listener) -> tuple[Node, Node]:
@@ -87,8 +123,10 @@ def files(project: Project, one: Side, other: Side, listener: Listener) -> tuple
     """
     nodes = [each.node for each in (one, other)]
     if None in nodes:
+        from dodo_exp.exps.capture import capture
+
         project.write()
-        workspace = Workspace(project.root, project.store, tolerant=True)
+        workspace = _workspace(project, tolerant=True)
         with project.store.writing():
             now = capture(workspace, listener, after_run=True)
         workspace.save_caches()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from dodo_exp.engine import plan as planning
 from dodo_exp.engine.journal import POINTER
-from dodo_exp.engine.outcome import Options
 from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
@@ -252,6 +250,9 @@ def metrics_since(workspace: Workspace, started: float) -> dict[str, Any]:
     """Metrics that belong to a run which began at *started*: of stages that are up to date, and
     those that were written since. Others are there from before.
     """
+    from dodo_exp.engine import plan as planning
+    from dodo_exp.engine.outcome import Options
+
     found = metrics_of(workspace)
     try:
         selection = workspace.graph.select(workspace.graph.stages)

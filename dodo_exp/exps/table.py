@@ -9,6 +9,7 @@ from dodo_exp.errors import DodoError
 from dodo_exp.exps import index, queue
 from dodo_exp.exps.index import DEP, METRIC, PARAM
 from dodo_exp.exps.record import load
+from dodo_exp.exps.side import WORKSPACE, Contents
 from dodo_exp.exps.state import deps_of, metrics_of, metrics_since, params_of
 from dodo_store import record
 from dodo_store.errors import StoreError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ENDS = {queue.STOPPED: "interrupted", queue.KILLED: "killed"}
 """What is said of an experiment that failed because somebody ended it."""
-WORKSPACE, SNAPSHOT, EXPERIMENT, STEP = "workspace", "snapshot", "experiment", "step"
+SNAPSHOT, EXPERIMENT, STEP = "snapshot", "experiment", "step"
 
 
 class Line(Named):
@@ -84,15 +85,6 @@ class Line(Named):
     def contents(self) -> Contents:
         """What was read of its files."""
         return Contents(*record.unpack(self.packed))
-
-
-class Contents(Named):
-    """Params and metrics as {file: {"data": contents}} or {file: {"error": words}}, and the
-    digests of dependencies that no stage makes."""
-
-    params: dict[str, Any]
-    metrics: dict[str, Any]
-    deps: dict[str, str]
 
 
 class Table(Named):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.exps import columns
 from dodo_exp.exps.find import SHORTEST
-from dodo_exp.exps.index import PARAM, Column
-from dodo_exp.exps.table import SNAPSHOT, STEP, WORKSPACE
+from dodo_exp.exps.index import PARAM, Column, is_dep
+from dodo_exp.exps.side import WORKSPACE
+from dodo_exp.exps.table import SNAPSHOT, STEP
 from dodo_exp.pipeline.values import all_same, canonical, leaves, parts
 from dodo_store.named import Named
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dodo_exp.exps.table import Line, Table
-    from dodo_exp.project import Project
 
 
 class View(Named):
@@ -157,26 +156,6 @@ def _columns(table: Table, view: View) -> Table:
         columns=tuple(table.columns[i] for i in kept),
         headers=tuple(table.headers[i] for i in kept),
     )
-
-
-def params_of_stages(project: Project) -> frozenset[tuple[str, str]]:
-    """(file, key) of the params that stages of the workspace read; an empty key is a whole file.
-
-    Raises:
-        BadInput
-    """
-    stages = Workspace(project.root, project.store).graph.stages.values()
-    deps = [dep for stage in stages for dep in stage.params]
-    return frozenset((dep.file, key) for dep in deps for key in dep.keys or ("",))
-
-
-def is_dep(column: Column, params: frozenset[tuple[str, str]]) -> bool:
-    """Whether a stage reads it; true of all that is no param."""
-    if column.kind != PARAM:
-        return True
-    keys = column.name.split(".")
-    ways = (".".join(keys[:i]) for i in range(len(keys) + 1))
-    return any((column.file, way) in params for way in ways)
 
 
 def varies(table: Table) -> list[int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SPACE = re.compile(r"[ \t\r\n]*")
-_WORD = re.compile(r"[^\s,\]}]+")
+_SPACE = pattern(r"[ \t\r\n]*")
+_WORD = pattern(r"[^\s,\]}]+")
 
 
 class Span(Named):

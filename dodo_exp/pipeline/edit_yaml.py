@@ -14,6 +14,7 @@ from yaml.nodes import CollectionNode, MappingNode, ScalarNode, SequenceNode
 from dodo_exp.errors import BadInput, Location, UsageError
 from dodo_exp.pipeline import yaml12
 from dodo_exp.pipeline.values import existing
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from yaml.nodes import Node
 
-_PROPERTIES = re.compile(r"(?:[&!]\S*[ \t\r\n]+)*")
-_ALIAS = re.compile(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")
-_BARE = re.compile(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
+_PROPERTIES = pattern(r"(?:[&!]\S*[ \t\r\n]+)*")
+_ALIAS = pattern(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")
+_BARE = pattern(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
 
 
 def set_value(text: str, keys: tuple[str, ...], value: Any, file: str) -> str:

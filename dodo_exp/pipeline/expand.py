@@ -24,6 +24,7 @@ from dodo_exp.pipeline.model import (
 )
 from dodo_exp.pipeline.template import Arguments, Context, TemplateError
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -498,7 +499,7 @@ class _Expansion:
                 yield self.within(item.raw, context, item.node)
 
 
-_COMPOUND = re.compile(
+_COMPOUND = pattern(
     r"\\$|<<-?\s*['\"]?\w|^\s*(?:for|while|until|if|case|select|function|then|do|else|elif|fi|done"
     r"|esac|\{|\})\b|\(\)\s*\{|^\s*(?:cd|export|source|\.)\s"
 )

@@ -10,11 +10,10 @@ meta:
 
 from __future__ import annotations
 
-import re
-
 from dodo_exp.errors import BadInput, did_you_mean
 from dodo_exp.settings import amount, seconds
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = ("mutex", "resources", "script", "timeout")
 
-_NAME = re.compile(r"[A-Za-z][\w-]{0,40}\Z")
+_NAME = pattern(r"[A-Za-z][\w-]{0,40}\Z")
 
 
 class Needs(Named):

@@ -17,6 +17,7 @@ from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.sweeps import FUNCTIONS, FilesSweep, FunctionError, Quoted, Sweep
 from dodo_exp.pipeline.values import parts
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
 
 SET, ADD, FORCE, DELETE = "", "+", "++", "~"
 
-_INT = re.compile(r"[+-]?(?:0|[1-9](?:_?[0-9])*)\Z")
+_INT = pattern(r"[+-]?(?:0|[1-9](?:_?[0-9])*)\Z")
 _FLOAT = re.compile(
     r"[+-]?(?:(?:(?:0|[1-9](?:_?\d)*)?\.\d(?:_?\d)*|(?:0|[1-9](?:_?\d)*)\.)(?:[eE][+-]?\d(?:_?\d)*)?"
     r"|(?:0|[1-9](?:_?\d)*)[eE][+-]?\d(?:_?\d)*|inf|nan)\Z",
     re.IGNORECASE,
 )
 _NAME = r"""(?:[^\s=,'"\[\]{}()\\]|"(?:[^"\\]|\\.)*")+"""
-_KEY = re.compile(rf"\s*({_NAME})\s*=\s*")
-_DELETED = re.compile(rf"\s*((?:[^\s=,:~]+:)?~{_NAME})\s*(?=,|\Z)")
-_CALL = re.compile(r"([A-Za-z_][\w-]*)[ \t]*\(")
-_NAMED = re.compile(r"\s*([A-Za-z_][\w-]*)[ \t]*=[ \t]*")
-_FILLED = re.compile(r"\$\{[^}]+\}")
+_KEY = pattern(rf"\s*({_NAME})\s*=\s*")
+_DELETED = pattern(rf"\s*((?:[^\s=,:~]+:)?~{_NAME})\s*(?=,|\Z)")
+_CALL = pattern(r"([A-Za-z_][\w-]*)[ \t]*\(")
+_NAMED = pattern(r"\s*([A-Za-z_][\w-]*)[ \t]*=[ \t]*")
+_FILLED = pattern(r"\$\{[^}]+\}")
 _SPECIAL = "\\()[]{}:=, \t"
 MAX_DEPTH = 64
 MAX_DIGITS = 4000

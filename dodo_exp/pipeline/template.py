@@ -7,24 +7,24 @@ text; a mapping in a command becomes its arguments. `${glob("data/*.txt")}` is o
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from dodo_exp.errors import did_you_mean
 from dodo_exp.pipeline.values import leaves
 from dodo_store.named import Named
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 MAX_TEXT = 1 << 20
-_TEMPLATE = re.compile(r"(?<!\\)\$\{([^}\n]*+)\}")
-_OPEN = re.compile(r"(?<!\\)\$\{")
-_NAME = re.compile(r"[^.\[\]]++(?:\s*+(?:\.[^.\[\]]++|\[[^.\[\]]++\]))*+\s*+\Z")
-_GLOB = re.compile(r"""\s*glob\(\s*(?:"([^"]+)"|'([^']+)')\s*\)\s*\Z""")
+_TEMPLATE = pattern(r"(?<!\\)\$\{([^}\n]*+)\}")
+_OPEN = pattern(r"(?<!\\)\$\{")
+_NAME = pattern(r"[^.\[\]]++(?:\s*+(?:\.[^.\[\]]++|\[[^.\[\]]++\]))*+\s*+\Z")
+_GLOB = pattern(r"""\s*glob\(\s*(?:"([^"]+)"|'([^']+)')\s*\)\s*\Z""")
 RESERVED = ("item", "key")
-_SHELL = re.compile(r"(?:[A-Z_][A-Z0-9_]*|\w+:?[-=?+#%/].*)\Z")
+_SHELL = pattern(r"(?:[A-Z_][A-Z0-9_]*|\w+:?[-=?+#%/].*)\Z")
 """Names that are a shell's: HOME, or X:-default."""
 LITERAL = "for a literal '${' write '\\${'"
 

@@ -19,6 +19,7 @@ from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ PLAIN, OLD, TEXT, LIST, MAP = "plain", "old", "text", "list", "map"
 _SHORT = "str int float bool null seq map timestamp binary set omap".split()
 _TAGS = {f"tag:yaml.org,2002:{short}": short for short in _SHORT}
 
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)\Z")
-_FLOAT = re.compile(
+_INT = pattern(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)\Z")
+_FLOAT = pattern(
     r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
 )
@@ -52,10 +53,10 @@ _OLD_WORDS = {
     **{case: True for word in ("yes", "on", "y") for case in (word, word.title(), word.upper())},
     **{case: False for word in ("no", "off", "n") for case in (word, word.title(), word.upper())},
 }
-_OLD_OCTAL = re.compile(r"([-+]?)0([0-7_]+)\Z")
-_SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
-_SPACES = re.compile("[\u2028\u2029]")
-_OLD_VERSION = re.compile(r"(?:[^\S\n]*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
+_OLD_OCTAL = pattern(r"([-+]?)0([0-7_]+)\Z")
+_SEXAGESIMAL = pattern(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
+_SPACES = pattern("[\u2028\u2029]")
+_OLD_VERSION = pattern(r"(?:[^\S\n]*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
 
 
 def without_gc(function: Callable[P, T]) -> Callable[P, T]:
@@ -199,7 +200,7 @@ def _words(problem: str, text: str, mark: Any) -> tuple[str, str | None]:
     return f"not valid YAML: {problem}", hint
 
 
-_OPENERS = re.compile(r"[\[{]")
+_OPENERS = pattern(r"[\[{]")
 _DEEP = re.compile(r"^ {60}|(?:[-?:][ \t]+){20}", re.MULTILINE)
 
 

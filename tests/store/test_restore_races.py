@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dodo_store import restore
+from dodo_store.delta import Change
 from dodo_store.errors import StoreError
-from dodo_store.restore import Change
 from dodo_store.tree import Node
 from tests.store.kit import Kit, look
 
