@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import stat
 
-from yaml.nodes import MappingNode
-
 from dodo_exp.engine import session
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.exps import change
 from dodo_exp.exps.clean import without_records
 from dodo_exp.pipeline import edit_yaml, yaml12
 from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_exp.pipeline.pyyaml import MappingNode
 from dodo_exp.pipeline.text import decode
 from dodo_store import durable, tree
 from dodo_store.named import Named
@@ -22,11 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from yaml.nodes import Node
-
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
+    from dodo_exp.pipeline.pyyaml import Node
     from dodo_exp.project import Project
     from dodo_store.delta import Change
     from dodo_store.pool import Batch

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-
 from dodo_exp.errors import BadInput, did_you_mean
 from dodo_exp.pipeline import template, yaml12
 from dodo_exp.pipeline.model import METRIC, OUT, PLOT
+from dodo_exp.pipeline.pyyaml import MappingNode, Node, ScalarNode, SequenceNode
 from dodo_store.named import Named
 
 TYPE_CHECKING = False

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import re
 
-import yaml
-from yaml.nodes import CollectionNode, MappingNode, ScalarNode, SequenceNode
-
 from dodo_exp.errors import BadInput, Location, UsageError
 from dodo_exp.pipeline import yaml12
+from dodo_exp.pipeline.pyyaml import CollectionNode, MappingNode, ScalarNode, SequenceNode, yaml
 from dodo_exp.pipeline.values import existing
 from dodo_store.pattern import pattern
 
@@ -20,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from yaml.nodes import Node
+    from dodo_exp.pipeline.pyyaml import Node
 
 _PROPERTIES = pattern(r"(?:[&!]\S*[ \t\r\n]+)*")
 _ALIAS = pattern(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")

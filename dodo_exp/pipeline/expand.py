@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from yaml.nodes import Node
-
     from dodo_exp.errors import Faults
     from dodo_exp.pipeline.dvcyaml import Document, OutDraft
+    from dodo_exp.pipeline.pyyaml import Node
 
 MAX_STAGES = 100_000
 ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"

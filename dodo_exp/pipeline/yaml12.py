@@ -13,11 +13,8 @@ import re
 from contextlib import contextmanager
 from functools import wraps
 
-import yaml
-from yaml._yaml import CParser
-from yaml.nodes import MappingNode, ScalarNode, SequenceNode
-
 from dodo_exp.errors import BadInput, Location
+from dodo_exp.pipeline.pyyaml import CParser, MappingNode, ScalarNode, SequenceNode, yaml
 from dodo_exp.pipeline.text import MAX_DEPTH
 from dodo_store.pattern import pattern
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, ParamSpec, TypeVar
 
-    from yaml.nodes import Node
+    from dodo_exp.pipeline.pyyaml import Node
 
     P = ParamSpec("P")
     T = TypeVar("T")
