@@ -162,6 +162,7 @@ def tasks(selection: Selection, up_to_date: UpToDate, perform: Perform) -> list[
             doc=stage.desc,
         )
         task._action_instances = [_Action(stage, perform)]
+        task.options = {}  # else doit parses an empty command line for each
         made.append(task)
     return made
 
