@@ -99,9 +99,8 @@ def known(table: Table, word: str) -> str:
 
 def load(path: tuple[str, ...]) -> Command:
     """The verb of these words: `dodo exp show` is `cli/exp_show.py:command`."""
-    from importlib import import_module
-
-    found: Command = import_module("dodo_exp.cli." + "_".join(path)).command
+    name = "_".join(path)
+    found: Command = __import__(f"dodo_exp.cli.{name}", fromlist=["command"]).command
     return found
 
 

@@ -6,9 +6,7 @@ are lists. A Python file is never executed: only literals are read, by the rules
 
 from __future__ import annotations
 
-import json
 import os
-import re
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH, decode
@@ -84,6 +82,8 @@ def _json(text: str, file: str) -> Any:
             raise BadInput(file, f"duplicate key {twice!r}")
         return found
 
+    import json
+
     try:
         value = json.loads(text, object_pairs_hook=pairs) if text.strip() else None
     except (ValueError, RecursionError) as error:
@@ -111,6 +111,7 @@ def _inner(value: list[Any] | dict[Any, Any]) -> list[Any]:
 
 
 def _toml(text: str, file: str) -> Any:
+    import re
     import tomllib
 
     try:

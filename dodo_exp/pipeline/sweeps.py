@@ -5,8 +5,6 @@ Spec: https://hydra.cc/docs/advanced/override_grammar/extended/
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -43,6 +41,8 @@ class FilesSweep(Named):
     def matching(self, find: Callable[[str], list[str]]) -> list[Any]:
         """The files, in order of name."""
         found = dict.fromkeys(path for pattern in self.include for path in find(pattern))
+        from fnmatch import fnmatchcase
+
         return sorted(p for p in found if not any(fnmatchcase(p, each) for each in self.exclude))
 
     def __str__(self) -> str:

@@ -11,7 +11,6 @@ import errno
 import marshal
 import os
 import sys
-import threading
 from functools import partial
 
 from dodo_store import durable
@@ -77,6 +76,8 @@ def can_fork() -> bool:
 
     A lock that another thread holds at the moment of a fork stays locked in the child for good.
     """
+    import threading
+
     return sys.platform == "linux" and threading.active_count() == 1
 
 

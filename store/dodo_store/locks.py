@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import threading
 import time
+from _thread import allocate_lock
 
 from dodo_store.errors import Held
 from dodo_store.stamps import is_settled, mark, now
@@ -232,7 +232,7 @@ class Shared:
     def __init__(self, path: str) -> None:
         self._path = path
         self._count = 0
-        self._guard = threading.Lock()
+        self._guard = allocate_lock()
         self._held = contextlib.ExitStack()
 
     @contextlib.contextmanager

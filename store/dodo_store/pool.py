@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import stat
-import threading
+from _thread import allocate_lock
 
 from dodo_store import durable, record
 from dodo_store.errors import Changing, Damaged, Missing
@@ -213,7 +213,7 @@ class Batch:
         self._files: list[tuple[str, str]] = []
         self._names: set[str] = set()
         self._folders: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def add_file(self, pool: Pool, path: str, *, link: bool = False) -> tuple[Oid, os.stat_result]:
         """Copy the file at *path* in; return its name and what it was when it was read.
