@@ -19,7 +19,7 @@ def main() -> None:
         os._exit(0)
     # A command makes many objects that all stay until it ends: looking through them for circles
     # again and again would double the time of a large project.
-    gc.set_threshold(200_000, 20, 20)
+    gc.set_threshold(1_000_000, 20, 20)
     from dodo_exp.cli.main import main
 
     main()

@@ -38,6 +38,12 @@ class StageEnded(Named):
     memory: int = 0
 
 
+class StagesUnchanged(Named):
+    """Stages that nothing has to be done for."""
+
+    stages: tuple[str, ...]
+
+
 class Note(Named):
     """Something a user should know; `level` is info or warning."""
 
@@ -70,6 +76,14 @@ class CheckpointKept(Named):
 
 
 Event = (
-    StageStarted | CommandStarted | Output | StageEnded | Note | Waiting | Resumed | CheckpointKept
+    StageStarted
+    | CommandStarted
+    | Output
+    | StageEnded
+    | StagesUnchanged
+    | Note
+    | Waiting
+    | Resumed
+    | CheckpointKept
 )
 Listener = Callable[[Event], None]

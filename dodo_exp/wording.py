@@ -9,6 +9,7 @@ from dodo_exp.events import (
     Resumed,
     StageEnded,
     StageStarted,
+    StagesUnchanged,
     Waiting,
 )
 
@@ -45,7 +46,11 @@ class Wording:
         if isinstance(event, Output):
             return self._output(event)
         if isinstance(event, StageEnded):
+            if event.how == "unchanged":
+                return self._unchanged_ones((event.stage,))
             return self._rest(event.stage) + self.line(self._ended(event))
+        if isinstance(event, StagesUnchanged):
+            return self._unchanged_ones(event.stages)
         if isinstance(event, StageStarted):
             return self.line(f"Running stage {event.stage!r}: {_first(event.why)}")
         if isinstance(event, CommandStarted):
@@ -63,6 +68,14 @@ class Wording:
         if not text:
             return b""
         return f"{self._label}{printable(text)}\n".encode(errors="surrogateescape")
+
+    def _unchanged_ones(self, stages: tuple[str, ...]) -> bytes:
+        listed = max(FEW - self._unchanged, 0)
+        lines = [self.line(f"Stage {name!r} didn't change, skipping") for name in stages[:listed]]
+        if self._unchanged <= FEW < self._unchanged + len(stages):
+            lines.append(self.line("... and others that didn't change"))
+        self._unchanged += len(stages)
+        return b"".join(lines)
 
     def _of(self, stage: str) -> str:
         return f"{stage} | " if self._jobs > 1 else ""
@@ -88,12 +101,6 @@ class Wording:
             return f"Stage {event.stage!r} is cached - skipping run, checking out outputs"
         if event.how == "adopted":
             return f"Stage {event.stage!r} is as dvc.lock says, skipping"
-        if event.how == "unchanged":
-            self._unchanged += 1
-            if self._unchanged <= FEW:
-                return f"Stage {event.stage!r} didn't change, skipping"
-            if self._unchanged == FEW + 1:
-                return "... and others that didn't change"
         return ""
 
 

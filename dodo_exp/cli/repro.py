@@ -41,4 +41,5 @@ def command(**given: Any) -> Report:
     done = all(result.how == "unchanged" for result in outcome.results)
     text = "Data and pipelines are up to date.\n" if done else f"{results.counts(outcome)}\n"
     code = 1 if results.failed(outcome, how.ignore_errors) else 0
-    return Report(results.outcome_data(outcome), text, form=form, code=code, facts=outcome.facts)
+    data = results.outcome_data(outcome) if form == "json" else None
+    return Report(data, text, form=form, code=code, facts=outcome.facts)

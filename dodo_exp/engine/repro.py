@@ -163,7 +163,7 @@ def repro(
 
 def unchanged(workspace: Workspace, selection: Selection, files: tuple[str, ...] = ()) -> Outcome:
     """The outcome of a run that had nothing to do, as *workspace* and *files* say."""
-    results = (StageResult(s.address, "unchanged", (), 0.0) for s in selection.stages)
+    results = (StageResult(name, "unchanged", (), 0.0, 0.0, 0) for name in selection.after)
     return Outcome(tuple(results), (), (), partial(gather, workspace, files))
 
 

@@ -5,6 +5,7 @@ The caller holds the workspace lock and has checked that every input is there or
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -20,7 +21,7 @@ from dodo_exp.engine.plan import UNCHANGED
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.errors import DodoError, StageFailed, in_words
-from dodo_exp.events import Note, StageEnded
+from dodo_exp.events import Note, StageEnded, StagesUnchanged
 from dodo_exp.pipeline.graph import Selection
 from dodo_store.errors import StoreError
 
@@ -109,6 +110,7 @@ def at_work(
     Whatever ends the block, no process of it is left, but for what a stage left on purpose.
     """
     reaper = Reaper(home or workspace.root)
+    gc.freeze()  # what has been read stays; what stages leave is looked through as ever
     try:
         with workspace.store.scratch() as scratch, signals.caught() as caught:
             executor = Executor(
@@ -196,8 +198,10 @@ class Turn:
             if stage.frozen:
                 text = f"stage {stage.address!r} is frozen: its dependencies are not looked at"
                 listener(Note("info", text))
-            if stage.address not in todo:
-                self._end(stage, "unchanged", 0.0)
+        unchanged = tuple(name for name in selection.after if name not in todo)
+        if unchanged:
+            listener(StagesUnchanged(unchanged))
+        self._unchanged = frozenset(unchanged)
         workspace.go_live()
 
     @property
@@ -307,9 +311,11 @@ class Turn:
 
     def outcome(self) -> Outcome:
         """The stages in order; those that never had their turn were skipped."""
+        unchanged = self._unchanged
         results = tuple(
-            self._results.get(stage.address, StageResult(stage.address, "skipped", (), 0.0))
-            for stage in self._selection.stages
+            self._results.get(name)
+            or StageResult(name, "unchanged" if name in unchanged else "skipped", (), 0.0, 0.0, 0)
+            for name in self._selection.after
         )
         return Outcome(results, tuple(self.failures.values()), tuple(self._tainted))
 

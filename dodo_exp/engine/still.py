@@ -18,7 +18,7 @@ from xxhash import xxh3_128_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 VERBS = (["exp", "run"], ["repro"], ["status"])
 FOLDER = "still"
@@ -26,6 +26,9 @@ KEPT = 8
 """How many commands are remembered."""
 MOST = 200_000
 """With more paths than this, nothing is kept: the walk of a large folder is as quick."""
+
+FIRST = 32
+"""So many paths are looked at before all others."""
 
 _MAGIC = b"still 1\n"
 _HEAD = struct.Struct(">8s16s4I")
@@ -82,7 +85,7 @@ def answer(version: str, args: list[str]) -> bool:
         text, paths, marks, absent = parts
         os.chdir(root)
         try:
-            is_still = _marks(paths) == marks and not any(map(os.path.lexists, _names(absent)))
+            is_still = _has_marks(paths, marks) and not any(map(os.path.lexists, _names(absent)))
         finally:
             os.chdir(here)
         if not is_still:
@@ -156,11 +159,23 @@ def _path(root: str, here: str, version: str, args: list[str]) -> str:
     return f"{root}/.dodo/{FOLDER}/{name}"
 
 
-def _marks(paths: bytes) -> bytes:
-    """How the paths are now."""
+def _has_marks(paths: bytes, marks: bytes) -> bool:
+    """Whether the paths are as they were.
+
+    The first are asked before the others: those are what every run moves, lock files and the like.
+    """
     followed, _, links = paths.partition(b"\0\0")
-    stats = [*map(os.stat, _names(followed)), *map(os.lstat, _names(links))]
+    names = [*_names(followed)]
+    first = _marks(os.stat, names[:FIRST])
+    if not marks.startswith(first):
+        return False
+    return first + _marks(os.stat, names[FIRST:]) + _marks(os.lstat, _names(links)) == marks
+
+
+def _marks(stat: Callable[[str], os.stat_result], names: Iterable[str]) -> bytes:
+    """How the paths are now."""
     make = _MARK.pack
+    stats = map(stat, names)
     return b"".join([make(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats])
 
 

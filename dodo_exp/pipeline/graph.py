@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Selection(Named):
-    """Stages in an order in which they can run, and what each waits for among them."""
+    """Stages in an order in which they can run, and, in the same order, by address, what each waits
+    for among them."""
 
     stages: tuple[Stage, ...]
     after: dict[str, tuple[str, ...]]
@@ -38,13 +39,13 @@ class Graph:
         self.stages = {stage.address: stage for stage in stages}
         self._makers: dict[str, str] = {}
         self._faults = Faults()
-        for stage in self.stages.values():
-            self._claim(stage)
+        for name, stage in self.stages.items():
+            self._claim(name, stage)
         self._outs = sorted(self._makers)
         self._around = self._folders_around_outs()
         self._holders: dict[str, str | None] = {}
         self._check_overlaps()
-        self.before = {name: self._before(stage) for name, stage in self.stages.items()}
+        self.before = {name: self._before(name, stage) for name, stage in self.stages.items()}
         self._faults.tell()
         self.next: dict[str, list[str]] = {name: [] for name in self.stages}
         for name, makers in self.before.items():
@@ -93,13 +94,13 @@ class Graph:
                 folder = folder.rpartition("/")[0]
         return found
 
-    def _claim(self, stage: Stage) -> None:
+    def _claim(self, name: str, stage: Stage) -> None:
         for out in stage.outs:
-            other = self._makers.setdefault(out.path, stage.address)
-            if other != stage.address:
+            other = self._makers.setdefault(out.path, name)
+            if other != name:
                 self._fault(
                     stage,
-                    f"{out.path!r} is made by stage {stage.address!r} and by {other!r}"
+                    f"{out.path!r} is made by stage {name!r} and by {other!r}"
                     f" ({self.stages[other].at})",
                 )
 
@@ -114,13 +115,13 @@ class Graph:
                     f" ({self.stages[outer].at})",
                 )
 
-    def _before(self, stage: Stage) -> tuple[str, ...]:
+    def _before(self, own: str, stage: Stage) -> tuple[str, ...]:
         found: dict[str, None] = {}
         for path in stage.inputs:
             maker = self.maker(path)
             makers = [maker] if maker else [self._makers[out] for out in self.made_inside(path)]
             for name in makers:
-                if name == stage.address:
+                if name == own:
                     inner = [out for out in self.made_inside(path) if not self._makers.get(path)]
                     what = f"in which it makes {inner[0]!r}" if inner else "which it makes"
                     self._fault(stage, f"stage {name!r} reads {path!r}, {what}")
