@@ -109,11 +109,17 @@ def _lock(project: Project) -> str:
     return f"{project.store.local}/locks/workspace"
 
 
+_last: list[Workspace] = []
+"""What was glanced at last. A command that is about to end need not take it apart, which takes as
+long as making it."""
+
+
 def glance(project: Project) -> Workspace:
     """The workspace as it is now, for a look before holding it; see `begin`."""
     untouched = locks.untouched(_lock(project))
     workspace = Workspace(project.root, project.store)
     workspace.untouched = untouched
+    _last[:] = [workspace]
     return workspace
 
 

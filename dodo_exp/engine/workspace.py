@@ -20,7 +20,7 @@ from dodo_exp.pipeline.model import MAX_BYTES, PIPELINE_FILE, PipelineFile, pipe
 from dodo_store import durable
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
-from dodo_store.stamps import Stamps, mark, now
+from dodo_store.stamps import Stamps, now
 from dodo_store.walk import Digest, Source, digest, look
 
 TYPE_CHECKING = False
@@ -433,7 +433,7 @@ class Workspace:
             found = os.lstat(path if path[:1] == "/" else f"{self.root}/{path}")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return self.stamps.get(path, mark(found)) if stat.S_ISREG(found.st_mode) else None
+        return self.stamps.of(path, found) if stat.S_ISREG(found.st_mode) else None
 
 
 def _is_inside(path: str) -> bool:

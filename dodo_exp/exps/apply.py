@@ -6,7 +6,7 @@ import os
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import Damage, DodoError, UsageError
-from dodo_exp.exps import find, queue, state
+from dodo_exp.exps import find, state
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.change import bring, to_nodes
 from dodo_exp.exps.record import load
@@ -255,6 +255,8 @@ def _back(project: Project, ref: history.Renamed) -> history.Renamed:
     Raises:
         UsageError
     """
+    from dodo_exp.exps import queue
+
     if ref.old is not None and queue.is_taken(project.store, ref.name):
         raise UsageError(
             f"there is an experiment {ref.name!r} in the queue by now",
