@@ -14,8 +14,9 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> object:
     """What stages import from here; commands do not (PEP 562)."""
-    if name in __all__:
-        from dodo_exp import checkpoint
+    if name in __all__ or name == "checkpoint":
+        from importlib import import_module
 
-        return getattr(checkpoint, name)
+        checkpoint = import_module("dodo_exp.checkpoint")
+        return checkpoint if name == "checkpoint" else getattr(checkpoint, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,9 @@ def main() -> None:
     # again and again would double the time of a large project.
     gc.set_threshold(1_000_000, 20, 20)
     from dodo_exp.cli.main import main
+    from dodo_store import own
+
+    own.claim()
 
     main()
 

@@ -25,8 +25,12 @@ print(code, *sorted(name for name in sys.modules if "." not in name), file=sys.s
 """
 
 
-def heavy(space: Space, *args: str) -> set[str]:
-    """Heavy modules that `dodo ARGS` has imported when it is done."""
+LIGHT = {"enum", "json", "re", "signal", "typing"}
+"""Modules of a millisecond that reading what is kept does not need."""
+
+
+def loaded(space: Space, *args: str) -> set[str]:
+    """Modules that `dodo ARGS` has imported when it is done."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", SHOW_MODULES.format(args=list(args))],
         cwd=space.root,
@@ -37,7 +41,12 @@ def heavy(space: Space, *args: str) -> set[str]:
     )
     code, *names = done.stderr.splitlines()[-1].split()
     assert code == "0", done.stderr
-    return HEAVY & set(names)
+    return set(names)
+
+
+def heavy(space: Space, *args: str) -> set[str]:
+    """The heavy ones of them."""
+    return HEAVY & loaded(space, *args)
 
 
 @pytest.fixture
@@ -76,6 +85,22 @@ def test_a_command_with_nothing_to_do_imports_nothing_heavy(
     settled: Space, args: list[str], allowed: set[str]
 ) -> None:
     assert heavy(settled, *args) <= allowed
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--version"],
+        ["exp", "diff", "one", "two"],
+        ["exp", "list"],
+        ["store", "ls"],
+    ],
+    ids=" ".join,
+)
+def test_what_looks_at_experiments_loads_little_of_python(settled: Space, args: list[str]) -> None:
+    settled.dodo("exp", "run", "-n", "one", "-S", "train.lr=0.5")
+    settled.dodo("exp", "run", "-n", "two", "-S", "train.lr=0.6")
+    assert not loaded(settled, *args) & (HEAVY | LIGHT)
 
 
 def test_a_changed_dvc_yaml_costs_yaml_and_no_more(settled: Space) -> None:

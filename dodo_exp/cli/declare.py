@@ -75,9 +75,17 @@ class Choice(Kind):
 
 
 class Path(Kind):
-    """A path."""
+    """A path, of what can be read or is not there."""
 
     name = "path"
+
+    def read(self, text: str) -> str:
+        """The path."""
+        import os
+
+        if os.path.exists(text) and not os.access(text, os.R_OK):
+            raise ValueError
+        return text
 
 
 class Folder(Path):
@@ -89,7 +97,7 @@ class Folder(Path):
 
         if os.path.lexists(text) and not os.path.isdir(text):
             raise ValueError
-        return text
+        return super().read(text)
 
 
 class Param:

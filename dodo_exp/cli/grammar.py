@@ -162,7 +162,10 @@ def read(args: list[str]) -> Callable[[], Any] | int:
         return found
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
+    except click.Abort:  # which has ended the line that the ^C is in
+        from dodo_exp.cli import tell
+
+        tell.error("stopped")
         return 130
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())

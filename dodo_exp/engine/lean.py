@@ -12,6 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 
+from dodo_store import own
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,7 @@ _RARE = (
     *("cloudpickle", "dbm", "getopt", "hashlib", "inspect", "multiprocessing", "pathlib", "pdb"),
     *("pickle", "traceback"),
 )
-"""What doit's modules import for what we never ask of them."""
+"""What doit's modules import for what we never ask of them, in a process of our own."""
 
 
 class _Later(ModuleType):
@@ -67,8 +69,8 @@ def doit() -> Iterator[None]:
     vars(package)["__getattr__"] = rest
     sys.modules["doit"] = package
     # Another thread might import one of them meanwhile, and would keep what stands for it.
-    alone = threading.active_count() == 1
-    rare = {name: _Later(name) for name in _RARE if alone and name not in sys.modules}
+    is_safe = own.is_ours() and threading.active_count() == 1
+    rare = {name: _Later(name) for name in _RARE if is_safe and name not in sys.modules}
     sys.modules.update(rare)
     try:
         yield

@@ -5,7 +5,6 @@ The caller holds the workspace lock and has checked that every input is there or
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
@@ -110,7 +109,6 @@ def at_work(
     Whatever ends the block, no process of it is left, but for what a stage left on purpose.
     """
     reaper = Reaper(home or workspace.root)
-    gc.freeze()  # what has been read stays; what stages leave is looked through as ever
     try:
         with workspace.store.scratch() as scratch, signals.caught() as caught:
             executor = Executor(

@@ -13,7 +13,7 @@ from dodo_exp.engine.tag import TAG
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import Busy, Failure, Stopped
 from dodo_exp.events import Note, Waiting
-from dodo_store import locks
+from dodo_store import locks, own
 from dodo_store.errors import Held
 
 TYPE_CHECKING = False
@@ -119,7 +119,8 @@ def glance(project: Project) -> Workspace:
     untouched = locks.untouched(_lock(project))
     workspace = Workspace(project.root, project.store)
     workspace.untouched = untouched
-    _last[:] = [workspace]
+    if own.is_ours():
+        _last[:] = [workspace]
     return workspace
 
 

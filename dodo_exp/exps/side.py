@@ -73,7 +73,7 @@ def pair(project: Project, one: str | None, other: str | None) -> tuple[Side, Si
     Raises:
         UsageError: there is nothing to compare with.
     """
-    if one not in (None, WORKSPACE) and other not in (None, WORKSPACE):
+    if one and other and WORKSPACE not in (one, other):
         return side(project, one), side(project, other)
     workspace = _workspace(project)
     first = side(project, one or base(project, workspace), workspace)

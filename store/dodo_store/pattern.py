@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from dodo_store import own
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -20,11 +22,18 @@ class _Pattern:
         self._flags = flags
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         import re
 
         found = getattr(re.compile(self._text, self._flags), name)
         setattr(self, name, found)
         return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import re
+
+        return re.compile, (self._text, self._flags)
 
 
 def pattern(text: str) -> re.Pattern[str]:
@@ -34,12 +43,15 @@ def pattern(text: str) -> re.Pattern[str]:
 
 @contextmanager
 def compiled_later() -> Iterator[None]:
-    """For a block, in which others' modules are imported, `re.compile` gives such patterns."""
+    """For a block, in which others' modules are imported, `re.compile` gives such patterns.
+
+    In a process of our own, and alone in it: nobody else is to get one.
+    """
     import re
     import threading
 
     compile = re.compile
-    if threading.active_count() == 1:  # else another thread might get one
+    if own.is_ours() and threading.active_count() == 1:
         re.compile = _Pattern  # type: ignore[assignment]
     try:
         yield

@@ -68,6 +68,15 @@ def test_default_sides_and_equal_sides(two: Space) -> None:
     assert two.dodo("exp", "diff", "--json").json == {}
 
 
+def test_an_empty_name_is_none(two: Space) -> None:
+    """As of a variable in a script that is not set."""
+    assert two.dodo("exp", "diff", "one", "", "--json").json == DATA
+    assert two.dodo("exp", "diff", "", "one", "--json").json["params"] == {
+        "params.yaml": {"train.lr": {"old": 0.25, "new": 0.1, "diff": -0.15}}
+    }
+    assert two.dodo("exp", "diff", "", "").out == two.dodo("exp", "diff").out
+
+
 def test_all_tells_of_what_is_the_same_too(two: Space) -> None:
     data = two.dodo("exp", "diff", "one", "two", "--all", "--json").json
     params = data["params"]["params.yaml"]

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import pytest
 
+OURS = """\
+from dodo_store import own
+own.claim()
+"""
 LEAN = """\
 import sys
 from dodo_exp.engine import lean
 with lean.doit():
     from dodo_exp.engine import doit_tasks
 """
-RARE = "cloudpickle dbm hashlib multiprocessing pdb pickle".split()
+RARE = "cloudpickle dbm getopt hashlib inspect multiprocessing pathlib pdb pickle".split()
 
 
-def run(script: str, folder: Path) -> str:
+def run(script: str, folder: Path, ours: str = OURS) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", LEAN + script], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-c", ours + LEAN + script], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -45,6 +49,17 @@ assert issubclass(dbm.error[0], Exception)
 assert issubclass(action.pdb.Pdb, object)
 """
     run(script, tmp_path)
+
+
+def test_in_a_process_that_is_not_ours_doit_takes_all_that_it_takes_elsewhere(
+    tmp_path: Path,
+) -> None:
+    script = """\
+from pathlib import Path
+from doit.task import Task
+assert Task("t", None, file_dep=[Path("x")]).file_dep == {"x"}
+"""
+    run(script, tmp_path, ours="")
 
 
 def test_doit_is_all_there_when_it_is_asked_for(tmp_path: Path) -> None:
