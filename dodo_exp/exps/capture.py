@@ -110,7 +110,7 @@ class Progress:
         if not self._is_counted:
             self._is_counted = True
             self._begin_to_count()
-        if self._counter is not None and self._counter.is_done():
+        elif self._counter is not None and self._counter.is_done():
             with suppress(OSError):
                 self._total = self._counter.result()
             self.end()
