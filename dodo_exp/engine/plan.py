@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dodo_store.oid import Oid
     from dodo_store.tree import Node
 
-"""Kind of the reason that a stage with checkpoints runs for though it is up to date."""
-
 UNCHANGED, RUN, RESTORE, MAYBE = "unchanged", "run", "restore", "maybe"
 
 
