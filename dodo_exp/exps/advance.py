@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dodo_exp.exps.going import Going
     from dodo_exp.exps.run import Order
     from dodo_exp.pipeline.model import Stage
+    from dodo_store.store import Store
 
 
 def begin(
@@ -238,6 +239,10 @@ class Advance(Course):
         with store.scratch() as scratch:
             batch = Batch(scratch)
             try:
+                if self._result is self._draft.base and self._from is not None:
+                    # Steps of an earlier turn, which the beginning of this one knows nothing of.
+                    came = self._from.experiment.result
+                    grafts |= dict(steps.outs(store, came, self._running))
                 for pipeline, made in list(self._journal.made.items()):
                     if self._folded.get(pipeline) != set(made):
                         self._folded[pipeline] = set(made)
@@ -254,18 +259,10 @@ class Advance(Course):
                     later = (out.path for stage in self._waiting() for out in stage.outs)
                     grafts |= dict.fromkeys(later)
                 grafts |= outs
-                grafts = {
-                    path: node
-                    for path, node in grafts.items()
-                    if steps.is_inside(path)
-                    and (node is not None or store.find(self._result, path) is not None)
-                }
-                node = snapshot.overlay(store, batch, self._result, snapshot.graft_of(grafts))
-                batch.commit()
+                self._result = _overlaid(store, batch, self._result, grafts)
             finally:
                 batch.drop()
-        self._result = node
-        return node
+        return self._result
 
     def _metrics(self) -> dict[str, Any]:
         """Metrics but for those that are of an earlier run."""
@@ -299,10 +296,27 @@ class Advance(Course):
         if self.last is None:
             return made if made.error else made._replace(step=1)
         known = self.last.experiment
+        if made.error:
+            made = made._replace(result=self._rewound(made, known.result))
         made = steps.after(self._store, made, self.last, self._stages)
         if made.error and made.step == known.step:
             return made._replace(result=known.result, metrics=known.metrics, deps=known.deps)
         return made
+
+    def _rewound(self, made: Experiment, last: Node) -> Node:
+        """What a run that has failed has come to: of stages without an end their last step.
+
+        Their outputs need not lie there, where the run did not come as far as bringing them.
+        """
+        cut = {name for name, how, *_ in made.stages if how in ("failed", "skipped")}
+        stages = [stage for stage in self._running if stage.address in cut]
+        with self._store.scratch() as scratch:
+            batch = Batch(scratch)
+            try:
+                outs = dict(steps.outs(self._store, last, stages))
+                return _overlaid(self._store, batch, made.result, outs)
+            finally:
+                batch.drop()
 
     def is_nothing_new(self, made: Experiment) -> bool:
         """Whether the run has brought nothing that the experiment does not have."""
@@ -312,3 +326,15 @@ class Advance(Course):
         stages = tuple(self._workspace.graph.stages.values())
         outs = [steps.outs(self._store, each.result, stages) for each in (made, last)]
         return made.metrics == last.metrics and outs[0] == outs[1]
+
+
+def _overlaid(store: Store, batch: Batch, node: Node, grafts: dict[str, Node | None]) -> Node:
+    """A snapshot with other outputs in it (None: without them), in the store durably."""
+    grafts = {
+        path: graft
+        for path, graft in grafts.items()
+        if steps.is_inside(path) and (graft is not None or store.find(node, path) is not None)
+    }
+    made = snapshot.overlay(store, batch, node, snapshot.graft_of(grafts))
+    batch.commit()
+    return made

@@ -415,3 +415,71 @@ def test_sorted_rows_are_counted_one_by_one(training: Space) -> None:
     rows = training.dodo("exp", "show", "--sort-by", "loss", "-n", "2", "--csv").out.splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == ["", "A", "A@2"]
     assert "─" not in training.dodo("exp", "show", "--sort-by", "loss").out
+
+
+# -- turns that get less far than the one before ----------------------------------------------
+
+
+def test_a_turn_that_fails_before_the_training_leaves_its_last_step(training: Space) -> None:
+    text = training.read("dvc.yaml")
+    training.write(
+        "dvc.yaml",
+        text.replace("cmd: cat", 'always_changed: true\n    cmd: test -z "$NO_DATA" && cat', 1),
+    )
+    run(training, "--queue", "-n", "J")
+    run(training, "--run-all", code=1, FAIL_AT="2")
+    training.dodo("queue", "retry", "J")
+    run(training, "--run-all", code=1, NO_DATA="1")
+    assert trainer.steps(training, "J") == down_from("J", 2)
+    assert trainer.at_step(training, "J")["epoch"] == 2
+    assert "prepare" in training.dodo("exp", "show", "--json").out
+    training.dodo("queue", "retry", "J")
+    run(training, "--run-all")
+    assert trainer.epochs(training) == [1, 2, 3]
+    assert trainer.steps(training, "J") == down_from("J", 3)
+
+
+def test_a_turn_in_which_one_of_two_goes_on_keeps_what_the_other_had(space: Space) -> None:
+    space.write(
+        "train.sh",
+        """\
+        for i in 1 2 3 4; do
+          test -s m-$1 && test $(wc -l < m-$1) -ge $i && continue
+          test $(cat BASE/to-$1) -ge $i || exit 3
+          echo $i >> m-$1; echo $1-$i >> BASE/runs.log; dodo checkpoint
+        done
+        """.replace("BASE", str(space.base)),
+    )
+    space.write(
+        "dvc.yaml",
+        """\
+        stages:
+          train:
+            matrix: {k: [a, b]}
+            cmd: sh train.sh ${item.k}
+            deps: [train.sh]
+            outs:
+              - m-${item.k}: {checkpoint: true}
+        """,
+    )
+
+    def may(a: int, b: int) -> None:
+        (space.base / "to-a").write_text(str(a))
+        (space.base / "to-b").write_text(str(b))
+
+    def far() -> list[int]:
+        return [len(space.dodo("store", "cat", f"J:m-{k}").out.split()) for k in "ab"]
+
+    may(1, 0)
+    run(space, "--queue", "-n", "J")
+    run(space, "--run-all", code=1)
+    may(2, 2)
+    space.dodo("exp", "apply", "J")
+    run(space, "-k", code=1)
+    assert far() == [2, 2]
+    for a, b, code in [(3, 2, 1), (3, 2, 1), (4, 3, 1), (4, 4, 0)]:
+        may(a, b)
+        space.dodo("queue", "retry", "J")
+        run(space, "--run-all", code=code)
+        assert far() == [a, b]
+    assert sorted(space.runs) == [f"{k}-{i}" for k in "ab" for i in (1, 2, 3, 4)]

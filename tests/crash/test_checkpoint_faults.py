@@ -252,11 +252,12 @@ def models(place: Place, name: str) -> dict[int, Any]:
     """What model.json is at each step of an experiment; torn ones do not parse."""
     store, found = place.store, {}
     for step in steps.chain(store, store.experiments.get(name)):
-        node = store.find(step.experiment.result, "model.json")
-        text = store.objects.read(node.oid) if node is not None else b"null"
-        if step.experiment.step:
-            assert step.experiment.step not in found
-            found[step.experiment.step] = json.loads(text)
+        number = step.experiment.step
+        if number:
+            node = store.find(step.experiment.result, "model.json")
+            assert node is not None, f"step {number} has no model"
+            assert number not in found
+            found[number] = json.loads(store.objects.read(node.oid))
     return found
 
 
