@@ -108,10 +108,20 @@ def words(ground: Ground, size: int, name: str) -> list[str]:
 
 
 def put_away(ground: Ground, size: int, path: Path) -> None:
-    """Make room for another one, also where only one fits on the disk."""
-    if size in LARGE and path.exists():
+    """Make room for another one; where two more do not fit on the disk, by removing it.
+
+    Otherwise it stays till the end: a disk that has just lost many files is slow for a while.
+    """
+    if size in LARGE and path.exists() and not _has_room(ground.folder, size):
         shutil.rmtree(path)
     ground.put_away(path)
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    """Whether two more such trees fit in, each file with a block and an inode of its own."""
+    disk = os.statvfs(folder)
+    blocks = size * -(-BYTES[size] // disk.f_frsize)
+    return disk.f_favail > 2 * size and disk.f_bavail > 2 * blocks
 
 
 def begin(ground: Ground, size: int, name: str) -> None:
