@@ -36,14 +36,17 @@ _pipes: set[int] = set()
 """Our ends of pipes. A child that kept one would not notice that nobody reads the other."""
 
 
-def each(items: Sequence[Item], work: Work[Item, Result]) -> list[Result]:
+def each(items: Sequence[Item], work: Work[Item, Result], count: int | None = None) -> list[Result]:
     """The results of *work* on all items, in order, a share of them from every processor.
+
+    *count* says how many shares, where items are more than a small file each; see `shares`.
 
     Raises:
         What it raised, wherever that was; then some of the work may have been done.
         ChildProcessError: somebody has killed one of the processes.
     """
-    count = shares(len(items))
+    if count is None:
+        count = shares(len(items))
     if count == 1:
         return work(items)
     size = -(-len(items) // count)

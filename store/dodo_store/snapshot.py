@@ -31,6 +31,7 @@ def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | N
     found = os.lstat(os.path.join(source.root, path) if path else source.root)
     if stat.S_ISDIR(found.st_mode):
         try:
+            walk.list_ahead(path)
             return walk.folder(path, graft)
         except RecursionError:
             raise NotStorable(path, "folders nested too deep") from None

@@ -40,9 +40,15 @@ FINE = 50_000_000
 COARSE = 2_000_000_000
 """Nanoseconds to wait where file times are whole milliseconds or seconds (FAT: 2 s)."""
 
-VERSION = 2
+VERSION = 3
 OPEN = 512
 """How many folders are held unpacked at a time."""
+
+PACKED = 60
+"""Bytes for a file in a packed folder, but for its name."""
+
+_AFTER = chr(ord("/") + 1)
+"""What comes next to a slash in order."""
 
 _MARK = struct.Struct(">QqqQ")
 
@@ -68,24 +74,47 @@ def is_settled(found: Mark, now: int) -> bool:
 
 
 class _Folder:
-    """One folder unpacked: name -> mark and oid (48 bytes); tag -> memo."""
+    """One folder unpacked: name -> mark and oid (48 bytes); tag -> memo.
 
-    __slots__ = ("files", "is_dirty", "memos")
+    Its files are unpacked when they are asked for: where nothing has moved the memo is enough.
+    """
+
+    __slots__ = ("_files", "_packed", "is_dirty", "memos")
 
     def __init__(self, packed: bytes | None) -> None:
-        self.files: dict[str, bytes] = {}
+        self._packed = b""
+        self._files: dict[str, bytes] | None = None
         self.memos: dict[str, Memo] = {}
         self.is_dirty = False
-        if packed is not None:
-            try:
-                files, memos = msgpack.unpackb(packed, unicode_errors="surrogateescape")
-                if isinstance(files, dict) and isinstance(memos, dict):
-                    self.files, self.memos = files, memos
-            except (ValueError, TypeError, msgpack.UnpackException):
-                return
+        found = _unpacked(packed) if packed is not None else None
+        if isinstance(found, list) and len(found) == 2:
+            files, memos = found
+            if isinstance(files, bytes) and isinstance(memos, dict):
+                self._packed, self.memos = files, memos
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is known of the folder's own files."""
+        if self._files is None:
+            found = _unpacked(self._packed) if self._packed else {}
+            self._files = found if isinstance(found, dict) else {}
+        return self._files
+
+    @files.setter
+    def files(self, files: dict[str, bytes]) -> None:
+        self._files = files
 
     def pack(self) -> bytes:
-        return record.pack([self.files, self.memos])
+        if self._files is not None:
+            self._packed = record.pack(self._files)
+        return record.pack([self._packed, self.memos])
+
+
+def _unpacked(packed: bytes) -> Any:
+    try:
+        return msgpack.unpackb(packed, unicode_errors="surrogateescape")
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return None
 
 
 class Stamps:
@@ -100,6 +129,8 @@ class Stamps:
         self._dirty = False
         self._loaded = False
         self._born: Any = None
+        self._names: list[str] | None = None
+        """Folders of the table as it was read, in order."""
 
     # -- files -----------------------------------------------------------------------------
 
@@ -162,6 +193,24 @@ class Stamps:
         if len(kept.files) > len(names):
             kept.files = {name: entry for name, entry in kept.files.items() if name in names}
         kept.is_dirty = self._dirty = True
+
+    def known(self, folder: str) -> list[tuple[str, int]]:
+        """Folders at and below one as the table was read, and about how many files are in each."""
+        from bisect import bisect_left
+
+        self._load()
+        if self._names is None:
+            self._names = sorted(
+                name
+                for name, packed in self._packed.items()
+                if isinstance(name, str) and isinstance(packed, bytes)
+            )
+        names, packed = self._names, self._packed
+        if folder:
+            first, last = (bisect_left(names, folder + each) for each in ("/", _AFTER))
+            own = [folder] if isinstance(packed.get(folder), bytes) else []
+            names = [*own, *names[first:last]]
+        return [(name, len(packed.get(name, b"")) // PACKED) for name in names]
 
     def renew(self) -> None:
         """Forget all memos if the store they speak of has lost something since they were read."""

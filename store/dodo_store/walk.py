@@ -45,6 +45,9 @@ kilobytes, they only wait for each other."""
 AVERAGE = 256 << 10
 """The same for the average file."""
 
+MANY = 4096
+"""Files that were there before from which on folders are listed ahead."""
+
 BLOCK, BLOCK_SIZE = 8192, 256 << 20
 """Files, and bytes, that are shared among processes at a time."""
 
@@ -102,6 +105,31 @@ class Walk:
         self._tag = kind + (source.ignore.tag if source.ignore is not None else "")
 
     # -- folders ---------------------------------------------------------------------------
+
+    def list_ahead(self, path: str) -> None:
+        """List folders that are known at and below a path, if they are many, in several processes.
+
+        A folder in which something has moved since is listed once more when its turn comes.
+        """
+        known = self._stamps.known(path)
+        count = forks.shares(sum(files for _, files in known)) if len(known) > 1 else 1
+        if count == 1 or sum(files for _, files in known) < MANY:
+            return
+        known.sort(key=lambda each: each[1])
+        names = [name for start in range(count) for name, _ in known[start::count]]
+        for name, found in zip(names, forks.each(names, self._list_all, count), strict=True):
+            if found is not None:
+                self._listings[name] = found
+
+    def _list_all(self, paths: Sequence[str]) -> list[tuple[bytes, list[str]] | None]:
+        return [self._list_if_there(path) for path in paths]
+
+    def _list_if_there(self, path: str) -> tuple[bytes, list[str]] | None:
+        try:
+            self._look(path)
+        except OSError:
+            return None
+        return self._listings.pop(path)
 
     def folder(self, path: str, graft: Graft | None = None, above: tuple[str, ...] = ()) -> Node:
         """The folder at *path* (relative, "" for the root)."""
@@ -487,6 +515,7 @@ def look(source: Source, path: str, *, follow: bool) -> tuple[Node | None, bool]
     if not stat.S_ISDIR(found.st_mode):
         return walk.leaf(path, found), not is_link
     try:
+        walk.list_ahead(path)
         node = walk.folder(path)
     except RecursionError:
         raise NotStorable(path, "folders nested too deep") from None

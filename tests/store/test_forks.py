@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from dodo_store import forks, locks, threads, tree
+from dodo_store import forks, locks, record, threads, tree, walk
 from dodo_store.errors import Damaged
 from dodo_store.mirror import mirror
 from dodo_store.pool import Batch
-from dodo_store.stamps import Stamps
+from dodo_store.stamps import FINE, Stamps
 from dodo_store.tree import Node
+from dodo_store.walk import Walk
 from tests.store.kit import Kit, flip
 
 ITEMS = list(range(4 * forks.SHARE))
@@ -360,3 +362,109 @@ def test_names_are_not_wiped_by_others_that_are_the_same_to_the_disk(
     with pytest.raises(FileExistsError) as caught:
         full.restore(node, "again")
     assert caught.value.filename.endswith("/650")
+
+
+# -- folders that are listed ahead -----------------------------------------------------------
+
+
+@pytest.fixture
+def wide(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Kit:
+    """A folder of folders that was taken before, with a table that was read anew."""
+    for number in range(30):
+        folder = kit.root / "data" / os.fsdecode(b"\xff%d" % number) / "inner"
+        folder.mkdir(parents=True)
+        for name in range(number + 1):
+            (folder / str(name)).write_text(f"{name}\n")
+    time.sleep(2 * FINE / 1e9)
+    kit.take("data")
+    monkeypatch.setattr(walk, "MANY", 1)
+    monkeypatch.setattr(forks, "shares", lambda items: 3 if items > 1 else 1)
+    return again(kit)
+
+
+def again(kit: Kit) -> Kit:
+    """As the next command has it."""
+    kit.stamps.save()
+    kit.stamps = Stamps(str(kit.base / "stamps"))
+    return kit
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Folders that this very process lists from now on."""
+    found: list[str] = []
+    look = Walk._look
+
+    def noted(self: Walk, path: str) -> object:
+        found.append(path)
+        return look(self, path)
+
+    monkeypatch.setattr(Walk, "_look", noted)
+    return found
+
+
+def test_folders_that_are_known_are_listed_once_and_by_all(
+    wide: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [name for name, _ in wide.stamps.known("data")]
+    assert len(known) == 61 and all(name.startswith("data") for name in known)
+    assert len(wide.stamps.known("")) == 61
+    assert wide.stamps.known("dat") == wide.stamps.known("data/none") == []
+    assert len(wide.stamps.known(known[1])) == 2
+    found = looks(monkeypatch)
+    node = wide.take("data")
+    assert 15 < len(found) < 25  # a third of them
+    wide.stamps.forget()
+    assert wide.take("data") == node
+
+
+def grow(folder: Path) -> None:
+    (folder / "new").mkdir()
+    (folder / "new" / "file").write_text("new\n")
+
+
+def swap(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.write_text("a file\n")
+
+
+def point(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+
+
+def close(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def write(folder: Path) -> None:
+    (folder / "0").write_text("else\n")
+
+
+@pytest.mark.parametrize("move", [grow, swap, point, close, write])
+@pytest.mark.parametrize("where", ["inner", ""])
+def test_what_has_moved_since_is_seen(
+    wide: Kit, monkeypatch: pytest.MonkeyPatch, move: Callable[[Path], None], where: str
+) -> None:
+    folder = wide.root / "data" / os.fsdecode(b"\xff7") / where
+    if where or move is not write:
+        move(folder)
+    for follow in (False, True):
+        seen = again(wide).seen("data", follow=follow)
+        taken = again(wide).take("data")
+        monkeypatch.setattr(walk, "MANY", 10**9)
+        wide.stamps.forget()
+        assert wide.seen("data", follow=follow) == seen
+        assert wide.take("data") == taken
+        monkeypatch.setattr(walk, "MANY", 1)
+
+
+def test_a_table_with_anything_in_it_does_not_end_a_walk(wide: Kit) -> None:
+    node = wide.take("data")
+    name = os.fsdecode(b"data/\xff7/inner")
+    broken = [None, b"", b"\xc1", record.pack(1), record.pack([1, 2]), record.pack([b"\xc1", {}])]
+    for each in broken:
+        again(wide).stamps.renew()
+        for key in (name, "no/such", 7):
+            wide.stamps._packed[key] = each  # type: ignore[index,assignment]
+        assert wide.take("data") == node
+        del wide.stamps._packed[7]  # type: ignore[arg-type]
