@@ -68,6 +68,19 @@ class _Seen(Walk):
         self.nodes[path] = node
         return node
 
+    def _list_if_there(self, path: str) -> tuple[bytes, list[str]] | None:
+        """Nothing is unlocked ahead of its turn: what was a folder may be anything now.
+
+        And what is odd has to be known to the walk itself, where this is another process.
+        """
+        try:
+            if not _is_usable(os.path.join(self._root, path)):
+                return None
+        except OSError:
+            return None
+        found = super()._list_if_there(path)
+        return None if path in self.odd else found
+
     def _look(self, path: str) -> object:  # type: ignore[override]
         _unlock(os.path.join(self._root, path) if path else self._root)
         seen = super()._look(path)
@@ -91,6 +104,7 @@ class _Mirror:
         self.written = self.removed = 0
         # A pipe, or a file that nobody may read: then each thing is looked at by itself.
         with contextlib.suppress(NotStorable, Changing, OSError, RecursionError):
+            self._seen.list_ahead("")
             self._seen.folder("")
 
     def folder(self, path: str, node: Node) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from dodo_store import forks, walk
 from dodo_store import oid as oids
 from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import Mirrored, mirror
@@ -220,8 +221,17 @@ def run_rounds(base: Path, seed: int, rounds: int = 4) -> None:
     verify(kit)
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_whatever_was_there_it_is_the_tree(tmp_path: Path, seed: int) -> None:
+@pytest.fixture(params=[1, 3])
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Among how many processes work is shared, be it as little as it may."""
+    count: int = request.param
+    monkeypatch.setattr(walk, "MANY", 1)
+    monkeypatch.setattr(forks, "shares", lambda items: count if items > 1 else 1)
+    return count
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_whatever_was_there_it_is_the_tree(tmp_path: Path, seed: int, processes: int) -> None:
     run_rounds(tmp_path, seed)
 
 
@@ -332,15 +342,18 @@ def test_one_who_is_not_root_gets_through_locked_folders_too(name: str, mode: in
         shutil.rmtree(base)
 
 
-def test_a_file_that_has_a_second_name_is_made_anew(kit: Kit) -> None:
+@pytest.mark.parametrize("name", ["file", "folder/file"])
+def test_a_file_that_has_a_second_name_is_made_anew(kit: Kit, name: str, processes: int) -> None:
     node = sample(kit)
     mirrored(kit, node)
     elsewhere = kit.base / "elsewhere"
-    os.link(kit.root / "file", elsewhere)
-    settle()
-    assert mirrored(kit, node).written == 1
-    (kit.root / "file").write_bytes(b"changed")
-    assert elsewhere.read_bytes() == b"some bytes"
+    os.link(kit.root / name, elsewhere)
+    data = elsewhere.read_bytes()
+    for written in (1, 0):
+        settle()
+        assert mirrored(kit, node).written == written
+    (kit.root / name).write_bytes(b"changed")
+    assert elsewhere.read_bytes() == data
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(kit: Kit) -> None:
@@ -564,3 +577,21 @@ def test_a_link_that_cannot_be_is_damage(kit: Kit, target: bytes) -> None:
     node = tree_of(kit, {"link": kit.put(target, LINK)})
     with pytest.raises(Damaged):
         mirrored(kit, node)
+
+
+def test_what_lies_outside_keeps_its_modes(kit: Kit, processes: int) -> None:
+    node = sample(kit)
+    mirrored(kit, node)
+    settle()
+    mirrored(kit, node)
+    outside = kit.base / "outside"
+    (outside / "folder").mkdir(parents=True)
+    for path in (outside / "folder", outside):
+        path.chmod(0o500)
+    (kit.root / "folder").rename(kit.base / "elsewhere")
+    (kit.root / "folder").symlink_to(outside / "folder")
+    mirrored(kit, node)
+    assert_is(kit, kit.root, node)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (outside, outside / "folder")] == [
+        0o500
+    ] * 2
