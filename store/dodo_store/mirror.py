@@ -55,11 +55,13 @@ def mirror(store: Store, node: Node, root: str, stamps: Stamps) -> Mirrored:
 
 
 class _Seen(Walk):
-    """A walk that remembers what each folder came to, and which files are not to be left so."""
+    """A walk that remembers what each folder came to, and which hold files that are not to be left
+    so; of folders that have moved, what their files and links came to."""
 
     def __init__(self, root: str, stamps: Stamps) -> None:
         super().__init__(Source(root, stamps, None, strict=True))
         self.nodes: dict[str, Node] = {}
+        self.leaves: dict[str, dict[str, Node]] = {}
         self.odd: set[str] = set()
 
     def folder(self, path: str, graft: object = None, above: tuple[str, ...] = ()) -> Node:
@@ -67,6 +69,13 @@ class _Seen(Walk):
         node = super().folder(path, None, above)
         self.nodes[path] = node
         return node
+
+    def _leaves(
+        self, path: str, leaves: list[tuple[str, os.stat_result]], above: tuple[str, ...]
+    ) -> dict[str, Node]:
+        members = super()._leaves(path, leaves, above)
+        self.leaves[path] = dict(members)
+        return members
 
     def _list_if_there(self, path: str) -> tuple[bytes, list[str]] | None:
         """Nothing is unlocked ahead of its turn: what was a folder may be anything now.
@@ -114,10 +123,14 @@ class _Mirror:
             return
         full = self._full(path)
         wanted = dict(self._store.tree(node.oid))
+        known = self._seen.leaves.get(path, {}) if path not in self._seen.odd else {}
         with os.scandir(full) as entries:
             present = list(entries)
         for entry in present:
             want = wanted.get(entry.name)
+            if want is not None and want == known.get(entry.name):
+                del wanted[entry.name]
+                continue
             inner = f"{path}/{entry.name}" if path else entry.name
             if want is not None and self._is_good(inner, entry, want):
                 del wanted[entry.name]
