@@ -126,9 +126,12 @@ def repro(
     from dodo_exp.engine import run, trace
     from dodo_exp.engine.journal import journaled
 
-    with session.begin(
-        project, listener, wait=options.wait, stopped=session.OF_A_RUN, seen=glance
-    ) as workspace:
+    with (
+        session.begin(
+            project, listener, wait=options.wait, stopped=session.OF_A_RUN, seen=glance
+        ) as workspace,
+        workspace.store.scratch(),
+    ):
         is_same = workspace is glance and workspace.untouched is not None
         before = trace.Before(workspace)
         with journaled(workspace) as journal:

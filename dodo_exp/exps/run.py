@@ -182,7 +182,8 @@ def _run(
     held = state.held(workspace.store)
     before = trace.Before(workspace, edits.texts if edits else ()) if start is None else None
     limits = repro.limits_of(project, start.budget if start else None)
-    with journaled(workspace) as journal:
+    # One scratch folder for all that a run keeps: making files is what it costs on many disks.
+    with workspace.store.scratch(), journaled(workspace) as journal:
         _apply(workspace, journal, edits)
         way = going.of_order(workspace, order, project.folder)
         selection, steps = repro.ready(

@@ -101,7 +101,7 @@ def _submit(
     queue.create(store)
     extra = tuple(project.inside(path) for path in include)
     made = []
-    with store.writing():
+    with store.writing(), store.scratch() as scratch:
         last, parent = rev, state.current(workspace)
         if rev is not None:
             number = rev.experiment.step
@@ -116,36 +116,35 @@ def _submit(
         if last is not None and not last.experiment.step:
             last = None
         deps = state.deps_of(workspace)
-        with store.scratch() as scratch:
-            batch = Batch(scratch)
-            try:
-                for each in planned:
-                    node = _with_texts(workspace, batch, base, each.texts)
-                    job = os.urandom(8).hex()
-                    experiment = Experiment(
-                        name=each.name,
-                        created=time.time(),
-                        seconds=0.0,
-                        parent=parent,
-                        base=node,
-                        result=node,
-                        state=state.FAILED,
-                        params=each.params,
-                        metrics={},
-                        deps=deps,
-                        stages=(),
-                        stale=(),
-                        tainted=(),
-                        message=order.message,
-                        job=job,
-                        step=last.experiment.step if last is not None else 0,
-                        before=last.oid if last is not None else None,
-                    )
-                    oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
-                    made.append((each.name, _task(project, order, job, oid, where)))
-                batch.commit()
-            finally:
-                batch.drop()
+        batch = Batch(scratch)
+        try:
+            for each in planned:
+                node = _with_texts(workspace, batch, base, each.texts)
+                job = os.urandom(8).hex()
+                experiment = Experiment(
+                    name=each.name,
+                    created=time.time(),
+                    seconds=0.0,
+                    parent=parent,
+                    base=node,
+                    result=node,
+                    state=state.FAILED,
+                    params=each.params,
+                    metrics={},
+                    deps=deps,
+                    stages=(),
+                    stale=(),
+                    tainted=(),
+                    message=order.message,
+                    job=job,
+                    step=last.experiment.step if last is not None else 0,
+                    before=last.oid if last is not None else None,
+                )
+                oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
+                made.append((each.name, _task(project, order, job, oid, where)))
+            batch.commit()
+        finally:
+            batch.drop()
         workspace.save_caches()
         return put(made)
 
