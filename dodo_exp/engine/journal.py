@@ -158,6 +158,7 @@ class Journal:
         self.was: dict[str, Stay] = {}
         """Outputs of stages that go on, as they were before the run."""
         self._going = 0
+        self._unheld: tuple[str, Oid, str] | None = None
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._lock = threading.Lock()
@@ -178,9 +179,14 @@ class Journal:
     def expect(self, name: str, oid: Oid, held: str = "") -> None:
         """The run ends well, and its edits stay, once this experiment has its name.
 
-        *held* is what the workspace holds from then on, in words for its pointer.
+        *held* is what the workspace holds from then on, in words for its pointer: see `held`.
         """
         self._write(["name", name, oid, held], sync=True)
+        self._unheld = (name, oid, held) if held else None
+
+    def held(self) -> None:
+        """The workspace's pointer says what `expect` has said of it."""
+        self._unheld = None
 
     def edit(self, path: str, new: bytes) -> None:
         """Replace a params file, in a way that can be taken back."""
@@ -366,8 +372,9 @@ class Journal:
             self._shut()
             return
         self.fold(write)
-        if self._going:
-            # Old outputs that nobody knows lie aside still: the next command keeps them.
+        if self._going or not self._points():
+            # Old outputs that nobody knows lie aside still, or there was no room for the pointer:
+            # the next command sees to it.
             self._shut()
             return
         if keep_edits:
@@ -377,6 +384,16 @@ class Journal:
         self._shut()
         os.unlink(self.path)
         restore.remove(f"{self._stem}.aside")
+
+    def _points(self) -> bool:
+        """Let the workspace's pointer say what it is to, where an error has come between."""
+        if self._unheld is None or not _is_there(self._store, *self._unheld[:2]):
+            return True
+        try:
+            _point(self._store, self._unheld[2])
+        except OSError:
+            return False
+        return True
 
     def _shut(self) -> None:
         # A thread that comes too late must not write into what has this number next.
@@ -597,7 +614,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 edits.clear()
                 held = entry[3] if len(entry) > 3 else ""
                 if held:
-                    durable.replace(f"{store.local}/{POINTER}", held.encode(), sync=False)
+                    _point(store, held)
             elif entry[0] == "aside":
                 open_asides[entry[1]] = [Move(*move) for move in entry[2]]
                 stays.pop(entry[1], None)
@@ -649,6 +666,10 @@ def _rewound(store: Store, root: str, stage: str, outs: Stay) -> list[str]:
         return [f"{text}; its outputs could not be put back: {error}"]
     more = f"; {', '.join(changed)} as before" if changed else ""
     return [f"{text}; it goes on from its last checkpoint{more}"]
+
+
+def _point(store: Store, held: str) -> None:
+    durable.replace(f"{store.local}/{POINTER}", held.encode(), sync=False)
 
 
 def _is_there(store: Store, name: str, oid: bytes) -> bool:

@@ -225,6 +225,7 @@ class Advance(Course):
                     self._journal.keep()
                 if self._is_in_place:
                     state.hold(self._store, held)
+                    self._journal.held()
 
     def _is_named(self, step: Step) -> bool:
         try:
@@ -296,16 +297,17 @@ class Advance(Course):
         if self.last is None:
             return made if made.error else made._replace(step=1)
         known = self.last.experiment
-        made = made._replace(result=self._rewound(made, known.result))
+        if not self._is_in_place:
+            made = made._replace(result=self._rewound(made, known.result))
         made = steps.after(self._store, made, self.last, self._stages)
         if made.error and made.step == known.step:
             return made._replace(result=known.result, metrics=known.metrics, deps=known.deps)
         return made
 
     def _rewound(self, made: Experiment, last: Node) -> Node:
-        """What a run has come to: of stages that have not come to their end, their last step.
+        """What a turn has come to: of stages that have not come to their end, their last step.
 
-        Their outputs need not lie there, where the run did not come as far as bringing them.
+        Their outputs need not lie there, where the turn did not come as far as bringing them.
         """
         cut = {name for name, how, *_ in made.stages if how in ("failed", "skipped")}
         stages = [stage for stage in self._running if stage.address in cut]

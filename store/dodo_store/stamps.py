@@ -203,7 +203,7 @@ class Stamps:
             self._names = sorted(
                 name
                 for name, packed in self._packed.items()
-                if isinstance(name, str) and isinstance(packed, bytes)
+                if isinstance(packed, bytes) and _is_path(name)
             )
         names, packed = self._names, self._packed
         if folder:
@@ -284,6 +284,14 @@ class Stamps:
             self._dirty = False
         except (OSError, StoreError):
             return
+
+
+def _is_path(name: Any) -> bool:
+    """Whether a name can be that of a folder of ours: what is in a cache may be anybody's."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    parts = f"/{name}/"
+    return not name or not any(part in parts for part in ("//", "/./", "/../"))
 
 
 def now() -> int:

@@ -422,6 +422,13 @@ def test_a_kill_while_the_first_step_gets_its_name_does_not_orphan_it(lab: Lab) 
     fail_at(lab, "first", "kill", 1, "rename .*/workspace$")
 
 
+@pytest.mark.parametrize("fault", ["EIO", "ENOSPC+", "EROFS+"])
+def test_a_pointer_that_cannot_be_written_does_not_lose_the_new_training(
+    lab: Lab, fault: str
+) -> None:
+    fail_at(lab, "reset", fault, 1, "rename .*/workspace$")
+
+
 BIG = """\
 import os
 from dodo_exp import make_checkpoint

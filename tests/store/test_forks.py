@@ -458,6 +458,21 @@ def test_what_has_moved_since_is_seen(
         monkeypatch.setattr(walk, "MANY", 1)
 
 
+@pytest.mark.parametrize(
+    "name", ["a\0b", "./" * 1500 + "data", "/etc", "../..", "data//x", "data/", ".", "n" * 300]
+)
+def test_a_name_that_is_no_folder_of_ours_is_not_listed(
+    wide: Kit, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    node = wide.take()
+    again(wide).stamps.renew()
+    wide.stamps._packed[name] = next(iter(wide.stamps._packed.values()))
+    found = looks(monkeypatch)
+    assert wide.take() == node
+    assert name not in found or len(name) == 300
+    assert wide.seen("").digest == node.digest
+
+
 def test_a_table_with_anything_in_it_does_not_end_a_walk(wide: Kit) -> None:
     node = wide.take("data")
     name = os.fsdecode(b"data/\xff7/inner")
