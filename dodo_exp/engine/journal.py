@@ -158,7 +158,7 @@ class Journal:
         self.was: dict[str, Stay] = {}
         """Outputs of stages that go on, as they were before the run."""
         self._going = 0
-        self._unheld: tuple[str, Oid, str] | None = None
+        self._unheld: list[tuple[str, Oid, str]] = []
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._lock = threading.Lock()
@@ -182,11 +182,12 @@ class Journal:
         *held* is what the workspace holds from then on, in words for its pointer: see `held`.
         """
         self._write(["name", name, oid, held], sync=True)
-        self._unheld = (name, oid, held) if held else None
+        if held:
+            self._unheld.append((name, oid, held))
 
     def held(self) -> None:
         """The workspace's pointer says what `expect` has said of it."""
-        self._unheld = None
+        self._unheld.clear()
 
     def edit(self, path: str, new: bytes) -> None:
         """Replace a params file, in a way that can be taken back."""
@@ -387,12 +388,12 @@ class Journal:
 
     def _points(self) -> bool:
         """Let the workspace's pointer say what it is to, where an error has come between."""
-        if self._unheld is None or not _is_there(self._store, *self._unheld[:2]):
-            return True
-        try:
-            _point(self._store, self._unheld[2])
-        except OSError:
-            return False
+        for name, oid, held in self._unheld:
+            if _is_there(self._store, name, oid):
+                try:
+                    _point(self._store, held)
+                except OSError:
+                    return False
         return True
 
     def _shut(self) -> None:

@@ -353,7 +353,8 @@ def _record(
         name = naming.result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
-    journal.expect(name, oid)
+    goes_on = course is not None and course.made > 0 and order.start is None
+    journal.expect(name, oid, str(state.Held(name, oid)) if goes_on else "")
     naming.give(store, experiment, oid, order.command)
     if course is not None and course.made and course.name != name:
         # Where its steps were while the name was another's, or of an earlier turn.
@@ -363,6 +364,7 @@ def _record(
         state.remember(store, name, held)
     elif order.start is None:
         state.hold_tip(store, name)
+    journal.held()
     workspace.save_caches()
     if has_failed and order.start is None:
         return Ran(None, True, outcome, metrics, params, kept_as=name)
