@@ -388,12 +388,12 @@ class Journal:
 
     def _points(self) -> bool:
         """Let the workspace's pointer say what it is to, where an error has come between."""
-        for name, oid, held in self._unheld:
-            if _is_there(self._store, name, oid):
-                try:
+        try:
+            for name, oid, held in self._unheld:
+                if _is_there(self._store, name, oid):
                     _point(self._store, held)
-                except OSError:
-                    return False
+        except OSError:
+            return False
         return True
 
     def _shut(self) -> None:

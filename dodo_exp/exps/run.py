@@ -353,8 +353,7 @@ def _record(
         name = naming.result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
     oid = keep(store, experiment)
-    goes_on = course is not None and course.made > 0 and order.start is None
-    journal.expect(name, oid, str(state.Held(name, oid)) if goes_on else "")
+    journal.expect(name, oid, str(state.Held(name, oid)) if order.start is None else "")
     naming.give(store, experiment, oid, order.command)
     if course is not None and course.made and course.name != name:
         # Where its steps were while the name was another's, or of an earlier turn.

@@ -111,9 +111,10 @@ class Walk:
 
         A folder in which something has moved since is listed once more when its turn comes.
         """
-        known = self._stamps.known(path)
-        count = forks.shares(sum(files for _, files in known)) if len(known) > 1 else 1
-        if count == 1 or sum(files for _, files in known) < MANY:
+        known = [each for each in self._stamps.known(path) if each[0] not in self._listings]
+        files = sum(count for _, count in known)
+        count = forks.shares(files)
+        if len(known) < 2 or files < MANY or count == 1:
             return
         known.sort(key=lambda each: each[1])
         names = [name for start in range(count) for name, _ in known[start::count]]

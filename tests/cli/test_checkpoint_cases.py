@@ -15,7 +15,7 @@ from dodo_exp.exps import steps
 from dodo_exp.exps.record import load, of_plain
 from dodo_store import pack, record
 from tests.cli import trainer
-from tests.cli.test_checkpoints import down_from, run
+from tests.cli.test_checkpoints import PAIR, down_from, run
 from tests.space import Space, wait_for
 
 
@@ -450,18 +450,7 @@ def test_a_turn_in_which_one_of_two_goes_on_keeps_what_the_other_had(space: Spac
         done
         """.replace("BASE", str(space.base)),
     )
-    space.write(
-        "dvc.yaml",
-        """\
-        stages:
-          train:
-            matrix: {k: [a, b]}
-            cmd: sh train.sh ${item.k}
-            deps: [train.sh]
-            outs:
-              - m-${item.k}: {checkpoint: true}
-        """,
-    )
+    space.write("dvc.yaml", PAIR)
 
     def may(a: int, b: int) -> None:
         (space.base / "to-a").write_text(str(a))
@@ -483,3 +472,13 @@ def test_a_turn_in_which_one_of_two_goes_on_keeps_what_the_other_had(space: Spac
         run(space, "--run-all", code=code)
         assert far() == [a, b]
     assert sorted(space.runs) == [f"{k}-{i}" for k in "ab" for i in (1, 2, 3, 4)]
+
+
+def test_a_training_that_is_declined_is_kept_as_it_lies(training: Space) -> None:
+    run(training, "-n", "A")
+    longer(training, 4)
+    mine = {"epoch": 9, "loss": 0.0}
+    training.write("model.json", json.dumps(mine))
+    training.write("raw.txt", "other\n")
+    training.dodo("exp", "run", "-n", "B", "-i", stdin="y\nn\n")
+    assert trainer.model(training) == mine == trainer.at_step(training, "B")

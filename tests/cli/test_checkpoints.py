@@ -530,24 +530,28 @@ def test_parallel_jobs_of_one_training_each_train_for_themselves(training: Space
 # -- groups, repro, and who else reads it -----------------------------------------------------
 
 
+PAIR = """\
+stages:
+  train:
+    matrix: {k: [a, b]}
+    cmd: sh train.sh ${item.k}
+    deps: [train.sh]
+    outs:
+      - m-${item.k}: {checkpoint: true}
+"""
+"""Two trainings that wait for nobody."""
+
+ALL = """\
+  all:
+    cmd: cat m-a m-b > all
+    deps: [m-a, m-b]
+    outs: [all]
+"""
+
+
 def test_groups_keep_steps_of_each_at_the_same_time(space: Space) -> None:
     space.write("train.sh", "for i in 1 2 3; do echo $i >> m-$1; dodo checkpoint; done\n")
-    space.write(
-        "dvc.yaml",
-        """\
-        stages:
-          train:
-            matrix: {k: [a, b]}
-            cmd: sh train.sh ${item.k}
-            deps: [train.sh]
-            outs:
-              - m-${item.k}: {checkpoint: true}
-          all:
-            cmd: cat m-a m-b > all
-            deps: [m-a, m-b]
-            outs: [all]
-        """,
-    )
+    space.write("dvc.yaml", PAIR + ALL)
     run(space, "-n", "both", "-j", "2")
     assert space.read("all") == "1\n2\n3\n1\n2\n3\n"
     assert len(trainer.steps(space, "both")) == 6

@@ -21,7 +21,7 @@ from dodo_store.mirror import mirror
 from dodo_store.pool import Batch
 from dodo_store.stamps import FINE, Stamps
 from dodo_store.tree import Node
-from dodo_store.walk import Walk
+from dodo_store.walk import Source, Walk
 from tests.store.kit import Kit, flip
 
 ITEMS = list(range(4 * forks.SHARE))
@@ -415,6 +415,16 @@ def test_folders_that_are_known_are_listed_once_and_by_all(
     assert 15 < len(found) < 25  # a third of them
     wide.stamps.forget()
     assert wide.take("data") == node
+
+
+def test_folders_are_listed_once_by_those_who_share_what_they_have_seen(
+    wide: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(str(wide.root), wide.stamps, None, True, listings={})
+    first = walk.digest(source, "data", follow=False)
+    found = looks(monkeypatch)
+    assert walk.digest(source, "data", follow=False) == first
+    assert found == []
 
 
 def grow(folder: Path) -> None:
