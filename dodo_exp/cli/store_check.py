@@ -39,7 +39,7 @@ def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Re
 
     --repair takes back from the workspace what is missing and still there, sets damaged objects
     aside, and removes experiments that cannot be restored whole, saying what each has lost;
-    `dodo undo` brings their names back.
+    `dodo undo` brings their names back. Undo steps whose content is lost are removed too.
     """
     from dodo_exp.cli import tell
     from dodo_exp.exps import repair as mend
@@ -55,11 +55,11 @@ def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Re
     lines = [f"{problem.path}: {problem.what}" for problem in report.problems]
     data = {**report._asdict(), "problems": [p._asdict() for p in report.problems]}
     if done is not None:
-        data["mended"], data["lost"] = done.mended, done.lost
+        data["mended"], data["lost"], data["lost_steps"] = done.mended, done.lost, done.steps
         lines += [f"mended: {path}" for path in done.mended]
-        for name, paths in done.lost.items():
-            shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if paths[5:] else "")
-            lines.append(f"{name}: lost {shown or 'its record'}")
+        lines += [f"{name}: lost {_paths(paths)}" for name, paths in done.lost.items()]
+        for number, paths in done.steps.items():
+            lines.append(f"undo step {number} is removed: lost {_paths(paths)}")
     counts = ", ".join(_count(n, mend.WORDS[kind]) for kind, n in report.roots.items())
     count = len(report.problems)
     verdict = "all is well" if not count else _count(count, "problem")
@@ -73,6 +73,12 @@ def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Re
     return Report(
         data, "\n".join(lines) + "\n", form="json" if as_json else "text", code=5 if bad else 0
     )
+
+
+def _paths(paths: list[str]) -> str:
+    if not paths:
+        return "its record"
+    return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if paths[5:] else "")
 
 
 def _count(number: int, word: str) -> str:

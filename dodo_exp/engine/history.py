@@ -2,6 +2,9 @@
 
 One small record a command, in `.dodo/undo/`, numbered. It names what was at each path before and
 after, and what each ref was, so that `dodo undo` can take it back, and be taken back itself.
+
+No number is used twice: gc, and a step that undoes another one, refer to steps by number. The file
+`last` keeps the highest number that was given, once the step that had it is removed.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import os
 import time
 from contextlib import suppress
 
+from dodo_exp.errors import Busy
 from dodo_store import durable, locks, record
 from dodo_store.delta import Change
 from dodo_store.errors import StoreError
@@ -19,6 +23,7 @@ from dodo_store.tree import Node
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from dodo_store.oid import Oid
@@ -70,19 +75,24 @@ def add(
 ) -> int:
     """Keep a step, durably, and set the names it speaks of; return its number.
 
-    What it names must be durable already. The names are set all or none: a step whose names are
-    not all set is `open`, and whoever comes next finishes it.
+    What it names must be durable already, and the caller holds the commit lock. The names are set
+    all or none: a step whose names are not all set is `open`, and the next command finishes it.
+
+    Raises:
+        Busy: another command has changed one of the names since the caller read it.
     """
+    store.check_writing()
     os.makedirs(_folder(store), exist_ok=True)
     row = [time.time(), command, changes, refs, held, undoes, token]
     data = record.encode(record.STEP, row)
-    with locks.share(f"{store.folder}/locks/names", exclusive=True):
+    with _names_lock(store):
         _finish(store)
+        _check_unchanged(store, refs)
         numbers = _numbers(store)
         for old in numbers[: -(KEPT - 1)]:
             with suppress(FileNotFoundError):
                 os.unlink(_path(store, old))
-        number = numbers[-1] + 1 if numbers else 1
+        number = _last_number(store) + 1
         path = _path(store, number)
         durable.replace(path + OPEN if refs else path, data, mode=0o644)
         if refs:
@@ -91,6 +101,49 @@ def add(
 
 
 OPEN = ".open"
+
+
+def _names_lock(store: Store) -> AbstractContextManager[None]:
+    """Held while names are set and while step numbers are given or removed."""
+    return locks.share(f"{store.folder}/locks/names", exclusive=True)
+
+
+def _check_unchanged(store: Store, refs: tuple[Renamed, ...]) -> None:
+    """Raises: Busy"""
+    for ref in refs:
+        try:
+            current = refs_of(store, ref.kind).get(ref.name)
+        except StoreError:
+            continue  # a damaged ref is replaced
+        if current not in (ref.old, ref.new):
+            raise Busy(
+                f"another command has just changed {ref.kind} {ref.name!r}", "run this one again"
+            )
+
+
+def _last_number(store: Store) -> int:
+    """The highest number that any step has had; 0 before the first step."""
+    highest = max(_numbers(store), default=0)
+    for path in _open_steps(store):
+        name = os.path.basename(path).removesuffix(OPEN)
+        highest = max(highest, int(name) if name.isdecimal() else 0)
+    try:
+        with open(_last_path(store), encoding="ascii", errors="replace") as file:
+            kept = file.read(20).strip()
+    except OSError:
+        return highest
+    return max(highest, int(kept)) if kept.isdecimal() else highest
+
+
+def _last_path(store: Store) -> str:
+    return f"{_folder(store)}/last"
+
+
+def _keep_last(store: Store, going: list[int]) -> None:
+    """Before steps are removed: keep the highest number, if the step that has it is among them."""
+    last = _last_number(store)
+    if last in going:
+        durable.replace(_last_path(store), f"{last}\n".encode(), mode=0o644)
 
 
 def _close(store: Store, path: str, refs: tuple[Renamed, ...]) -> None:
@@ -113,7 +166,7 @@ def has_open(store: Store) -> bool:
 def finish(store: Store) -> None:
     """Set the names that a killed command was about to set."""
     if has_open(store):
-        with locks.share(f"{store.folder}/locks/names", exclusive=True):
+        with store.writing(), _names_lock(store):
             _finish(store)
 
 
@@ -186,18 +239,46 @@ def drop(store: Store, before: float) -> list[int]:
     return found
 
 
+def unfinished(store: Store) -> Iterator[tuple[str, Step]]:
+    """Open steps, each with the path of its file: the records they name are about to get names."""
+    for path in _open_steps(store):
+        step = _read(store, path, 0)
+        if step is not None:
+            yield path, step
+
+
 def unreadable(store: Store) -> list[str]:
     """Where steps are kept that cannot be read."""
-    return [_path(store, n) for n in _numbers(store) if load(store, n) is None]
+    return [_path(store, n) for n in unreadable_numbers(store)]
+
+
+def unreadable_numbers(store: Store) -> list[int]:
+    """The numbers of steps that cannot be read."""
+    return [n for n in _numbers(store) if load(store, n) is None]
 
 
 def forget(store: Store, numbers: list[int]) -> None:
     """Remove steps; what only they named can be collected."""
-    for number in numbers:
-        with suppress(FileNotFoundError):
-            os.unlink(_path(store, number))
-    if numbers:
+    if not numbers:
+        return
+    with _names_lock(store):
+        _keep_last(store, numbers)
+        for number in numbers:
+            with suppress(FileNotFoundError):
+                os.unlink(_path(store, number))
         durable.sync_folder(_folder(store))
+
+
+def quarantine(store: Store, numbers: list[int]) -> None:
+    """Take steps out of the history that cannot be read, or whose content is lost."""
+    if not numbers:
+        return
+    from dodo_store.check import set_aside
+
+    with _names_lock(store):
+        _keep_last(store, numbers)
+        for number in numbers:
+            set_aside(store, _path(store, number))
 
 
 def path_of(store: Store, step: Step) -> str:

@@ -70,6 +70,12 @@ Kept = tuple[str, Oid, Oid]
 Stay = list[tuple[str, Node | None]]
 """A stage's outputs by path; None for one that is not there."""
 
+NAMING = frozenset({"name", "stage", "hold", "record", "change", "was", "stay"})
+"""Entries that name content of the store, for which the commit lock has to be held."""
+
+UNRECORDED = "unrecorded outputs"
+"""Under `replaced/`: outputs that lay in a journal's folder and that no journal speaks of."""
+
 POINTER = "workspace"
 """File that names what the workspace holds; see exps/state.py."""
 
@@ -162,9 +168,12 @@ class Journal:
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._lock = threading.Lock()
+        self._has_durable_name = False
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
 
     def _write(self, entry: list[Any], *, sync: bool = False) -> None:
+        if entry[0] in NAMING:
+            self._store.check_writing()
         data = record.encode(record.JOURNAL, entry)
         with self._lock:
             size = os.fstat(self._fd).st_size
@@ -175,6 +184,13 @@ class Journal:
                 raise
         if sync:
             durable.sync_fd(self._fd)
+            self._sync_name()
+
+    def _sync_name(self) -> None:
+        """Make the journal's own name durable, once."""
+        if not self._has_durable_name:
+            durable.sync_folder(_folder(self._store))
+            self._has_durable_name = True
 
     def expect(self, name: str, oid: Oid, held: str = "") -> None:
         """The run ends well, and its edits stay, once this experiment has its name.
@@ -197,16 +213,20 @@ class Journal:
             old = file.read()
         edit = (path, old, of_bytes(new))
         self._write(["edit", *edit], sync=True)
-        durable.sync_folder(_folder(self._store))
         self._edited.append(edit)
         durable.replace(full, new)
 
     def aside(self, stage: str, paths: list[str], known: set[str]) -> list[Move]:
-        """Move a stage's outputs out of the way; say from where to where."""
+        """Move a stage's outputs out of the way; say from where to where.
+
+        The entry is durable before an output is moved that the store cannot bring back: after a
+        power cut it is what leads back to the output.
+        """
         moves = [
             Move(path, self._spot(os.path.join(self._root, path)), path in known) for path in paths
         ]
-        self._write(["aside", stage, moves])
+        is_only_copy = any(move.spot and not move.is_known for move in moves)
+        self._write(["aside", stage, moves], sync=is_only_copy)
         self._asides[stage] = moves
         for move in moves:
             if move.spot:
@@ -321,7 +341,6 @@ class Journal:
             NotStorable, Missing, Damaged: everything is as it was.
         """
         self._write(["change", [list(each) for each in wanted], token], sync=True)
-        durable.sync_folder(_folder(self._store))
         self._open = (wanted, token)
         return restore.apply(self._store, wanted, self._root, scratch, shared)
 
@@ -586,12 +605,35 @@ def has_leftovers(store: Store) -> bool:
         return False
 
 
-def sweep(store: Store) -> None:
-    """Remove what outlived its journal; the caller holds the workspace lock."""
+def sweep(store: Store) -> list[str]:
+    """Clear folders that outlived their journals; the caller holds the workspace lock.
+
+    Says where outputs are kept that lay in one of them.
+    """
+    notes = []
     for name in os.listdir(_folder(store)):
         path = f"{_folder(store)}/{name}"
         if name.endswith(".aside") and not os.path.exists(path.removesuffix("aside") + "journal"):
-            restore.remove(path)
+            notes += _clear_aside(store, path)
+    return notes
+
+
+def _clear_aside(store: Store, folder: str) -> list[str]:
+    """Remove the folder of a journal that is over; outputs that are still in it are kept.
+
+    Every output that a journal speaks of has left the folder by then. What is in it lost its entry
+    in a power cut, and nothing says what it was or whether there is a copy.
+    """
+    try:
+        left = sorted(os.listdir(folder))
+    except OSError:
+        left = []
+    notes = []
+    if left:
+        kept = keep_replaced(store, UNRECORDED, {name: f"{folder}/{name}" for name in left})
+        notes.append(f"outputs that a run had moved before a power cut are kept in {kept}")
+    restore.remove(folder)
+    return notes
 
 
 def recover(store: Store, root: str, locks: Locks) -> list[str]:
@@ -651,7 +693,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             for name in _roll_back(root, edits)
         ]
         os.unlink(path)
-        restore.remove(path.removesuffix(".journal") + ".aside")
+        notes += _clear_aside(store, path.removesuffix(".journal") + ".aside")
     return notes
 
 

@@ -120,11 +120,12 @@ class Maker:
     def _restore_or_run(
         self, stage: Stage, found: Fingerprint, why: tuple[Reason, ...], look_up: bool
     ) -> Made:
-        run = runcache.find(self._store, found.key) if look_up else None
-        self._set_damaged_aside()
-        if run is not None and self._restore(stage, run.record):
-            self._journal.finish_stage(stage.file, stage.name, run.record, [])
-            return Made("restored", run.record)
+        with self._store.writing():  # what is found must not be collected before it is recorded
+            run = runcache.find(self._store, found.key) if look_up else None
+            self._set_damaged_aside()
+            if run is not None and self._restore(stage, run.record):
+                self._journal.finish_stage(stage.file, stage.name, run.record, [])
+                return Made("restored", run.record)
         try:
             return self._run(stage, found, why)
         except StageFailed as error:

@@ -132,7 +132,8 @@ def _open(project: Project, listener: Listener, workspace: Workspace) -> Workspa
         workspace.untouched = None
         for text in put_in_order(workspace):
             listener(Note("warning", text))
-    journal.sweep(project.store)
+    for text in journal.sweep(project.store):
+        listener(Note("warning", text))
     desk.sweep(project.store.local)
     return workspace
 

@@ -81,7 +81,8 @@ def apply(
         UsageError, Busy, Failure, Damage, Stopped
     """
     find.find(project.store, name, find.ALL_KINDS)
-    with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
+    holding = session.begin(project, listener, wait=wait, tolerant=True)
+    with holding as workspace, project.store.writing():
         found = find.find(project.store, name, find.ALL_KINDS)
         experiment = load(project.store, found.oid)
         _check_there(workspace, experiment, name)
@@ -215,7 +216,8 @@ def undo(
         Busy, Failure, Damage, Stopped
     """
     _step(project, number)
-    with session.begin(project, listener, wait=wait, tolerant=True) as workspace:
+    holding = session.begin(project, listener, wait=wait, tolerant=True)
+    with holding as workspace, project.store.writing():
         step = _step(project, number)
         back = tuple(_back(project, ref) for ref in step.refs)
 
@@ -268,7 +270,7 @@ def _back(project: Project, ref: history.Renamed) -> history.Renamed:
             f"there is another {ref.kind} {ref.name!r} by now",
             f"rename or remove it first: `dodo exp remove {ref.name}`",
         )
-    return history.Renamed(ref.kind, ref.name, ref.new if found == ref.old else found, ref.old)
+    return history.Renamed(ref.kind, ref.name, found, ref.old)
 
 
 def _has_grown(store: Store, old: Oid | None, new: Oid | None) -> bool:

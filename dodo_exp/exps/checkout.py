@@ -200,15 +200,16 @@ def commit(
         stages = (*stages, *(workspace.graph.stages[name] for name in sorted(makers)))
         made = []
         locks = {lockfile.beside(stage.file): None for stage in stages}
-        before = _texts(workspace, locks)
-        with journaled(workspace) as journal, workspace.store.writing():
-            records = [(stage, _as_it_lies(workspace, stage)) for stage in stages]
-            for stage, record in records:
-                if record != workspace.record(stage):
-                    journal.finish_stage(stage.file, stage.name, record, [])
-                    made.append(stage.address)
-        if made:
-            history.add(workspace.store, command, _edited(workspace, locks, before))
+        with workspace.store.writing():
+            before = _texts(workspace, locks)
+            with journaled(workspace) as journal:
+                records = [(stage, _as_it_lies(workspace, stage)) for stage in stages]
+                for stage, record in records:
+                    if record != workspace.record(stage):
+                        journal.finish_stage(stage.file, stage.name, record, [])
+                        made.append(stage.address)
+            if made:
+                history.add(workspace.store, command, _edited(workspace, locks, before))
         workspace.forget()
         workspace.save_caches()
     return made

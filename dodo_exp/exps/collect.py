@@ -10,6 +10,7 @@ from dodo_exp.engine import history
 from dodo_exp.events import Note
 from dodo_exp.exps import find, index, logs, queue, roots, thin
 from dodo_exp.exps.dequeue import forget
+from dodo_exp.exps.label import changing_names
 from dodo_store import durable, gc, locks, places
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
@@ -72,9 +73,11 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     names |= {(roots.UNDO, str(number)) for number in steps}
     runs = _runs(project, policy, now, names)
     if not policy.dry:
-        _let_go(store, gone, steps, runs, command, policy)
-    # In a dry run what would be undone keeps nothing, as after the real one without a grace.
-    without = names | {(roots.RUN, os.path.basename(path)) for path in runs}
+        _let_go(project, gone, steps, runs, command, policy)
+    # A dry run leaves out what the real one has removed by now. The real one leaves nothing out:
+    # another command may have made something of the same name since.
+    removed = names | {(roots.RUN, os.path.basename(path)) for path in runs}
+    without = removed if policy.dry else set()
     progress = _Progress(listener)
     collected = gc.collect(
         store,
@@ -164,17 +167,19 @@ def _runs(project: Project, policy: Policy, now: float, without: set[tuple[str, 
 
 
 def _let_go(
-    store: Store,
+    project: Project,
     gone: list[find.Found],
     steps: list[int],
     runs: list[str],
     command: str,
     policy: Policy,
 ) -> None:
+    store = project.store
     refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in gone)
     if refs:
+        with changing_names(project):
+            number = history.add(store, command, refs=refs)
         forget(store, {each.name for each in gone})
-        number = history.add(store, command, refs=refs)
         if policy.grace == 0:
             steps = [*steps, number]
     history.forget(store, steps)

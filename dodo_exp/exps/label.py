@@ -31,17 +31,20 @@ FOLDED = {"experiment": "an experiment", "snapshot": "a snapshot"}
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[Store]:
-    """Labels are read, changed and set by one command at a time."""
+def changing_names(project: Project) -> Iterator[Store]:
+    """For one command at a time that reads what names stand for and changes it.
+
+    Holds off gc, too: what a name stood for must not be collected before the new record has it.
+    """
     if session.is_inside(project):
         raise UsageError("a stage cannot change its own project's experiments")
     store = project.store
-    if store.exists:
-        project.write()
-        history.finish(store)
-        with locks.share(f"{store.folder}/locks/labels", exclusive=True):
-            yield store
-    else:
+    if not store.exists:
+        yield store
+        return
+    project.write()
+    history.finish(store)
+    with locks.share(f"{store.folder}/locks/labels", exclusive=True), store.writing():
         yield store
 
 
@@ -52,7 +55,7 @@ def rename(project: Project, old: str, new: str, command: str, *, replace: bool)
         UsageError: there is no such, or the new name is taken.
     """
     names.check(new)
-    with _alone(project) as store:
+    with changing_names(project) as store:
         found = _find(store, old)
         if found.name == new:
             raise UsageError(f"{FOLDED[found.kind]} of this name is what it is already")
@@ -128,7 +131,7 @@ def _changed(
     change: Callable[[Experiment], Experiment],
     command: str,
 ) -> dict[str, Experiment]:
-    with _alone(project) as store:
+    with changing_names(project) as store:
         refs, done = [], {}
         for found in dict.fromkeys(_find(store, name) for name in given):
             before = load(store, found.oid)
@@ -149,7 +152,7 @@ def branch(project: Project, name: str, new: str | None, command: str, *, replac
     """
     if new is not None:
         names.check(new)
-    with _alone(project) as store:
+    with changing_names(project) as store:
         found = _find(store, name, find.READABLE)
         wanted = new or f"{found.name.replace(AT, '-')}-branch"
         _check_free(store, "snapshot", wanted, replace)

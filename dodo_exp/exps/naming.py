@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dodo_exp.errors import Damage, Failure, UsageError
+from dodo_exp.errors import Busy, Damage, Failure, UsageError
 from dodo_exp.exps import find
 from dodo_exp.exps.record import load
 from dodo_store.errors import StoreError
@@ -59,15 +59,20 @@ def give(store: Store, made: Experiment, oid: Oid, command: str) -> None:
     """Let a name stand for a record; what it stood for and is none of that can be had back."""
     from dodo_exp.engine import history
 
-    try:
-        old = store.experiments.get(made.name)
-        is_free = old is None or old == oid or _is_part(old, load(store, old), made)
-    except (StoreError, Damage):
-        old, is_free = None, True
-    if is_free:
-        store.experiments.set(made.name, oid)
-    else:
-        history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
+    while True:
+        try:
+            old = store.experiments.get(made.name)
+            is_free = old is None or old == oid or _is_part(old, load(store, old), made)
+        except (StoreError, Damage):
+            old, is_free = None, True
+        if is_free:
+            store.experiments.set(made.name, oid)
+            return
+        try:
+            history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
+            return
+        except Busy:
+            continue  # the name was given to something else in between: a result is not lost for it
 
 
 def _is_part(oid: Oid, old: Experiment, made: Experiment) -> bool:

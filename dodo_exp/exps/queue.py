@@ -245,6 +245,7 @@ def create(store: Store) -> None:
 
 def add(store: Store, tasks: list[tuple[str, Task]]) -> list[Job]:
     """Put named tasks into the queue, durably; what they name must be durable already."""
+    store.check_writing()
     create(store)
     with locks.share(f"{folder(store)}/lock", exclusive=True):
         taken = names(store)
@@ -359,6 +360,8 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
 
 def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
     """Run something that has not waited: it is in the queue for others to see."""
+    if each.record != NOBODY:
+        store.check_writing()
     create(store)
     held = contextlib.ExitStack()
     with locks.share(f"{folder(store)}/lock", exclusive=True):
@@ -406,6 +409,7 @@ def again(store: Store, job: Job) -> Job | None:
             held.enter_context(locks.hold(_lock(store, job.number), "", timeout=0))
         except Held:
             return None
+        held.enter_context(store.writing())
         each = task(job)
         if each is None or any(live.number == job.number for live in _live(store)):
             return None  # somebody else was faster

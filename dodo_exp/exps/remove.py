@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dodo_exp.engine import history, session
-from dodo_exp.errors import UsageError
+from dodo_exp.engine import history
 from dodo_exp.exps import find
+from dodo_exp.exps.label import changing_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,21 +19,16 @@ def remove(
     Raises:
         UsageError: one of them is not there.
     """
-    if session.is_inside(project):
-        raise UsageError("a stage cannot remove its own project's experiments")
-    store = project.store
-    if store.exists:
-        project.write()
-        history.finish(store)
-    if everything:
-        found = find.everything(store, (kind,))
-        unreadable = set(history.refs_of(store, kind).names()) - {each.name for each in found}
-    else:
-        found = [find.find(store, name, (kind,)) for name in given]
-        unreadable = set()
-    gone = tuple(history.Renamed(kind, f.name, f.oid, None) for f in dict.fromkeys(found))
-    if gone:
-        history.add(store, command, refs=gone)
-    for name in unreadable:
-        history.refs_of(store, kind).delete(name)
+    with changing_names(project) as store:
+        if everything:
+            found = find.everything(store, (kind,))
+            unreadable = set(history.refs_of(store, kind).names()) - {each.name for each in found}
+        else:
+            found = [find.find(store, name, (kind,)) for name in given]
+            unreadable = set()
+        gone = tuple(history.Renamed(kind, f.name, f.oid, None) for f in dict.fromkeys(found))
+        if gone:
+            history.add(store, command, refs=gone)
+        for name in unreadable:
+            history.refs_of(store, kind).delete(name)
     return sorted({each.name for each in found} | unreadable)

@@ -38,12 +38,13 @@ Told = Callable[[int], None]
 
 
 class Mended(Named):
-    """What a repair did: paths that are good again, what was removed with what it had lost, and how
-    many problems are left.
+    """What a repair did: paths that are good again; experiments and snapshots with what each has
+    lost; numbers of undo steps that were removed, with the same; and how many problems are left.
     """
 
     mended: list[str]
     lost: dict[str, list[str]]
+    steps: dict[int, list[str]]
     left: int
 
 
@@ -60,25 +61,25 @@ def repair(
     Raises:
         Busy, Failure, Stopped
     """
-    with session.begin(project, listener) as workspace:
-        store = project.store
+    store = project.store
+    with session.begin(project, listener) as workspace, store.writing():
         report = check(project, 1.0, progress)
         if not report.problems:
-            return report, Mended([], {}, 0)
+            return report, Mended([], {}, {}, 0)
         checking.repair(store, report)
         # What is missing may lie in the workspace still; nothing seen earlier is believed.
         workspace.stamps.forget()
         with suppress(DodoError):  # of a project that cannot be read the rest is worth mending
             capture(workspace, listener, after_run=True)
-        for path in history.unreadable(store):
-            checking.set_aside(store, path)
+        history.quarantine(store, history.unreadable_numbers(store))
         lost = _let_go(project, command)
+        steps = _forget_steps(project)
         _forget_runs(project)
         workspace.save_caches()
         after = check(project, 1.0, progress)
     still = {problem.path for problem in after.problems}
     mended = [problem.path for problem in report.problems if problem.path not in still]
-    return report, Mended(mended, lost, len(after.problems))
+    return report, Mended(mended, lost, steps, len(after.problems))
 
 
 def _let_go(project: Project, command: str) -> dict[str, list[str]]:
@@ -101,6 +102,15 @@ def _let_go(project: Project, command: str) -> dict[str, list[str]]:
         changed.append(history.Renamed(root.kind, root.name, old, new))
     if changed:
         history.add(store, command, refs=tuple(changed))  # which sets the names, too
+    return lost
+
+
+def _forget_steps(project: Project) -> dict[int, list[str]]:
+    """Take out of the history what can no longer be undone; says what each step has lost."""
+    store = project.store
+    found = list(roots.of_kind(roots.everything(project), roots.UNDO))
+    lost = {int(root.name): paths for root, paths in reach.broken(store, found, set())}
+    history.quarantine(store, list(lost))
     return lost
 
 

@@ -12,6 +12,7 @@ from dodo_exp.exps.steps import chain
 from dodo_exp.pipeline import lockfile
 from dodo_exp.project import STATE
 from dodo_store.errors import StoreError
+from dodo_store.oid import of_bytes
 from dodo_store.reach import Root
 from dodo_store.tree import Node
 
@@ -179,7 +180,7 @@ def lock_files(root: str) -> list[str]:
 def _journals(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
     held = [journal.held(store.local), *map(journal.held, temp.locals_of(store))]
     for path, records, nodes, outs in itertools.chain(*held):
-        if _is_new(known, RUNNING, path, str(len(records) + len(nodes) + len(outs))):
+        if _is_new(known, RUNNING, path, _version(records, nodes, outs)):
             for oid in records:
                 try:
                     oids, more, problem = _kept(store, oid, met)
@@ -190,24 +191,38 @@ def _journals(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
             yield Root(RUNNING, path, path, nodes=tuple(outs), may_lack=True)
 
 
+def _version(records: list[Oid], nodes: list[Node], outs: list[Node]) -> str:
+    """Changes whenever a journal names something else, also where it names as much as before."""
+    named = [*records, *(node.oid for node in (*nodes, *outs))]
+    return of_bytes(b"".join(named)).hex()
+
+
 def _steps(store: Store, known: Known, without: Any, met: Known | None) -> Iterator[Root]:
     for path in history.unreadable(store):
         yield Root(UNDO, os.path.basename(path), path, problem="cannot be read")
+    for path, step in history.unfinished(store):
+        if _is_new(known, UNDO, os.path.basename(path), ""):
+            yield _step_root(store, step, path, met)
     for step in history.steps(store):
         name = str(step.number)
-        if (UNDO, name) in without or not _is_new(known, UNDO, name, ""):
-            continue
-        nodes = [n for change in step.changes for n in (change.old, change.new) if n is not None]
-        records = [oid for ref in step.refs for oid in (ref.old, ref.new) if oid is not None]
-        path = history.path_of(store, step)
-        for oid in records:
-            try:
-                more, its, _ = _kept(store, oid, met)
-                records = [*records, *more]
-                nodes += its
-            except (StoreError, DodoError):
-                continue
-        yield Root(UNDO, name, path, tuple(records), tuple(nodes), may_lack=True)
+        if (UNDO, name) not in without and _is_new(known, UNDO, name, ""):
+            yield _step_root(store, step, history.path_of(store, step), met)
+
+
+def _step_root(store: Store, step: history.Step, path: str, met: Known | None) -> Root:
+    nodes = [n for change in step.changes for n in (change.old, change.new) if n is not None]
+    records: list[Oid] = []
+    problem = ""
+    for oid in (oid for ref in step.refs for oid in (ref.old, ref.new) if oid is not None):
+        records.append(oid)
+        try:
+            more, its, _ = _kept(store, oid, met)
+            records += more
+            nodes += its
+        except (StoreError, DodoError) as error:
+            where = f"{error.path}: " if isinstance(error, StoreError) else ""
+            problem = f"names {oid.hex()}, which cannot be read: {where}{error}"
+    return Root(UNDO, str(step.number), path, tuple(records), tuple(nodes), problem=problem)
 
 
 def _runs(store: Store, known: Known, without: Any) -> Iterator[Root]:

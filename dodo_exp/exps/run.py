@@ -9,7 +9,7 @@ from dodo_exp.engine import decide, repro
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.journal import journaled
 from dodo_exp.engine.prune import vanished
-from dodo_exp.errors import DodoError
+from dodo_exp.errors import Damage, DodoError
 from dodo_exp.events import Note
 from dodo_exp.exps import naming, state
 from dodo_store.errors import StoreError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.pipeline.overrides import Change
     from dodo_exp.project import Project
+    from dodo_store.store import Store
     from dodo_store.tree import Node
 
 
@@ -197,9 +198,10 @@ def _run(
             outs = way.captured(workspace) if way is not None and start is None else {}
             base = start.base if start else capture(workspace, listener, after_run=False, **outs)
             journal.hold(base)
+            if way is not None and way.last is not None:
+                _check_there(project.store, way.last)
+                journal.hold_record(way.last.oid)
         course = None
-        if way is not None and way.last is not None:
-            journal.hold_record(way.last.oid)
         if way is not None:
             from dodo_exp.exps import advance
 
@@ -252,6 +254,13 @@ def _run(
                 changes = tuple(course.changed(course.last)) if course is not None else ()
                 before.remember(workspace, order.command, held=held, outs=changes)
         return ran
+
+
+def _check_there(store: Store, step: Step) -> None:
+    """Raises: Damage"""
+    if not store.records.has(step.oid) or not store.is_whole(step.experiment.result):
+        name = f"{step.experiment.name}@{step.experiment.step}"
+        raise Damage(f"{name} was removed while the run began", "run the command again")
 
 
 def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:

@@ -5,10 +5,10 @@ Like any other change of a name it can be undone, as long as their content is no
 
 from __future__ import annotations
 
-from dodo_exp.engine import history, session
+from dodo_exp.engine import history
 from dodo_exp.errors import DodoError, UsageError
 from dodo_exp.exps import find, index, queue, state, steps
-from dodo_store import locks
+from dodo_exp.exps.label import changing_names
 from dodo_store.errors import StoreError
 
 TYPE_CHECKING = False
@@ -25,11 +25,7 @@ def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list
     Raises:
         UsageError: one is not there, or its experiment runs.
     """
-    if session.is_inside(project):
-        raise UsageError("a stage cannot remove its own project's experiments")
-    store = project.write()
-    history.finish(store)
-    with locks.share(f"{store.folder}/locks/labels", exclusive=True):
+    with changing_names(project) as store:
         wanted: dict[find.Found, set[int]] = {}
         for text in names:
             base = check_step(store, text)
@@ -90,8 +86,7 @@ def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> 
 
     Returns the number of its step in the history.
     """
-    store = project.store
-    with locks.share(f"{store.folder}/locks/labels", exclusive=True):
+    with changing_names(project) as store:
         refs = []
         for base, numbers in wanted.items():
             new: Oid | None = None

@@ -15,7 +15,7 @@ from dodo_store.oid import of_bytes, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from dodo_store.oid import Oid
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 class Ledger:
     """Records under one folder: `ab/<30 hex of the key>.<32 hex of the record>`."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, check_writing: Callable[[], None] = lambda: None) -> None:
+        """*check_writing* is called before a record is kept; see `Store.check_writing`."""
         self.folder = folder
+        self._check_writing = check_writing
 
     def put(self, key: Oid, at: float, value: Any) -> None:
         """Keep *value*, made at *at* (seconds since the epoch), under *key*.
 
         Everything that it names must be durable already.
         """
+        self._check_writing()
         data = record.encode(record.RUN, [key, float(at), value])
         name = key.hex()
         folder = os.path.join(self.folder, name[:2])

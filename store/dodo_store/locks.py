@@ -10,6 +10,7 @@ import math
 import os
 import time
 from _thread import allocate_lock
+from functools import cache
 
 from dodo_store.errors import Held
 from dodo_store.stamps import is_settled, mark, now
@@ -235,6 +236,11 @@ class Shared:
         self._guard = allocate_lock()
         self._held = contextlib.ExitStack()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a thread of this process is in such a block now."""
+        return self._count > 0
+
     @contextlib.contextmanager
     def enter(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold it for a block."""
@@ -249,6 +255,12 @@ class Shared:
                 self._count -= 1
                 if self._count == 0:
                     self._held.close()
+
+
+@cache
+def shared(path: str) -> Shared:
+    """This process's share of the lock at *path*: one, whoever in the process asks for it."""
+    return Shared(path)
 
 
 def discard(path: str) -> bool:

@@ -11,7 +11,7 @@ from dodo_store.record import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dodo_store.oid import Oid
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Refs:
     """One folder of refs. A name is a file name; callers keep it to letters, digits, `-_.`."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, check_writing: Callable[[], None] = lambda: None) -> None:
+        """*check_writing* is called before a ref is set; see `Store.check_writing`."""
         self.folder = folder
+        self._check_writing = check_writing
 
     def path(self, name: str) -> str:
         """Where the ref is kept."""
@@ -60,6 +62,7 @@ class Refs:
 
     def set(self, name: str, oid: Oid) -> None:
         """Point the ref at a record that is already durable."""
+        self._check_writing()
         os.makedirs(self.folder, exist_ok=True)
         durable.replace(self.path(name), f"{oid.hex()} {_check(oid)}\n".encode(), mode=0o644)
 

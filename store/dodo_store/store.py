@@ -54,14 +54,15 @@ class Store:
         self.objects = Pool(f"{folder}/objects", f"{folder}/quarantine")
         self.trees = Pool(f"{folder}/trees", f"{folder}/quarantine")
         self.records = Pool(f"{folder}/records", f"{folder}/quarantine")
-        self.runs = Ledger(f"{folder}/runs")
-        self.experiments = Refs(f"{folder}/exps")
-        self.snapshots = Refs(f"{folder}/snapshots")
+        self.runs = Ledger(f"{folder}/runs", self.check_writing)
+        self.experiments = Refs(f"{folder}/exps", self.check_writing)
+        self.snapshots = Refs(f"{folder}/snapshots", self.check_writing)
         self.links = False
         """Whether restored files share their content with the store; the project's settings say."""
         self.exists = self._check_version()
         self._scratch: str | None = None
-        self._writers = locks.Shared(f"{folder}/locks/commit")
+        self._writers = locks.shared(f"{folder}/locks/commit")
+        self._is_removing = False
 
     def _check_version(self) -> bool:
         path = f"{self.folder}/VERSION"
@@ -150,7 +151,22 @@ class Store:
     def removing(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Keep all writers out for a block."""
         with locks.share(f"{self.folder}/locks/commit", exclusive=True, waiting=waiting):
-            yield
+            self._is_removing = True
+            try:
+                yield
+            finally:
+                self._is_removing = False
+
+    def check_writing(self) -> None:
+        """Called by everything that names a record or a node, before it does so.
+
+        Without the commit lock gc could remove what is named between the look and the name.
+
+        Raises:
+            RuntimeError: the caller does not hold the commit lock; see `writing`.
+        """
+        if not self._writers.is_held and not self._is_removing:
+            raise RuntimeError("content of the store is named without holding the commit lock")
 
     def tree(self, oid: Oid) -> Entries:
         """Read one folder's tree.
@@ -202,6 +218,7 @@ class Store:
 
     def add_record(self, batch: Batch, kind: int, value: Any) -> Oid:
         """The same for one of several, kept when the batch is committed."""
+        self.check_writing()
         data = record.encode(kind, value)
         oid = of_bytes(data)
         batch.add_bytes(self.records, oid, data)

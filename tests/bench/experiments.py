@@ -133,8 +133,9 @@ def fill(folder: Path, count: int) -> None:
         batch.commit()
         batch.drop()
     durable.set_level("off")
-    for name, each in made:
-        store.experiments.set(name, each)
+    with store.writing():
+        for name, each in made:
+            store.experiments.set(name, each)
 
 
 def filled(ground: Ground, name: str, size: int) -> Path:

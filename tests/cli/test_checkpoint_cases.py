@@ -327,7 +327,8 @@ def test_steps_in_a_file_that_was_made_to_harm(training: Space, wrong: dict[str,
     for step in steps.chain(store, load(store, oid).before):
         entries[step.oid] = (pack.PART, step.experiment)
     nodes = [node for _, each in entries.values() for node in (each.base, each.result)]
-    changed = store.put_record(record.EXPERIMENT, made._asdict())
+    with store.writing():
+        changed = store.put_record(record.EXPERIMENT, made._asdict())
     with (training.base / "bad").open("wb") as file:
         oids = [
             (kind, changed if kind == pack.ROOT else each) for each, (kind, _) in entries.items()
@@ -346,7 +347,8 @@ def test_records_of_before_there_were_steps_are_read(training: Space) -> None:
     row = load(store, oid)._asdict()
     for key in ("step", "before", "unfinished", "origin", "by"):
         del row[key]
-    store.experiments.set("old", store.put_record(record.EXPERIMENT, {**row, "name": "old"}))
+    with store.writing():
+        store.experiments.set("old", store.put_record(record.EXPERIMENT, {**row, "name": "old"}))
     shown = training.dodo("exp", "show", "--json").json[1]["experiments"]
     assert "old" in [each["name"] for each in shown]
     assert json.loads(training.dodo("store", "cat", "old:model.json").out)["epoch"] == 3

@@ -306,7 +306,9 @@ def newer(space: Space, path: Path) -> Path:
     new = Path(space.store.records.path(oid))
     new.parent.mkdir(exist_ok=True)
     new.write_bytes(record)
-    space.store.experiments.set("one", oid)
+    store = space.store
+    with store.writing():
+        store.experiments.set("one", oid)
     return new
 
 

@@ -523,7 +523,9 @@ def test_a_result_whose_runner_died_before_saying_so_is_not_run_again(project: S
     assert task is not None
     # As it is after a kill between the result's name and the job's end.
     os.unlink(job.path)
-    queue.add(project.store, [("one", task)])
+    store = project.store
+    with store.writing():
+        queue.add(store, [("one", task)])
     project.forget_runs()
     project.dodo("exp", "run", "--run-all")
     assert project.runs == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from dodo_store.oid import of_bytes
 from tests.space import Space
 
 
@@ -25,3 +27,21 @@ def test_damage_ends_with_5_and_is_named(project: Space) -> None:
     ran = project.dodo("store", "check", code=5)
     assert str(path) in ran.out
     path.write_bytes(whole)
+
+
+def test_content_that_only_an_undo_step_needs_is_checked_and_its_loss_mended(space: Space) -> None:
+    space.write("dvc.yaml", "stages: {a: {cmd: cat code.py > o, deps: [code.py], outs: [o]}}\n")
+    space.write("code.py", "one\n")
+    space.dodo("exp", "run", "-n", "one")
+    space.write("code.py", "my own work\n")
+    space.dodo("exp", "apply", "one", "--exact")
+    lost = of_bytes(b"my own work\n")
+    Path(space.store.objects.path(lost)).unlink()
+    problem = f"{space.store.objects.path(lost)}: not in the store"
+    assert problem in space.dodo("store", "check", code=5).out
+    err = space.dodo("undo", code=5).err
+    assert "`dodo store check --repair`" in err
+    out = space.dodo("store", "check", "--repair").out
+    assert "undo step 2 is removed: lost" in out
+    assert "all is well" in space.dodo("store", "check").out
+    assert "Undone: `exp run -n one`" in space.dodo("undo").out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    """A project folder with one output, `o`."""
-    return Scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """A project folder with one output, `o`, whose store is open for writing."""
+    scene = Scene(tmp_path)
+    with scene.store.writing():
+        yield scene
 
 
 def test_an_output_moved_aside_comes_back_and_the_half_made_one_is_kept(scene: Scene) -> None:

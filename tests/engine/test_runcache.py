@@ -39,7 +39,8 @@ def result(store: Store, content: bytes, started: float) -> runcache.Run:
 def test_what_was_saved_is_found(tmp_path: Path) -> None:
     store = made(tmp_path)
     run = result(store, b"x", 5.0)
-    runcache.save(store, run)
+    with store.writing():
+        runcache.save(store, run)
     assert runcache.find(store, key_of(LINES)) == run
     assert runcache.find(store, key_of(LINES[1:])) is None
 
@@ -47,8 +48,9 @@ def test_what_was_saved_is_found(tmp_path: Path) -> None:
 def test_a_result_whose_objects_are_gone_does_not_hide_an_older_one(tmp_path: Path) -> None:
     store = made(tmp_path)
     old, new = result(store, b"old", 1.0), result(store, b"new", 2.0)
-    runcache.save(store, old)
-    runcache.save(store, new)
+    with store.writing():
+        runcache.save(store, old)
+        runcache.save(store, new)
     Path(store.objects.path(new.record.outs[0][1].oid)).unlink()
     assert runcache.find(store, key_of(LINES)) == old
 
@@ -61,7 +63,8 @@ def _work(folder: str, started: float) -> None:
             time.sleep(0.2)
             with open(f"{folder}/made", "a") as file:
                 file.write("x")
-            runcache.save(store, result(store, b"x", started))
+            with store.writing():
+                runcache.save(store, result(store, b"x", started))
 
 
 def test_of_many_that_want_it_one_makes_it(tmp_path: Path) -> None:
