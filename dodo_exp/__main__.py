@@ -10,12 +10,12 @@ def main() -> None:
 
     Until the command is loaded Ctrl-C ends us at once and silently: there is nothing to put back.
     """
-    from dodo_exp import __version__, interrupt
+    from dodo_exp import interrupt
 
     interrupt.ends_us()
     from dodo_exp.engine import still
 
-    if still.answer(__version__, sys.argv[1:]):
+    if still.answer(sys.argv[1:]):
         os._exit(0)
     # A command makes many objects that all stay until it ends: looking through them for circles
     # again and again would double the time of a large project.

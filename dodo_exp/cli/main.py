@@ -99,7 +99,7 @@ def _keep(args: list[str], report: Report) -> None:
 
     facts = report.facts()
     if facts is not None and not render.is_long(text := render.shown(report)):
-        still.keep(__version__, os.getcwd(), args, text, facts)
+        still.keep(os.getcwd(), args, text, facts)
 
 
 def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from dodo_exp.engine.still import code_identity
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes, of_file
@@ -42,8 +43,9 @@ class Memo:
         self.used: dict[str, Mark | None] = {}
         """What was asked for, with the mark that the answer is good for; None: not there."""
         try:
-            version, table = record.read(record.CACHE, path, lists=True)
-            self._table: dict[str, Any] = table if version == VERSION else {}
+            version, code, table = record.read(record.CACHE, path, lists=True)
+            is_ours = version == VERSION and code == code_identity()
+            self._table: dict[str, Any] = table if is_ours else {}
         except (OSError, StoreError, ValueError, TypeError):
             self._table = {}
 
@@ -151,7 +153,7 @@ class Memo:
         if not self._dirty:
             return
         try:
-            data = record.encode(record.CACHE, [VERSION, self._table])
+            data = record.encode(record.CACHE, [VERSION, code_identity(), self._table])
             durable.replace(self._path, data, sync=False)
         except (OSError, StoreError, OverflowError, ValueError, TypeError):
             return

@@ -16,9 +16,11 @@ import sys
 
 from xxhash import xxh3_128_digest
 
+import dodo_exp
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 VERBS = (["exp", "run"], ["repro"], ["status"])
 FOLDER = "still"
@@ -60,17 +62,53 @@ def pack(found: os.stat_result) -> bytes:
     return _MARK.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def answer(version: str, args: list[str]) -> bool:
-    """Print what the command would print, if it is known; False if it has to be worked out.
+_identity = ""
 
-    What another *version* has kept does not count.
+
+def code_identity() -> str:
+    """Identify the code that runs: what other code has cached does not count.
+
+    An installed package is replaced as a whole, so one file of it stands for all. In a checkout
+    every source file counts, as it was when this process first asked.
+
+    Raises:
+        OSError: a file went away meanwhile.
     """
+    global _identity
+    if not _identity:
+        package = os.path.dirname(os.path.dirname(__file__))
+        store = f"{os.path.dirname(package)}/store/dodo_store"
+        if os.path.exists(store):
+            marks = [*_source_marks(package), *_source_marks(store)]
+        else:
+            marks = [_source_mark(os.stat(__file__))]
+        name = xxh3_128_digest(b"".join(marks)).hex()
+        _identity = f"{dodo_exp.__version__} {package} {name}"
+    return _identity
+
+
+def _source_marks(folder: str) -> Iterator[bytes]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                yield _source_mark(entry.stat())
+            elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                yield from _source_marks(entry.path)
+
+
+def _source_mark(found: os.stat_result) -> bytes:
+    # No ctime: a hard link to an installed file, as uv makes, is no change.
+    return _MARK.pack(found.st_size, found.st_mtime_ns, 0, found.st_ino)
+
+
+def answer(args: list[str]) -> bool:
+    """Print what the command would print, if it is known; False if it has to be worked out."""
     if not _may_be_known(args):
         return False
     try:
         here = os.getcwd()
         root = _root(here)
-        fd = os.open(_path(root, here, version, args), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(_path(root, here, args), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             data = file.read()
         lengths = _HEAD.unpack_from(data)
@@ -97,7 +135,7 @@ def answer(version: str, args: list[str]) -> bool:
     return True
 
 
-def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> None:
+def keep(here: str, args: list[str], text: str, facts: Facts) -> None:
     """Remember that the command, given in *here*, printed *text* because of these facts.
 
     Where that cannot be written only time is lost.
@@ -114,12 +152,12 @@ def keep(version: str, here: str, args: list[str], text: str, facts: Facts) -> N
     marks = b"".join((*facts.seen.values(), *facts.links.values()))
     parts = (text.encode(), paths, marks, names[2])
     body = struct.pack(">4I", *map(len, parts)) + b"".join(parts)
-    path = _path(facts.root, here, version, args)
-    folder = os.path.dirname(path)
     from dodo_store import durable
     from dodo_store.errors import StoreError
 
     try:
+        path = _path(facts.root, here, args)
+        folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
         durable.replace(path, _MAGIC + xxh3_128_digest(body) + body, sync=False)
         others = sorted(_files(folder), key=lambda entry: entry.stat().st_mtime)
@@ -148,13 +186,13 @@ def _root(folder: str) -> str:
     return folder
 
 
-def _path(root: str, here: str, version: str, args: list[str]) -> str:
-    """A file a command: the same words, folder, version and kind of terminal."""
+def _path(root: str, here: str, args: list[str]) -> str:
+    """A file a command: the same words, folder, code and kind of terminal."""
     where: tuple[object, ...] = ()
     if sys.stdout is not None and sys.stdout.isatty():
         around = (os.environ.get(name, "") for name in ("COLUMNS", "NO_COLOR", "TERM"))
         where = (*os.get_terminal_size(1), *around)
-    words = [version, here, *map(str, where), "", *args]
+    words = [code_identity(), here, *map(str, where), "", *args]
     name = xxh3_128_digest(os.fsencode("\0".join(words))).hex()
     return f"{root}/.dodo/{FOLDER}/{name}"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from dodo_exp.engine.still import code_identity
 from dodo_exp.exps.record import load
 from dodo_exp.pipeline.values import leaves
 from dodo_store import durable, record
@@ -234,8 +235,8 @@ def _unreadable(name: str, oid: str, problem: str) -> Row:
 def _read(path: str) -> tuple[Mark | None, Kept, Steps]:
     """The index as it was written: columns once for all rows that share them."""
     try:
-        version, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
-        if version != VERSION:
+        version, code, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
+        if version != VERSION or code != code_identity():
             return None, {}, {}
         columns = [tuple(Column(*each) for each in shape) for shape in shapes]
         kept: Kept = {}
@@ -260,7 +261,7 @@ def _write(path: str, stamp: Mark, kept: Kept, steps: Steps) -> None:
         shape = shapes.setdefault(row.columns, len(shapes))
         packed.append([seen, shape, [*row[:12], *row[13:]]])
     try:
-        data = record.encode(record.CACHE, [VERSION, stamp, list(shapes), packed])
+        data = record.encode(record.CACHE, [VERSION, code_identity(), stamp, list(shapes), packed])
         durable.replace(path, data, sync=False)
     except (OSError, StoreError, OverflowError, ValueError):
         return

@@ -577,7 +577,6 @@ def test_only_so_many_are_kept(full: Space) -> None:
 
 def test_a_damaged_one_is_not_believed(full: Space, capfd: pytest.CaptureFixture[str]) -> None:
     """In this process, for there are thousands of ways to be damaged."""
-    from dodo_exp import __version__
     from dodo_exp.engine import still
 
     (path,) = answers(full)
@@ -585,18 +584,18 @@ def test_a_damaged_one_is_not_believed(full: Space, capfd: pytest.CaptureFixture
     here = os.getcwd()
     os.chdir(full.root)
     try:
-        assert still.answer(__version__, ["status"])
+        assert still.answer(["status"])
         for i in range(len(data)):
             for damaged in (data[:i], data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :]):
                 path.write_bytes(damaged)
-                assert not still.answer(__version__, ["status"]), i
+                assert not still.answer(["status"]), i
         path.write_bytes(data + b"\0")
-        assert not still.answer(__version__, ["status"])
+        assert not still.answer(["status"])
         path.write_bytes(data)
-        assert not still.answer("0", ["status"])
+        assert still.answer(["status"])
     finally:
         os.chdir(here)
-    assert capfd.readouterr().out == UP
+    assert capfd.readouterr().out == UP * 2
 
 
 @pytest.mark.parametrize("what", ["file", "link", "rubbish", "folder"])
@@ -630,6 +629,77 @@ def test_what_cannot_be_answered_again_is_not_kept(full: Space) -> None:
     forget(full)
     full.dodo("--cd", str(full.root), "status")
     assert answers(full) == []
+
+
+# -- the code itself -----------------------------------------------------------------------
+
+
+CODE = Path(__file__).parents[2]
+
+
+class Copy:
+    """A copy of the code, as a checkout has it or as pip installs it."""
+
+    def __init__(self, folder: Path, *, is_installed: bool = False) -> None:
+        self.folder = folder
+        self.store = folder if is_installed else folder / "store"
+        ignore = shutil.ignore_patterns("__pycache__", "vendor")
+        shutil.copytree(CODE / "dodo_exp", folder / "dodo_exp", ignore=ignore)
+        shutil.copytree(CODE / "store/dodo_store", self.store / "dodo_store", ignore=ignore)
+
+    def status(self, space: Space) -> str:
+        """What `status` of this copy prints."""
+        path = os.pathsep.join((str(self.folder), str(self.store)))
+        return space.dodo("status", env={"PYTHONPATH": path}).out
+
+    def settle(self, space: Space) -> None:
+        """Give the command until its answer is kept."""
+        before = len(answers(space))
+        until = time.monotonic() + 10
+        while len(answers(space)) == before:
+            assert self.status(space) == UP
+            assert time.monotonic() < until, "nothing is kept"
+            time.sleep(0.03)
+
+    def edit(self, path: str) -> None:
+        """Let a module print when it is imported."""
+        with (self.folder / path).open("a") as file:
+            file.write("\nprint('edited')\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "dodo_exp/cli/render.py",
+        "store/dodo_store/stamps.py",
+        "dodo_exp/engine/compile.py",  # imported only where a dvc.yaml is parsed
+    ],
+)
+def test_an_edited_checkout_does_not_repeat_what_it_printed(project: Space, path: str) -> None:
+    project.exp()
+    checkout = Copy(project.base / "checkout")
+    checkout.settle(project)
+    checkout.edit(path)
+    assert checkout.status(project) == f"edited\n{UP}"
+
+
+def test_a_package_installed_anew_does_not_repeat_what_the_old_one_printed(project: Space) -> None:
+    project.exp()
+    installed = Copy(project.base / "site", is_installed=True)
+    installed.settle(project)
+    new = Copy(project.base / "new", is_installed=True)
+    new.edit("dodo_exp/engine/compile.py")
+    shutil.rmtree(installed.folder)
+    new.folder.rename(installed.folder)
+    assert installed.status(project) == f"edited\n{UP}"
+
+
+def test_another_copy_of_the_same_version_does_not_repeat_it_either(project: Space) -> None:
+    project.exp()
+    Copy(project.base / "one").settle(project)
+    other = Copy(project.base / "other")
+    other.edit("dodo_exp/cli/render.py")
+    assert other.status(project) == f"edited\n{UP}"
 
 
 # -- much at once --------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
+
 from dodo_exp.exps import index
 from tests.space import Space
 
@@ -47,6 +49,19 @@ def test_a_damaged_index_is_made_again(project: Space) -> None:
     names(project)
     (project.root / ".dodo" / "index").write_bytes(b"rubbish")
     assert names(project) == ["a"]
+
+
+def test_an_index_that_other_code_has_written_is_made_again(
+    project: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.exp("-n", "a")
+    path = project.root / ".dodo" / "index"
+    time.sleep(0.06)
+    names(project)
+    before = path.read_bytes()
+    monkeypatch.setattr("dodo_exp.engine.still._identity", "another")
+    assert names(project) == ["a"]
+    assert path.read_bytes() != before
 
 
 def test_a_record_that_is_gone_leaves_its_name_with_the_problem(project: Space) -> None:
