@@ -2,7 +2,9 @@
 
 A count does not depend on how busy the machine is, so that one of five per cent more is a change
 of ours. valgrind's callgrind counts; what varies with the versions of Python and its libraries is
-taken out by counting, in the same way, an interpreter that only imports click and msgpack.
+taken out by counting, in the same way, an interpreter that only imports click and msgpack. The
+code is run from a copy that looks installed, through a script of our own: pip's console script
+differs from version to version, and a checkout looks at its own source files.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ import time
 from pathlib import Path
 
 from tests.bench import experiments, pipelines
-from tests.bench.peers import ours
 
 RECORD = Path(__file__).with_name("instructions.json")
 ROOM = 1.05
 RUNS = 3
 """The least of so many counts is taken: a clock that turns over in one costs a few thousand."""
 
-DODO = [sys.executable, ours()]
+CODE = Path(__file__).parents[2]
+SCRIPT = "from dodo_exp.__main__ import main; main()"
+DODO = [sys.executable, "-c", SCRIPT]
 BASE = [sys.executable, "-c", "import click, msgpack"]
 STAGES, EXPERIMENTS = 1000, 100
 
@@ -34,13 +37,14 @@ STAGES, EXPERIMENTS = 1000, 100
 class Place:
     """A project, and the environment in which nothing but the command decides what it costs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: Path) -> None:
         self.folder = folder
         self.env = {
             "HOME": str(folder),
             "PATH": os.defpath,
             "PYTHONHASHSEED": "0",
             "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": str(code),
         }
 
     def run(self, *command: str) -> None:
@@ -74,9 +78,18 @@ class Place:
         self.run(*DODO, "queue", "remove", "--all")
 
 
+def installed(folder: Path) -> Path:
+    """Copy the packages side by side, as pip installs them."""
+    for package in ("dodo_exp", "store/dodo_store"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(CODE / package, folder / Path(package).name, ignore=ignore)
+    return folder
+
+
 def counts(base: Path) -> dict[str, float]:
     """Every command's instructions as multiples of the bare interpreter's."""
-    many, few = Place(base / "stages"), Place(base / "experiments")
+    code = installed(base / "code")
+    many, few = Place(base / "stages", code), Place(base / "experiments", code)
     many.folder.mkdir()
     (many.folder / "dvc.yaml").write_text(pipelines.dvc_yaml(STAGES))
     for path in pipelines.inputs(STAGES):
