@@ -9,6 +9,10 @@ ORACLE := .venv-oracle
 .DEFAULT_GOAL := test
 
 $(VENV)/.made:
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
+	  { echo 'error: `$(PYTHON)` is not Python 3.11 or newer with venv and ensurepip' >&2; \
+	    echo 'hint: on Debian `apt-get install python3-venv`, or name another: `make PYTHON=python3.12`' >&2; \
+	    exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # a script that loads less
 	touch $@

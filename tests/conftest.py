@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +13,32 @@ import pytest
 
 from tests.space import Space
 
-# A shell that starts the tests in the background has SIGINT ignored, which commands inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def _set_signals() -> None:
+    """Let commands start with the default signals, whoever started the tests.
+
+    `nohup` ignores SIGHUP, a shell ignores SIGINT and SIGQUIT of what it starts in the
+    background, and commands would inherit that. A handler does not outlive exec, so commands get
+    the default, and a hangup still does not end tests that were started under `nohup`.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _set_path() -> None:
+    """Put our own scripts and `python` first on PATH, and what only root has there last."""
+    ours = (sysconfig.get_path("scripts"), os.path.dirname(sys.executable))
+    given = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    folders = dict.fromkeys((*ours, *given, "/usr/sbin", "/sbin"))
+    os.environ["PATH"] = os.pathsep.join(folders)
+
+
+_set_signals()
+_set_path()
 
 
 @pytest.fixture

@@ -88,7 +88,6 @@ class Space:
             "NO_COLOR": "1",
             "LC_ALL": "C.UTF-8",
             "SHELL": "/bin/sh",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         self.env.pop("COLUMNS", None)
 

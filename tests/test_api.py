@@ -54,7 +54,8 @@ def test_the_table_as_dicts(here: Space) -> None:
 
 
 def test_the_table_for_pandas(here: Space) -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     api.run(name="one")
     frame = api.exp_show(as_dataframe=True)
     assert isinstance(frame, pandas.DataFrame)
