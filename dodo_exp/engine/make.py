@@ -199,6 +199,7 @@ class Maker:
             node is not None
             and self._workspace.out_digest(out.path) == node.digest
             and (not out.is_stored or self._store.is_whole(node))
+            and not restore.holds_reserved(self._workspace.path(out.path))
         )
 
     def _tell_replaced(self, stage: Stage, where: str | None) -> None:

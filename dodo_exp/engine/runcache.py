@@ -93,7 +93,7 @@ def find(store: Store, key: Oid) -> Run | None:
     """The newest result for *key* that can be restored."""
     for row in store.runs.get(key):
         run = of_plain(key, row)
-        if run is not None and all(store.is_whole(node) for _, node in run.record.outs):
+        if run is not None and all(store.is_whole(n, clean=True) for _, n in run.record.outs):
             return run
     return None
 

@@ -189,7 +189,7 @@ def _outputs(
                     node = None
             elif after_run and node is not None:
                 node = None
-            if node is not None and out.is_stored and workspace.store.is_whole(node):
+            if node is not None and out.is_stored and workspace.store.is_whole(node, clean=True):
                 found[out.path] = node
             elif node is None and not after_run and not is_dvcs:
                 # Never recorded: whatever lies there is not this pipeline's work.

@@ -21,7 +21,7 @@ from dodo_store.ignore import Ignore
 from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.tree import FOLDER
+from dodo_store.tree import FOLDER, is_reserved
 from dodo_store.walk import Source
 
 TYPE_CHECKING = False
@@ -111,6 +111,8 @@ def to_nodes(
     """
     made = []
     for path, new, others in wanted:
+        if is_reserved(path):
+            continue  # recorded by an earlier version; the one that is there is not touched
         only = Only(workspace.store, path, (new, *others))
         now = take_in(workspace, batch, path, only)
         batch.commit()  # trees that are compared must be readable

@@ -16,6 +16,7 @@ from dodo_exp.project import STATE
 from dodo_store import snapshot
 from dodo_store.errors import Changing, NotStorable
 from dodo_store.pool import Batch
+from dodo_store.tree import is_reserved
 from dodo_store.walk import Source
 
 TYPE_CHECKING = False
@@ -117,8 +118,9 @@ def _checked(workspace: Workspace, project: Project, given: str) -> str:
         raise UsageError("the whole project cannot be added", "name what is in it")
     if path.startswith(("/", "../")) or path == ".." or workspace.leads_outside(path):
         raise UsageError(f"{given!r} is outside the project")
-    if path == STATE or path.startswith(f"{STATE}/"):
-        raise UsageError(f"{given!r} belongs to dodo itself")
+    if is_reserved(path):
+        whose = "dodo itself" if STATE in path.split("/") else "Git"
+        raise UsageError(f"{given!r} belongs to {whose}")
     if not os.path.lexists(workspace.path(path)):
         beside = os.path.dirname(workspace.path(path))
         names = os.listdir(beside)[:1000] if os.path.isdir(beside) else []

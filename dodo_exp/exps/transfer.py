@@ -11,7 +11,7 @@ from dodo_exp.exps import find, names, queue
 from dodo_exp.exps.record import of_plain
 from dodo_exp.exps.steps import chain
 from dodo_store import durable, pack, record
-from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError, TooLarge
+from dodo_store.errors import Damaged, Missing, NewerFormat, NotStorable, StoreError, TooLarge
 from dodo_store.named import Named
 from dodo_store.pool import Batch
 from dodo_store.tree import FOLDER
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.oid import Oid
+    from dodo_store.store import Store
     from dodo_store.tree import Node
 
 Told = Callable[[int], None]
@@ -84,8 +85,21 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
     except (Missing, Damaged, TooLarge) as error:
         hint = "nothing was written; `dodo store check --repair` mends what it can"
         raise Damage(f"{error.path}: {error}", hint) from None
+    except NotStorable as error:
+        hint = "it is from an earlier version; apply it and keep it anew with `dodo exp save`"
+        raise Failure(f"{_holding_reserved(store, found)!r}: {error}", hint) from None
     names_ = tuple(each.name for each in found)
     return Sent(names_, out.size, sha, path != "-" and _is_kept(project, path))
+
+
+def _holding_reserved(store: Store, found: list[find.Found]) -> str:
+    """The first experiment that cannot be exported for the names in it."""
+    for each in found:
+        for step in chain(store, each.oid):
+            nodes = step.experiment.base, step.experiment.result
+            if not all(store.is_whole(node, clean=True) for node in nodes):
+                return each.name
+    return found[0].name
 
 
 def _is_kept(project: Project, path: str) -> bool:

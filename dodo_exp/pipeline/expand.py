@@ -25,6 +25,7 @@ from dodo_exp.pipeline.model import (
 from dodo_exp.pipeline.template import Arguments, Context, TemplateError
 from dodo_store.named import Named
 from dodo_store.pattern import pattern
+from dodo_store.tree import is_reserved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PROTECTED_FILES = (
     *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
     *(".dvcignore", ".gitignore", ".dodoignore"),
 )
-PROTECTED_FOLDERS = (".dodo", ".git", ".dvc", ".hg", ".svn")
+PROTECTED_FOLDERS = (".dvc", ".hg", ".svn")
 
 
 class Around(Protocol):
@@ -376,6 +377,7 @@ class _Expansion:
                 is_dvcs = os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc")
                 if is_dvcs and "://" not in path:
                     raise self.fault(text.node, f"{path!r} cannot be a dependency")
+                self.check_not_reserved(path, text.node)
                 found[path] = None
         return tuple(found)
 
@@ -388,6 +390,8 @@ class _Expansion:
                 file = (
                     self.path(wdir, entry.file, context) if entry.file else join(wdir, PARAMS_FILE)
                 )
+                if entry.file:
+                    self.check_not_reserved(file, entry.file.node)
                 named = [self.text(key, context) for key in entry.keys]
                 keys.setdefault(file, []).extend(named)
                 if not named:
@@ -396,6 +400,15 @@ class _Expansion:
             ParamDep(file, () if file in whole else tuple(dict.fromkeys(named)))
             for file, named in keys.items()
         )
+
+    def check_not_reserved(self, path: str, node: Node) -> None:
+        """Raises: BadInput: no snapshot holds it, so a queued experiment would not find it."""
+        if is_reserved(path) and "://" not in path and not path.startswith(("/", "../")):
+            raise self.fault(
+                node,
+                f"{_shown(node, path)} cannot be a dependency: it is part of no experiment",
+                "depend on the files themselves; 'always_changed: true' runs a stage every time",
+            )
 
     # -- outputs ---------------------------------------------------------------------------
 
@@ -447,7 +460,7 @@ class _Expansion:
             raise self.fault(
                 node, f"output {shown}: '~' and drives are not read, paths are relative"
             )
-        if path == "." or path.split("/")[0] in PROTECTED_FOLDERS:
+        if path == "." or is_reserved(path) or path.split("/")[0] in PROTECTED_FOLDERS:
             raise self.fault(node, f"output {shown} is a protected path")
         if os.path.basename(path) in PROTECTED_FILES or path.endswith(".dvc"):
             raise self.fault(node, f"output {shown} is a protected path")

@@ -11,6 +11,7 @@ import stat
 
 from dodo_store import durable
 from dodo_store.oid import of_bytes
+from dodo_store.tree import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
 
 BOM = b"\xef\xbb\xbf"
 
-OURS = ".dodo"
-"""Never the user's own content; cannot be taken back. Nor are temporary files of ours."""
-
 DEFAULTS = frozenset(
     {
-        ".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".mypy_cache",
+        ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".mypy_cache",
         ".pytest_cache", ".ruff_cache", "node_modules",
     }
 )  # fmt: skip
@@ -40,6 +38,8 @@ VENV = "pyvenv.cfg"
 class Ignore:
     """The rules of a folder tree, from the ignore files in it, read as a walk comes by.
 
+    Reserved names and temporary files of ours are passed over always; no rule includes them.
+
     With *defaults* off, only what the user's files name is passed over: an output has to come back
     as it was made, whatever is in it.
     """
@@ -51,8 +51,9 @@ class Ignore:
         self._chains: dict[str, tuple[tuple[int, tuple[Rule, ...]], ...]] = {}
         self._marks: dict[str, bytes] = {}
         self._files: list[str] = []
-        self.tag = ("+" if defaults else "-") + ",".join(names)
-        """Tells rules apart that are read from different files."""
+        self.tag = ("+2" if defaults else "-2") + ",".join(names)
+        """Tells rules apart that are read from different files; the number is the version of the
+        rules that are built in, so that what a walk remembers of an earlier one is not used."""
 
     @property
     def sources(self) -> Iterator[str]:
@@ -73,9 +74,7 @@ class Ignore:
     def skips(self, path: str, is_folder: bool) -> bool:
         """Whether to pass over *path* (relative, `/`); its parents are known to be walked."""
         name = path[path.rfind("/") + 1 :]
-        if name.startswith(OURS) and (
-            (is_folder and name == OURS) or name.startswith(durable.TEMPORARY)
-        ):
+        if name in RESERVED or name.startswith(durable.TEMPORARY):
             return True
         for start, rules in self._chain(path.rpartition("/")[0]):
             verdict = _verdict(rules, path[start:], is_folder)

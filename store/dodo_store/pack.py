@@ -14,11 +14,11 @@ import struct
 from collections.abc import Callable
 
 from dodo_store import durable, record, tree
-from dodo_store.errors import Damaged, NewerFormat, StoreError, TooLarge
+from dodo_store.errors import Damaged, NewerFormat, NotStorable, StoreError, TooLarge
 from dodo_store.named import Named
 from dodo_store.oid import CHUNK, Hasher, Oid, of_bytes
 from dodo_store.pool import READ_ONLY
-from dodo_store.tree import FOLDER, LINK
+from dodo_store.tree import FOLDER, LINK, RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def write(
 
     Raises:
         Missing, Damaged: the store does not have it all; what was written is no whole pack.
+        NotStorable: it holds a name that `read` refuses.
     """
     trees: dict[Oid, bytes] = {}
     objects: dict[Oid, int] = {}
@@ -102,7 +103,15 @@ def _gather(store: Store, top: Node, trees: dict[Oid, bytes], objects: dict[Oid,
             data = store.trees.read(node.oid)
             trees[node.oid] = data
             entries = tree.decode(node.oid, data, store.trees.path(node.oid))
+            _check_exportable(entries, store.trees.path(node.oid))
             waiting += [inner for _, inner in entries]
+
+
+def _check_exportable(entries: tree.Entries, path: str) -> None:
+    """Raises: NotStorable: `read` would refuse the whole pack."""
+    for name, _ in entries:
+        if name in RESERVED:
+            raise NotStorable(path, f"it holds {name!r}, which no pack may carry")
 
 
 class _Out:
@@ -374,19 +383,16 @@ def _check_target(found: tuple[int, str, bytes], path: str) -> None:
         raise Damaged(path, "a link with no fit target")
 
 
-PROTECTED = (".dodo", ".git")
-"""Names that no pack may carry, in whichever case: a hook put into a repository is run."""
-
-
 def _check_names(entries: tree.Entries, path: str) -> None:
     import unicodedata
 
     met: dict[str, str] = {}
+    # Reserved names are refused in whichever case: a hook put into a repository is run.
     for name, _ in entries:
         alike = unicodedata.normalize("NFC", name).casefold()
         if len(os.fsencode(name)) > 255:
             raise Damaged(path, f"a file name of over 255 bytes: {name[:40]!r}")
-        if alike.rstrip(". ") in PROTECTED:
+        if alike.rstrip(". ") in RESERVED:
             raise Damaged(path, f"a file named {name!r}, which a pack may not carry")
         if alike in met:
             text = f"{met[alike]!r} and {name!r} in one folder, which some systems take for one"

@@ -89,7 +89,7 @@ class Reach:
             self.trees.setdefault(node.oid, kind)
             self._progress(len(self.trees))
             try:
-                entries = self._store.tree(node.oid)
+                entries = self._store.recorded_tree(node.oid)
             except StoreError as error:
                 self._lack(error.path, str(error), root)
                 continue
@@ -139,7 +139,7 @@ def _lost(store: Store, node: Node, bad: set[Oid], known: dict[Oid, list[str]]) 
     if node.oid not in known:
         known[node.oid] = []
         try:
-            for name, inner in store.tree(node.oid):
+            for name, inner in store.recorded_tree(node.oid):
                 for path in _lost(store, inner, bad, known):
                     known[node.oid].append(name if path == "." else f"{name}/{path}")
         except StoreError:
@@ -196,6 +196,6 @@ def _count(store: Store, node: Node, seen: set[Oid], sizes: dict[Oid, int]) -> N
 
 def _members(store: Store, node: Node) -> list[Node]:
     try:
-        return [inner for _, inner in store.tree(node.oid)]
+        return [inner for _, inner in store.recorded_tree(node.oid)]
     except StoreError:
         return []

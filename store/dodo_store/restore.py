@@ -15,7 +15,7 @@ import stat
 
 from dodo_store import durable, forks
 from dodo_store.errors import Damaged, NotStorable
-from dodo_store.tree import EXEC, FILE, FOLDER, LINK
+from dodo_store.tree import EXEC, FILE, FOLDER, LINK, RESERVED
 from dodo_store.walk import is_within
 
 TYPE_CHECKING = False
@@ -312,6 +312,14 @@ def _exchange(new: str, name: str, fd: int) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOENT):
         return False
     raise OSError(code, os.strerror(code), new)
+
+
+def holds_reserved(path: str) -> bool:
+    """Whether a reserved name is in the folder at *path*: what no snapshot can bring back."""
+    return any(
+        not RESERVED.isdisjoint(names) or not RESERVED.isdisjoint(files)
+        for _, names, files in os.walk(path)
+    )
 
 
 def remove(path: str) -> None:

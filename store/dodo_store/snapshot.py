@@ -26,6 +26,8 @@ def take(store: Store, batch: Batch, source: Source, path: str, graft: Graft | N
     Raises:
         NotStorable, Changing
     """
+    if tree.is_reserved(path):
+        raise NotStorable(path, "never part of a snapshot")
     source.stamps.renew()
     walk = Walk(source, store=store, batch=batch)
     found = os.lstat(os.path.join(source.root, path) if path else source.root)

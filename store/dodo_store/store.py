@@ -11,7 +11,7 @@ from dodo_store.ledger import Ledger
 from dodo_store.oid import of_bytes, parse
 from dodo_store.pool import Batch, Pool
 from dodo_store.refs import Refs
-from dodo_store.tree import FOLDER
+from dodo_store.tree import FOLDER, RESERVED
 from dodo_store.tree import decode as decode_tree
 
 TYPE_CHECKING = False
@@ -169,22 +169,38 @@ class Store:
             raise RuntimeError("content of the store is named without holding the commit lock")
 
     def tree(self, oid: Oid) -> Entries:
-        """Read one folder's tree.
+        """Read one folder's tree, without reserved names that earlier versions recorded.
+
+        Raises:
+            Missing, Damaged
+        """
+        entries = self.recorded_tree(oid)
+        if any(name in RESERVED for name, _ in entries):
+            return tuple(entry for entry in entries if entry[0] not in RESERVED)
+        return entries
+
+    def recorded_tree(self, oid: Oid) -> Entries:
+        """Read one folder's tree exactly as it was recorded.
 
         Raises:
             Missing, Damaged
         """
         return decode_tree(oid, self.trees.read(oid), self.trees.path(oid))
 
-    def is_whole(self, node: Node) -> bool:
-        """Whether everything that a restore of *node* needs is here, by name and size."""
+    def is_whole(self, node: Node, *, clean: bool = False) -> bool:
+        """Whether everything that a restore of *node* needs is here, by name and size.
+
+        With *clean* also whether it holds no reserved name, which a restore would leave out.
+        """
         if node.kind != FOLDER:
             return self.objects.has(node.oid, node.size)
         try:
-            entries = self.tree(node.oid)
+            entries = self.recorded_tree(node.oid) if clean else self.tree(node.oid)
         except (Missing, Damaged):
             return False
-        return all(self.is_whole(inner) for _, inner in entries)
+        if clean and any(name in RESERVED for name, _ in entries):
+            return False
+        return all(self.is_whole(inner, clean=clean) for _, inner in entries)
 
     def find(self, node: Node, path: str) -> Node | None:
         """The node at *path* below *node*; None where there is none.

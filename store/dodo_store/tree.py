@@ -24,6 +24,13 @@ EXEC = 1
 LINK = 2
 FOLDER = 3
 
+RESERVED = frozenset({".dodo", ".git"})
+"""Names that are never content, whether of a file, a link or a folder, at any depth.
+
+Both may be a link or a file (a store on another disk, a Git worktree or submodule), and what they
+say is true of one folder on one machine only.
+"""
+
 
 class Node(Named):
     """A file, an executable file, a link (its object is the target's path) or a folder."""
@@ -114,3 +121,8 @@ def _checked(row: Any, path: str) -> tuple[bytes, Node]:
 
 def _is_oid(value: Any) -> bool:
     return isinstance(value, bytes) and len(value) == 16
+
+
+def is_reserved(path: str) -> bool:
+    """Whether a path is, or leads through, a reserved name."""
+    return not RESERVED.isdisjoint(path.split("/"))

@@ -503,7 +503,7 @@ def test_an_output_folder_comes_back_as_it_was(space: Space) -> None:
     command = (
         "mkdir -p out/sub out/empty && cp in.txt out/sub/x && ln -s sub/x out/link"
         " && touch 'out/a b' && printf y > out/run && chmod +x out/run"
-        " && mkdir out/__pycache__ out/.git && touch out/__pycache__/x out/.git/x out/pyvenv.cfg"
+        " && mkdir out/__pycache__ && touch out/__pycache__/x out/pyvenv.cfg"
     )
     one_stage(space, cmd=command, outs=["out"])
     space.repro()

@@ -230,11 +230,26 @@ def test_the_stores_own_things_cannot_be_taken_back(
 
 
 def test_what_is_only_named_like_ours_is_not_ours(tmp_path: Path) -> None:
-    asked = [".dodo", "dodo/", ".dodo-tmp", ".dodo2/", "x.dodo/", "x.dodo-tmp-1"]
+    asked = ["dodo/", ".dodo-tmp", ".dodo2/", "x.dodo/", "x.dodo-tmp-1", ".gitmodules", "x.git/"]
     assert [path for path in asked if ignored(tmp_path, path)] == []
 
 
-DEFAULTS = [".git", ".hg", ".svn", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache"]
+RESERVED = [".git", ".dodo"]
+
+
+@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("defaults", [True, False])
+def test_reserved_names_are_ignored_whatever_their_type_and_the_rules(
+    tmp_path: Path, name: str, defaults: bool
+) -> None:
+    (tmp_path / ".dodoignore").write_text(f"!{name}\n!{name}/\n!**/{name}\n")
+    ignore = Ignore(str(tmp_path), (".dodoignore",), defaults=defaults)
+    for path in (name, f"a/b/{name}"):
+        assert ignore.skips(path, True)
+        assert ignore.skips(path, False)
+
+
+DEFAULTS = [".hg", ".svn", "__pycache__", "node_modules", ".pytest_cache", ".mypy_cache"]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
