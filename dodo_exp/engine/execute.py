@@ -237,18 +237,21 @@ class Executor:
     ) -> bool:
         """Pass output on until the command has ended; True if its time was up before.
 
-        The pipe may stay open beyond that, in a process left in the background: nobody waits for
-        it.
+        The pipe and the process end in either order. A command that redirects its own output
+        closes the pipe at once and is served on. A background process may keep the pipe open after
+        the command has ended: nobody waits for it.
 
         Raises:
             StageFailed: a checkpoint could not be kept; the command has ended.
         """
         ended = is_late = False
+        is_open = True
         told = 0
         bells = desk.descriptors if desk is not None else ()
         pause = PAUSE if desk is not None else 0.05
-        while True:
-            ready, _, _ = select.select([read, *bells], [], [], 0 if ended else pause)
+        while is_open or desk is not None or until is not None:
+            sources = [read, *bells] if is_open else bells
+            ready, _, _ = select.select(sources, [], [], 0 if ended else pause)
             told = told + 1 if read in ready else 0
             if desk is not None and not 0 < told < MANY:
                 # What it has written before it asked is told before that.
@@ -259,13 +262,11 @@ class Executor:
                 if data:
                     log.write(data)
                     self._listener(Output(stage.address, data))
-                elif until is None or ended:
-                    return is_late
                 else:
-                    time.sleep(0.02)
+                    is_open, pause = False, PAUSE
                     ended = child.has_ended()
             elif ended:
-                return is_late
+                break
             else:
                 ended = child.has_ended()
             if desk is not None and ended and self.has_to_stop():
@@ -276,6 +277,7 @@ class Executor:
                 child.end(signal.SIGKILL if is_late else signal.SIGTERM)
                 is_late = True
                 until = time.monotonic() + self._grace
+        return is_late
 
 
 def shell(command: str) -> list[str]:

@@ -703,3 +703,43 @@ def test_a_lost_step_is_found_and_the_others_stay(training: Space) -> None:
     assert trainer.steps(training, "big") == [r for r in down_from("big", 10) if r != "big@4"]
     assert trainer.at_step(training, "big")["epoch"] == 10
     training.dodo("gc", "--grace", "0")
+
+
+# -- commands that redirect their own output -------------------------------------------------
+
+
+@pytest.mark.parametrize("meta", ["", "\n    meta: {dodo: {timeout: 50s}}"])
+def test_a_command_that_redirects_its_own_output_keeps_steps(space: Space, meta: str) -> None:
+    # `exec`: no shell is left that holds the output pipe; zsh does the same without it.
+    script = "from dodo_exp import make_checkpoint\n" + "\n".join(
+        f"open('m.txt', 'w').write('{n}'); make_checkpoint()" for n in (1, 2, 3)
+    )
+    space.write("train.py", script)
+    space.write(
+        "dvc.yaml",
+        f"stages:\n  train:\n    cmd: exec {sys.executable} train.py > log.txt 2>&1\n"
+        f"    outs: [m.txt: {{checkpoint: true}}]{meta}\n",
+    )
+    run(space, "-n", "quiet")
+    assert trainer.steps(space, "quiet") == down_from("quiet", 3)
+    assert space.dodo("store", "cat", "quiet@2:m.txt").out == "2"
+
+
+def test_a_command_that_closed_its_output_is_stopped_with_its_last_step(space: Space) -> None:
+    script = (
+        "import time\nfrom dodo_exp import make_checkpoint\n"
+        "open('m.txt', 'w').write('1'); make_checkpoint()\n"
+        "open('m.txt', 'w').write('torn'); open('waiting', 'w'); time.sleep(60)\n"
+    )
+    space.write("train.py", script)
+    space.write(
+        "dvc.yaml",
+        f"stages:\n  train:\n    cmd: exec {sys.executable} train.py > log.txt 2>&1\n"
+        "    outs: [m.txt: {checkpoint: true}]\n",
+    )
+    process = space.start("exp", "run", "-n", "stopped")
+    wait_for(lambda: space.exists("waiting"))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert space.read("m.txt") == "1"

@@ -292,3 +292,9 @@ def test_a_timed_stage_is_measured_as_well(space: Space) -> None:
     space.write("burn.py", BURN)
     [row] = space.exp().json["stages"]
     assert 0.3 <= row["cpu"] <= 0.33 + 0.02
+
+
+def test_a_command_that_closed_its_output_ends_with_its_time(space: Space) -> None:
+    stage(space, "exec sleep 60 > log 2>&1")
+    _, took = ended(space)
+    assert 1 <= took < 6
