@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from dodo_exp.engine import disk
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
 from dodo_exp.errors import Failure, UsageError
@@ -181,7 +182,8 @@ def run(
 
     there = _project(project)
     order = _order(params, targets, name, message, jobs=jobs, force=force, replace=replace)
-    ran = run_experiment(there, order, listener or _quiet)
+    with disk.told(there.state):
+        ran = run_experiment(there, order, listener or _quiet)
     if ran.outcome.failures:
         raise ran.outcome.failures[0]
     if ran.experiment is None:
@@ -211,7 +213,8 @@ def queue(
     def put(tasks: list[tuple[str, jobs.Task]]) -> list[jobs.Job]:
         return jobs.add(there.store, tasks)
 
-    (job,) = submit(there, order, [order.changes], _quiet, put)
+    with disk.told(there.state):
+        (job,) = submit(there, order, [order.changes], _quiet, put)
     return Handle(there, job.name, job.number)
 
 
@@ -244,6 +247,7 @@ class Handle:
 
         Raises:
             DodoError: it has failed, was killed or removed; its `hint` says where the log is.
+            NoRoom: the disk is full or read-only; it waits in the queue.
             TimeoutError: it has not ended in so many seconds; it goes on.
         """
         started, pause, looked = time.monotonic(), POLL, 0.0
@@ -255,6 +259,7 @@ class Handle:
                 return self._result(job)
             now = time.monotonic()
             if job.state == jobs.QUEUED and now - looked > 0.5:
+                disk.check(self._project.state)
                 _start_workers(self._project, workers)
                 looked = now
             if timeout is not None and now - started > timeout:
@@ -319,7 +324,9 @@ def apply(name: str, *paths: str, exact: bool = False, project: Path = ".") -> l
     from dodo_exp.exps.apply import apply as bring
 
     words = " ".join(("exp apply", name, *paths))
-    done = bring(_project(project), name, paths, words, _quiet, exact=exact)
+    there = _project(project)
+    with disk.told(there.state):
+        done = bring(there, name, paths, words, _quiet, exact=exact)
     return [change.path for change in done.changes]
 
 

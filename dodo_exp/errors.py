@@ -7,6 +7,7 @@ DodoError
 ├── Busy         4  another command holds the workspace
 ├── Damage       5  the store is not what it was
 ├── Failure      1  the environment: a full disk, a folder that cannot be written
+│   ├── NoRoom   1
 │   └── StageFailed 1
 └── Stopped      128 + signal
 
@@ -126,6 +127,10 @@ class Damage(DodoError):
 
 class Failure(DodoError):
     """The environment refuses: no space, no permission, no such command."""
+
+
+class NoRoom(Failure):
+    """The disk that holds the project is full, over its quota, or read-only."""
 
 
 class StageFailed(Failure):

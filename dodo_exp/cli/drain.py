@@ -43,7 +43,10 @@ def told(*, quiet: bool, is_alone: bool) -> Any:
     def put_back(job: Any) -> None:
         say(f"Experiment {job.name!r} is in the queue again")
 
-    return Told(listener, began, ended, put_back, lambda is_idle: None)
+    def fault(error: Any) -> None:
+        tell.error(str(error), error.hint)
+
+    return Told(listener, began, ended, put_back, lambda is_idle: None, fault)
 
 
 def drain(project: Any, jobs: int, *, quiet: bool, command: str, form: str) -> Report:
@@ -57,10 +60,13 @@ def drain(project: Any, jobs: int, *, quiet: bool, command: str, form: str) -> R
     recover(project)
     if not queue.waiting(project.store) and not queue.running(project.store):
         return Report([], "No experiments in the queue.\n", form=form)
-    done, was_stopped = crew.run_all(project, jobs, told(quiet=quiet, is_alone=jobs == 1), command)
-    made = report(project, done, form)
+    telling = told(quiet=quiet, is_alone=jobs == 1)
+    drained = crew.run_all(project, jobs, telling, command)
+    made = report(project, drained.jobs, form)
     left = len(queue.waiting(project.store))
-    if not was_stopped or not left:
+    if drained.fault is not None:
+        return made._replace(code=1)
+    if not drained.is_enough or not left:
         return made
     tell.error(f"stopped by `dodo queue stop`: {left} are waiting still")
     return made._replace(code=1)

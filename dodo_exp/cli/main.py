@@ -115,24 +115,13 @@ def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
     if isinstance(error, OSError):
         # A failed write or fsync does not say of what; it is of something in this project.
         where = error.filename or os.path.abspath(".")
-        return f"{where}: {error.strerror or error}", _room(error, where), 1
+        from dodo_exp.engine import disk
+
+        if error.errno in disk.ERRORS:
+            found = disk.no_room(error, where, f"nothing half was kept; {disk.GC}")
+            return str(found), found.hint, found.code
+        return f"{where}: {error.strerror or error}", None, 1
     return None
-
-
-def _room(error: OSError, where: str) -> str | None:
-    """What helps against a full disk."""
-    import errno
-
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return None
-    from dodo_exp.cli.options import size
-
-    try:
-        found = os.statvfs(where if os.path.exists(where) else ".")
-    except OSError:
-        return None
-    free = size(found.f_bavail * found.f_frsize)
-    return f"{free} are free there; nothing half was kept; `dodo gc` gives space back"
 
 
 MOST_FAULTS = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from dodo_exp.cli import declare
+from dodo_exp.wording import size as size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -223,17 +224,6 @@ precision = declare.option(
     metavar="N",
     help="Significant digits in tables (5).",
 )
-
-
-def size(count: int) -> str:
-    """Bytes for people, in powers of ten."""
-    if count < 1000:
-        return f"{count} B"
-    value, units = count / 1000, ["kB", "MB", "GB", "TB", "PB"]
-    while value >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.3g} {units[0]}"
 
 
 def files(count: int) -> str:

@@ -39,15 +39,17 @@ def _detached(project: object, jobs: int, form: str) -> Report:
     import subprocess
     import sys
 
-    from dodo_exp.engine import session
+    from dodo_exp.engine import disk, session
     from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
+    from dodo_exp.exps.worker import WAITS
     from dodo_exp.project import Project
 
     assert isinstance(project, Project)
     session.check_outside(project)
     project.write()
     recover(project)
+    disk.check(project.state, then=WAITS)
     host = os.uname().nodename
     known = workers.alive(project.store)
     there = sum(w.who.host == host and not workers.is_told_to_stop(project.store, w) for w in known)

@@ -49,12 +49,33 @@ def command(as_json: bool) -> Report:
     busy = sum(1 for each in data if each["state"] == queue.RUNNING)
     active = min(busy, len(there))
     text = f"Workers: {active} active, {len(there) - active} idle\n"
+    problem = _problem(store) if any(job.state == queue.QUEUED for job in found) else None
+    if problem is not None and not as_json:
+        from dodo_exp.cli import tell
+
+        tell.warning(f"no worker can go on: {problem}")
     grid = Grid(["Nr", "Name", "State", "Since", "By"], rows, keep=3)
-    value = {"experiments": data, "workers": [{"id": w.id, **w.who._asdict()} for w in there]}
+    value = {
+        "experiments": data,
+        "workers": [{"id": w.id, **w.who._asdict()} for w in there],
+        "problem": problem,
+    }
     form = "json" if as_json else "text"
     if not rows:
         return Report(value, f"No experiments in the queue.\n{text}", form=form)
     return Report(value, text, grid, form=form)
+
+
+def _problem(store: Any) -> str | None:
+    """Why what waits is not run: the disk as it is now, or why the last worker ended."""
+    from dodo_exp.engine import disk
+    from dodo_exp.exps import workers
+
+    full = disk.probe(store.folder)
+    if full is None:
+        return workers.fault(store) or None
+    error = disk.no_room(full, store.folder)
+    return f"{error} ({error.hint})"
 
 
 def _clock(seconds: float) -> Any:

@@ -16,7 +16,7 @@ import threading
 import time
 
 from dodo_exp.checkpoint import FOLDER
-from dodo_exp.engine import dvclive
+from dodo_exp.engine import disk, dvclive
 from dodo_exp.engine.child import Child, Used
 from dodo_exp.engine.desk import PAUSE
 from dodo_exp.engine.log import Log
@@ -185,9 +185,12 @@ class Executor:
             text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
             raise TimedOut(text, self.hint(log.path))
         if code != 0:
+            hint, full = self.hint(log.path), disk.blame(self._root, log.last)
+            if full is not None:
+                hint = str(disk.no_room(full, self._root, hint).hint)
             raise StageFailed(
-                f"stage {stage.address!r} failed: {command!r} {_ending(code)}", self.hint(log.path)
-            )
+                f"stage {stage.address!r} failed: {command!r} {_ending(code)}", hint
+            ) from full
 
     def _end_all(self, stage: Stage) -> None:
         """Its time is up: what the stage has started ends too, also what has left its group."""

@@ -13,6 +13,9 @@ import threading
 PART = 16 << 20
 """Bytes after which a new part is begun."""
 
+TAIL = 2000
+"""Bytes of the end that are known without reading them again."""
+
 KEPT = 2
 """How many parts are kept besides the first."""
 
@@ -34,6 +37,8 @@ class Log:
         self._fd = self._open()
         self._size = os.fstat(self._fd).st_size
         self._lock = threading.Lock()
+        self.last = b""
+        """The end of what was written, also where there was no room for it."""
 
     def _open(self) -> int:
         path = f"{self.path}.{self._number}" if self._number else self.path
@@ -42,6 +47,7 @@ class Log:
     def write(self, data: bytes) -> None:
         """Add to it. A log that cannot be written, on a full disk, is no reason to fail."""
         with self._lock, contextlib.suppress(OSError):
+            self.last = (self.last + data[-TAIL:])[-TAIL:]
             if self._fd >= 0:
                 if self._size and self._size + len(data) > PART:
                     self._turn()

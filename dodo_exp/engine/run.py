@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-from dodo_exp.engine import decide, signals
+from dodo_exp.engine import decide, disk, signals
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import GOES_ON, Reason
 from dodo_exp.engine.execute import Executor, Stopping
@@ -273,7 +273,10 @@ class Turn:
 
     def _fail(self, stage: Stage, error: Exception, seconds: float) -> None:
         if not isinstance(error, DodoError):
-            error = StageFailed(f"stage {stage.address!r}: {in_words(error)}")
+            found, full = error, disk.cause(error)
+            hint = disk.no_room(full, self._workspace.root).hint if full is not None else None
+            error = StageFailed(f"stage {stage.address!r}: {in_words(error)}", hint)
+            error.__cause__ = found
         self.failures[stage.address] = error
         self._end(stage, "failed", seconds)
 

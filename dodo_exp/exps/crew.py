@@ -14,14 +14,15 @@ import shutil
 import signal
 import time
 
-from dodo_exp.engine import signals
+from dodo_exp.engine import disk, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
-from dodo_exp.errors import DodoError, Failure, Stopped
+from dodo_exp.errors import DodoError, Failure, Stopped, in_words
 from dodo_exp.exps import queue, worker, workers
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.worker import ENOUGH
 from dodo_exp.project import Project
+from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -35,6 +36,10 @@ MOST = 4
 results."""
 
 
+FAULT = 74
+"""Exit code of a worker that could not go on, and has said why through its pipe."""
+
+
 class Member(Named):
     """A worker of ours."""
 
@@ -42,10 +47,19 @@ class Member(Named):
     pipe: int
 
 
-def run_all(project: Project, size: int, told: Told, command: str) -> tuple[list[queue.Job], bool]:
-    """Run what waits, *size* at a time, until nothing is left that anybody runs.
+class Drained(Named):
+    """The jobs that have ended since, in order, and why others may be left.
 
-    Returns the jobs that have come to an end since, in order, and whether somebody wanted no more.
+    `is_enough` if somebody wanted no more; `fault` if workers could not go on.
+    """
+
+    jobs: list[queue.Job]
+    is_enough: bool
+    fault: DodoError | None
+
+
+def run_all(project: Project, size: int, told: Told, command: str) -> Drained:
+    """Run what waits, *size* at a time, until nothing is left that anybody runs.
 
     Raises:
         Stopped: by a signal; what was running waits for its turn again.
@@ -54,6 +68,7 @@ def run_all(project: Project, size: int, told: Told, command: str) -> tuple[list
     project.write()
     store = project.store
     queue.create(store)
+    disk.check(store.folder, then=worker.WAITS)
     before = {job.number for job in queue.jobs(store) if job.state in queue.ENDS}
     known = {job.number for job in queue.jobs(store)} - before
     crew = _Crew(project, size, told, command)
@@ -76,7 +91,7 @@ def run_all(project: Project, size: int, told: Told, command: str) -> tuple[list
         and job.number not in before
         and (job.number in known or job.number > max(before | known, default=0))
     ]
-    return done, crew.is_enough
+    return Drained(done, crew.is_enough, crew.fault)
 
 
 class _Crew:
@@ -96,24 +111,31 @@ class _Crew:
         self._futile = 0
         self.is_enough = False
         """Whether a worker was told to take no more."""
+        self.fault: DodoError | None = None
+        """Why the first worker ended that could not go on."""
 
     def run(self) -> None:
         """Have workers as long as something waits; then wait for others' workers."""
         while True:
-            recover(self._project)
+            full = recover(self._project)
             if self._wants_more():
                 self._add()
                 continue
             if self._members:
                 self._listen()
-            elif self.is_enough or not queue.running(self._store):
+            elif full is not None:
+                self._cannot_go_on(disk.no_room(full, self._store.folder, worker.WAITS))
+                return
+            elif self.is_enough or self.fault or not queue.running(self._store):
                 return
             else:
                 time.sleep(0.1)  # somebody else is at it
 
     def _wants_more(self) -> bool:
         at_work = len(self._members) - len(self._idle)
-        if self.is_enough or at_work >= self._size or len(self._members) >= MOST * self._size:
+        if self.is_enough or self.fault or at_work >= self._size:
+            return False
+        if len(self._members) >= MOST * self._size:
             return False
         # Workers that are about to take something are at work; more waits only if they are fewer.
         return len(queue.waiting(self._store)) > self._unclaimed()
@@ -146,9 +168,12 @@ class _Crew:
         for pipe in self._members:
             poll.register(pipe, select.POLLIN | select.POLLHUP)
         for pipe, _ in poll.poll(worker.LOOK_UP * 1000):
-            words = os.read(pipe, 4096)
+            words, brace, fault = os.read(pipe, select.PIPE_BUF * 4).partition(b"{")
+            if brace:
+                self._cannot_go_on(_as_error(brace + fault))
             if not words:
-                self._gone(pipe)
+                if not brace:
+                    self._gone(pipe)
                 continue
             self._futile = 0
             last = words.strip(b"b")[-1:]
@@ -168,10 +193,18 @@ class _Crew:
             ours = {each.pid for each in self._members.values()}
             known = workers.alive(self._store)
             workers.stop(self._store, [w for w in known if w.who.pid in ours], now=False)
+        elif code == FAULT:
+            self._cannot_go_on(_as_error(b""))
         elif code != 0:
             self._futile += 1
             if self._futile > queue.MOST_ATTEMPTS * self._size:
                 raise Failure(f"workers end with {code} as soon as they begin")
+
+    def _cannot_go_on(self, error: DodoError) -> None:
+        """Start no more workers; the user is told the first reason."""
+        if self.fault is None:
+            self.fault = error
+            self._told.fault(error)
 
     def end(self, number: int, caught: signals.Signals) -> None:
         """Pass a signal on, and wait; each further one is passed on as well."""
@@ -224,14 +257,34 @@ def _be(project: Project, told: Told, command: str, budget: Pool, write: int, pa
         code = worker.work(fresh, worker.Terms(), ours, command, budget)
     except Stopped as stop:
         code = stop.code
-    except DodoError:
-        code = 1
+    except (DodoError, StoreError, OSError) as error:
+        code = FAULT
+        tell(_as_bytes(error))
     except Exception:
         import traceback
 
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _as_bytes(error: Exception) -> bytes:
+    """An error, for the parent; short enough to arrive in one piece."""
+    import json
+
+    hint = getattr(error, "hint", None)
+    return json.dumps({"text": in_words(error)[:1000], "hint": hint and hint[:1000]}).encode()
+
+
+def _as_error(data: bytes) -> DodoError:
+    """What `_as_bytes` was given."""
+    import json
+
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return Failure("a worker could not go on", "`dodo queue logs NAME` may say why")
+    return Failure(said["text"], said["hint"])
 
 
 def _die_with(parent: int) -> None:

@@ -51,8 +51,11 @@ def over(
 
 
 def log(project: Project, job: queue.Job, text: str) -> None:
-    """Add a line to a run's log."""
-    with Log(logs.log_path(project.store, job.number, job.name), goes_on=True) as log:
+    """Add a line to a run's log, if there is room for it."""
+    with (
+        contextlib.suppress(OSError),
+        Log(logs.log_path(project.store, job.number, job.name), goes_on=True) as log,
+    ):
         log.write(f"{text}\n".encode(errors="surrogateescape"))
 
 
@@ -86,8 +89,7 @@ def give_up(
     if known is not None:
         return over(project, claim, known)
     name = keep_failed(project, claim, place, reason)
-    with contextlib.suppress(OSError):
-        log(project, claim.job, f"error: {reason}")
+    log(project, claim.job, f"error: {reason}")
     return over(project, claim, Performed(how, reason, None, name))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 
-from dodo_exp.engine import signals
+from dodo_exp.engine import disk, signals
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
 from dodo_exp.engine.signals import Signalled
-from dodo_exp.errors import DodoError, Failure, Stopped, in_words
+from dodo_exp.errors import DodoError, Failure, NoRoom, Stopped, in_words
 from dodo_exp.exps import queue, steps, temp, watched
 from dodo_exp.exps.ending import Performed, give_up, keep_failed, over, result_of
 from dodo_exp.exps.naming import TakenOver, turns
@@ -49,6 +50,7 @@ def perform(
 
     Raises:
         Stopped: a signal ended it. The job is still ours: see `put_back` and `give_up`.
+        NoRoom: the disk is full or read-only. The job is still ours.
     """
     store, job = project.store, claim.job
     task = queue.task(job)
@@ -76,11 +78,14 @@ def perform(
                 start,
             )
             ran = run_apart(place.project(task.folder), order, job.name, recorder)
-        except Stopped:
+        except (Stopped, NoRoom):
             raise
         except TakenOver as error:
             return Performed(queue.STOPPED, str(error), None)
         except (DodoError, StoreError, OSError) as error:
+            full = disk.cause(error)
+            if full is not None:
+                raise disk.no_room(full, store.folder) from error
             text = in_words(error)
             recorder.say(f"error: {text}")
             name = keep_failed(project, claim, place, text)
@@ -142,6 +147,15 @@ def run_temp(
                 give_up(project, claim, place, queue.STOPPED, reason)
                 text = f"stopped; what it has made is kept as {name!r}"
                 raise Stopped(number, text) from None
+    except (NoRoom, OSError) as error:
+        if isinstance(error, OSError) and disk.cause(error) is None:
+            raise
+        try:
+            give_up(project, claim, None, queue.FAILED, in_words(error))
+        except OSError:  # there is no room for its end either
+            with contextlib.suppress(OSError):
+                claim.drop()
+        raise
     except Signalled as stop:
         raise Stopped(stop.number, "stopped") from None
     finally:

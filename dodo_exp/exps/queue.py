@@ -326,7 +326,7 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the lock; its file is of no use where the job is not."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(kill_file(self._store, self.job))
         self._held.close()
         if not os.path.exists(self.job.path):

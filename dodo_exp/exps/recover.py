@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from dodo_exp.engine import disk
 from dodo_exp.errors import DodoError
 from dodo_exp.exps import queue, workers
 from dodo_store.errors import StoreError
@@ -13,18 +12,21 @@ if TYPE_CHECKING:
     from dodo_exp.project import Project
 
 
-def recover(project: Project) -> None:
+def recover(project: Project) -> OSError | None:
     """Let jobs whose runner has died wait for another turn, or be over.
 
-    Where that is not allowed, on a read-only disk, they stay as they are.
+    On a full or read-only disk they may have to stay as they are; returns the disk's error then.
     """
+    full = None
     queue.settle(project.store)
     for job, claim in queue.dead(project.store):
         try:
-            with contextlib.suppress(OSError, DodoError, StoreError):
-                _recover(project, job, claim)
+            _recover(project, job, claim)
+        except (OSError, DodoError, StoreError) as error:
+            full = full or disk.cause(error)
         finally:
             claim.close()
+    return full
 
 
 def _has_come_further(project: Project, claim: queue.Claim, task: queue.Task) -> bool:

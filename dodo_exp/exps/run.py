@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from dodo_exp.engine import decide, repro
+from dodo_exp.engine import decide, disk, repro
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.journal import journaled
 from dodo_exp.engine.prune import vanished
@@ -236,6 +236,9 @@ def _run(
         declined = any(r.how == "skipped" for r in outcome.results) and not outcome.has_run
         has_failed = bool(outcome.failures) and not order.options.ignore_errors
         has_steps = course is not None and course.made > 0
+        if start is not None and has_failed:
+            # On a full disk any stage fails. The experiment has not: it waits for room.
+            disk.check(project.store.folder, outcome.failures)
         is_late = has_failed and all(isinstance(error, TimedOut) for error in outcome.failures)
         if start is not None and start.can_wait and is_late and has_steps:
             return Ran(None, False, outcome, {}, {}, True, is_put_back=True)

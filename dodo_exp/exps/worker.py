@@ -12,14 +12,15 @@ import signal
 import time
 import traceback
 
-from dodo_exp.engine import run, signals
+from dodo_exp.engine import disk, run, signals
 from dodo_exp.engine.signals import Signalled
-from dodo_exp.errors import Stopped
+from dodo_exp.errors import DodoError, Stopped
 from dodo_exp.events import Resumed, Waiting
 from dodo_exp.exps import ending, queue, temp, workers
 from dodo_exp.exps import job as jobs
 from dodo_exp.exps.recover import recover
 from dodo_store import forks
+from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -41,6 +42,9 @@ LOOK_UP = 0.25
 ENOUGH = 75
 """Exit code of a worker that was told to take no more."""
 
+WAITS = f"{disk.GC}, then `dodo queue start` runs what is left in the queue"
+"""What to do when the disk has no room for an experiment."""
+
 
 class Told(Named):
     """What a worker tells as it goes on; all may be called from any thread of it."""
@@ -52,6 +56,8 @@ class Told(Named):
     put_back: Callable[[queue.Job], None]
     idle: Callable[[bool], None]
     """Whether it does nothing but wait for another run's result."""
+    fault: Callable[[DodoError], None]
+    """Why a worker under this command could not go on; the others still do."""
 
 
 class Terms(Named):
@@ -66,10 +72,11 @@ def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool 
 
     Raises:
         Stopped: by a signal; the job that was running waits for its turn again.
+        NoRoom: the disk is full or read-only; the job waits for its turn again.
     """
-    queue.create(project.store)
     worker: _Worker | None = None
     try:
+        queue.create(project.store)
         with signals.caught() as caught, workers.registered(project.store, command) as me:
             worker = _Worker(project, told, caught, me, terms, budget)
             try:
@@ -81,6 +88,13 @@ def work(project: Project, terms: Terms, told: Told, command: str, budget: Pool 
         if stop.number == signal.SIGALRM:
             return ENOUGH if worker is not None and worker.is_told_to_stop else 0
         raise Stopped(stop.number, "stopped") from None
+    except (OSError, StoreError, DodoError) as error:
+        full = disk.cause(error)
+        if full is None:
+            raise
+        found = disk.no_room(full, project.state, WAITS)
+        workers.note_fault(project.store, f"{found} ({found.hint})")
+        raise found from error
 
 
 class _Worker:
@@ -136,7 +150,10 @@ class _Worker:
                     time.sleep(LOOK_UP)
 
     def _next(self) -> queue.Claim | None:
-        for job in queue.waiting(self._store):
+        waiting = queue.waiting(self._store)
+        if waiting:
+            disk.check(self._store.folder, then=WAITS)
+        for job in waiting:
             who = self._me.who._replace(started=time.time())
             with forks.undisturbed():
                 self._claim = queue.claim(self._store, who, job)
@@ -178,6 +195,9 @@ class _Worker:
         except (Stopped, Signalled) as stop:
             number = stop.number if isinstance(stop, Signalled) else stop.code - 128
         except Exception as error:
+            if disk.cause(error) is not None:
+                self._put_back(claim)
+                raise
             # A fault of ours. It would be the next worker's too, so the job is over.
             ending.log(self._project, job, traceback.format_exc())
             reason = f"internal error: {type(error).__name__}: {error}"
@@ -205,8 +225,11 @@ class _Worker:
             self._claim.close()
 
     def _put_back(self, claim: queue.Claim) -> None:
-        if claim.put_back():
-            self._told.put_back(claim.job)
+        try:
+            if claim.put_back():
+                self._told.put_back(claim.job)
+        except OSError:  # on a read-only disk; the next command that looks puts it back
+            pass
 
     # -- control files ---------------------------------------------------------------------
 

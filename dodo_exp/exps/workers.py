@@ -6,6 +6,7 @@ might be somebody else's:
     queue/workers/<id>       its lock; what it says in it is for people
     queue/workers/<id>.stop  take no more; with `now` in it, put back what is running as well
     queue/kill/<number>      the job is to end, and to be over
+    queue/fault              why the last worker could not go on
 """
 
 from __future__ import annotations
@@ -89,9 +90,28 @@ def registered(store: Store, command: str) -> Iterator[Registered]:
     who = queue.me(command)
     path = f"{queue.folder(store)}/workers/{who.host}-{who.pid}-{os.urandom(3).hex()}"
     with locks.hold(path, json.dumps(who._asdict()), timeout=0):
+        with contextlib.suppress(OSError):
+            os.unlink(_fault(store))
         try:
             yield Registered(who, path)
         finally:
             for name in (f"{path}.stop", path):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     os.unlink(name)
+
+
+def note_fault(store: Store, text: str) -> None:
+    """Remember why a worker could not go on, if there is room for that."""
+    with contextlib.suppress(OSError), open(_fault(store), "w", errors="replace") as file:
+        file.write(text)
+
+
+def fault(store: Store) -> str:
+    """Why the last worker could not go on, unless one has been started since; "" if it could."""
+    with contextlib.suppress(OSError), open(_fault(store), errors="replace") as file:
+        return file.read(2000)
+    return ""
+
+
+def _fault(store: Store) -> str:
+    return f"{queue.folder(store)}/fault"

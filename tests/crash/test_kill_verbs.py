@@ -24,7 +24,7 @@ from dodo_store.store import Store
 from tests.space import PARAMS
 
 SERVER = r"""
-import errno, importlib, json, os, pkgutil, re, signal, sys, time, traceback
+import errno, importlib, json, os, pkgutil, re, signal, stat, sys, time, traceback
 import dodo_exp, dodo_store
 from dodo_exp.cli.main import main
 for package in (dodo_exp, dodo_store):
@@ -33,18 +33,25 @@ for package in (dodo_exp, dodo_store):
             importlib.import_module(module.name)
 from dodo_store import restore
 
-CALLS = "rename replace unlink rmdir mkdir link symlink fsync write open utime fchmod chmod"
+CALLS = ("rename replace unlink rmdir mkdir link symlink fsync write open utime fchmod chmod "
+         "posix_fallocate")
+OPENED = ("fsync", "write", "posix_fallocate")  # these are given a descriptor
+ARMS = ("fault", "when", "where", "forks")
 FREEING = ("unlink", "rmdir", "fchmod", "chmod", "utime")  # a full disk lets these through
 
-def arm(fault, when, where):
+def arm(fault, when, where, forks):
     us, count = os.getpid(), [0]
 
     def hooked(name, call):
         def hook(*args, **more):
-            if os.getpid() != us or (name == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC)):
+            if os.getpid() != us and not forks:
+                return call(*args, **more)
+            if name == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC):
+                return call(*args, **more)
+            if name == "write" and not stat.S_ISREG(os.fstat(args[0]).st_mode):
                 return call(*args, **more)
             if where:
-                at = [os.readlink(f"/proc/self/fd/{a}") if name in ("fsync", "write") else str(a)
+                at = [os.readlink(f"/proc/self/fd/{a}") if name in OPENED else str(a)
                       for a in args[: 1 + (name in ("rename", "replace", "link"))]]
                 if not re.search(where, " ".join([name, *at])):
                     return call(*args, **more)
@@ -53,7 +60,7 @@ def arm(fault, when, where):
                 os.kill(us, signal.SIGKILL)
             code, lasts = fault.rstrip("+"), fault.endswith("+")
             if code != "kill" and (count[0] == when or (lasts and count[0] > when)):
-                if not (lasts and code == "ENOSPC" and name in FREEING):
+                if not (lasts and code in ("ENOSPC", "EDQUOT") and name in FREEING):
                     raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
             return call(*args, **more)
         return hook
@@ -69,7 +76,7 @@ def child(order, log, leave=os._exit):
         os.dup2(os.open(path, (os.O_RDWR if fd else os.O_RDONLY) | os.O_CREAT | os.O_TRUNC), fd)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
     sys.argv = ["dodo", *order["args"]]
-    count = arm(order["fault"], order["when"], order["where"]) if order["fault"] else [0]
+    count = arm(*(order[k] for k in ARMS)) if order["fault"] else [0]
 
     def done(code):
         sys.stdout.flush(), sys.stderr.flush()
@@ -92,6 +99,7 @@ for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        signal.alarm(30)  # no test waits for one that never ends
         child(order, log)
     if order["moment"] is not None:
         time.sleep(order["moment"])
@@ -141,9 +149,10 @@ class Place:
         when: int = 1,
         where: str = "",
         moment: float | None = None,
+        forks: bool = False,
     ) -> Ended:
-        """Run `dodo ARGS`; it never ends with a traceback."""
-        order = {"cwd": str(self.root), "args": args, "fault": fault, "when": when}
+        """Run `dodo ARGS`; it never ends with a traceback. Faults reach *forks* of it if asked."""
+        order = {"cwd": str(self.root), "args": args, "fault": fault, "when": when, "forks": forks}
         ended = self.lab.ask({**order, "where": where, "moment": moment})
         assert "Traceback" not in ended.err and "Exception ignored" not in ended.err, ended.err
         return ended
