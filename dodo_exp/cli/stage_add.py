@@ -78,6 +78,8 @@ def command(**given: Any) -> Report:
     }
     if name in names and not given["force"]:
         raise UsageError(f"stage {name!r} is in {PIPELINE_FILE} already", "replace it with --force")
+    if name not in names:
+        _check_name(name)
     new = edit_yaml.set_stage(text, name, _body(given), PIPELINE_FILE)
     _check(new)
     if text:
@@ -93,6 +95,23 @@ def command(**given: Any) -> Report:
     if given["run_it"]:
         return _run(name)
     return Report({"stage": name}, f"Added stage {name!r} to {PIPELINE_FILE}\n")
+
+
+def _check_name(name: str) -> None:
+    """Refuse a new name that is awkward on a command line; DVC is stricter still.
+
+    A dvc.yaml may have more names than these.
+
+    Raises:
+        UsageError
+    """
+    from dodo_exp.errors import UsageError
+
+    if not name.isprintable() or any(char in name for char in "/\\:@") or name[:1] in ("-", "."):
+        raise UsageError(
+            f"not a name for a new stage: {name!r}",
+            r"anything but '/', '\', ':', '@' and control characters; not '-' or '.' first",
+        )
 
 
 def _body(given: dict[str, Any]) -> dict[str, Any]:

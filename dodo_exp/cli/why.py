@@ -29,7 +29,8 @@ def command(stage: str, as_json: bool) -> Report:
     project = Project.find()
     session.tidy(project, tell.Progress())
     workspace = Workspace(project.root, project.store)
-    names = workspace.graph.resolve(stage, project.folder)
+    alone = select(workspace, Request((stage,), single_item=True), project.folder)
+    names = {each.address for each in alone.stages}
     selection = select(workspace, Request((stage,)), project.folder)
     steps = planning.plan(workspace, selection, Options())
     if any(step.stage.has_checkpoints for step in steps):

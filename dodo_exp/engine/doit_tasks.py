@@ -172,8 +172,9 @@ def _check(stage: Stage, up_to_date: UpToDate) -> Callable[[], bool]:
 
 
 def task_name(address: str) -> str:
-    """doit reads `=` and `*` in a name in its own way."""
-    return address.replace("%", "%25").replace("=", "%3D").replace("*", "%2A")
+    """doit reads `=` and `*` in a name, and a `-` that begins it, in its own way."""
+    name = address.replace("%", "%25").replace("=", "%3D").replace("*", "%2A")
+    return f"%2D{name[1:]}" if name.startswith("-") else name
 
 
 def run(made: list[Task], *, jobs: int, keep_going: bool) -> None:

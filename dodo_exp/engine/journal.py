@@ -519,9 +519,12 @@ def _changes(entry: Any) -> list[Change]:
 
 def place(store: Store, what: str, stage: str) -> str:
     """Where a stage's `partial` or `replaced` outputs or its part of the `logs` are kept."""
-    name = stage.replace("%", "%25").replace("/", "%2F")
+    # '~' is in the names of runs' logs, in the same folder; '.' and '..' would lead out of it.
+    name = stage.replace("%", "%25").replace("/", "%2F").replace("~", "%7E")
+    name = f"%2E{name[1:]}" if name.startswith(".") else name
     if len(os.fsencode(name)) > 200:
-        name = f"{name[:40]}-{of_bytes(os.fsencode(stage)).hex()}"
+        # '%' and '-': no shorter name has them side by side.
+        name = f"{name[:40]}%-{of_bytes(os.fsencode(stage)).hex()}"
     return f"{store.local}/{what}/{name}"
 
 

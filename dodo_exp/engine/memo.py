@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dodo_store.stamps import Mark
 
-VERSION = 3
+VERSION = 4
 """Raise it whenever the shape of any kept value changes."""
 
 NO_MARK: Mark = (-1, -1, -1, -1)

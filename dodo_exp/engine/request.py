@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dodo_exp.errors import NoProject, UsageError
+from dodo_exp.pipeline.graph import spellings
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_store.named import Named
 
@@ -89,14 +90,14 @@ def _resolved(workspace: Workspace, target: str, folder: str, glob: bool) -> lis
     graph = workspace.graph
     if not target:
         raise UsageError("a target is empty", "an unset variable of the shell?")
-    file, colon, name = target.rpartition(":")
-    if os.path.isabs(target):
-        path = file if colon and file else target
-        target = workspace.inside(folder, path) + (f":{name}" if colon and file else "")
-        folder = ""
     try:
         return graph.resolve(target, folder, glob=glob)
     except UsageError:
+        if os.path.isabs(target):
+            for file, name in spellings(target):
+                path = workspace.inside(folder, file)
+                if os.path.isabs(file) and path in workspace.files:
+                    return graph.resolve(f"{path}:{name}" if name else path, "", glob=glob)
         if target in graph.stages:
             return [target]
         hint = _hint(workspace, target, folder)

@@ -10,6 +10,7 @@ from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.exps import change
 from dodo_exp.exps.clean import without_records
 from dodo_exp.pipeline import edit_yaml, yaml12
+from dodo_exp.pipeline.graph import spellings, split
 from dodo_exp.pipeline.model import PIPELINE_FILE
 from dodo_exp.pipeline.pyyaml import MappingNode
 from dodo_exp.pipeline.text import decode
@@ -204,23 +205,33 @@ def _text(workspace: Workspace, file: str) -> str:
         raise UsageError(f"there is no {file}") from None
 
 
-def _entry(project: Project, workspace: Workspace, target: str) -> Entry:
-    """What a target means, said where the user stands.
-
-    Raises:
-        BadInput, UsageError
-    """
-    path, _, name = target.rpartition(":")
-    file = project.inside(path or PIPELINE_FILE)
+def _written(workspace: Workspace, file: str) -> dict[str, tuple[Node, Node]]:
+    """The key and the body of every stage and group in a dvc.yaml, by name."""
     root = yaml12.compose(_text(workspace, file), file)
     tops = _rows(root, file) if root is not None else {}
     found: dict[str, tuple[Node, Node]] = {}
     if isinstance(tops.get("stages"), MappingNode):
         for key, key_node, body in yaml12.pairs(tops["stages"], file):  # type: ignore[arg-type]
             found[str(key)] = key_node, body
-    if name in found:
-        key_node, body = found[name]
-        return Entry(file, name, body, yaml12.line(key_node))
+    return found
+
+
+def _entry(project: Project, workspace: Workspace, target: str) -> Entry:
+    """What a target means, said where the user stands.
+
+    Raises:
+        BadInput, UsageError
+    """
+    for path, name in spellings(target):
+        if name and os.path.isfile(path):
+            file = project.inside(path)
+            found = _written(workspace, file)
+            if name in found:
+                key_node, body = found[name]
+                return Entry(file, name, body, yaml12.line(key_node))
+    path, name = split(target)
+    file = project.inside(path)
+    found = _written(workspace, file)
     group = name.partition("@")[0]
     if "@" in name and group in found:
         line = yaml12.line(found[group][0])

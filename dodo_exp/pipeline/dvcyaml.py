@@ -34,7 +34,8 @@ GROUP = ("foreach", "do")
 FLAGS = ("cache", "persist", "checkpoint", "push", "header")
 GONE = {"live": "DVC 3 has it no more: name what DVCLive writes under 'metrics' and 'plots'"}
 """Keys of earlier versions of DVC's, and what to write today."""
-MAX_NAME = 200
+MAX_NAME = 10_000
+"""Characters of a stage's name: it goes to its commands, which Linux limits to 128 KiB a word."""
 
 
 class Text(Named):
@@ -291,14 +292,12 @@ class _Reader:
     def check_name(self, name: Any, key: Node) -> None:
         if not isinstance(name, str) or not name:
             raise self.fault(key, f"a stage name must be a word, not {name!r}")
-        if not name.isprintable() or any(char in name for char in "/\\:@") or name[0] in "-.":
-            allowed = (
-                r"anything but '/', '\', ':', '@' and control characters; not '-' or '.' first"
-            )
-            hint = "one ':' too many at its end?" if name.rstrip(":").isprintable() else allowed
+        if not name.isprintable() or "@" in name:
             raise self.fault(
-                key, f"not a stage name: {name!r}", hint if name.endswith(":") else allowed
+                key, f"not a stage name: {name!r}", "anything but '@' and control characters"
             )
+        if name != name.strip():
+            self.note(key, f"the stage name {name!r} begins or ends with a space")
         if len(name) > MAX_NAME:
             raise self.fault(key, f"a stage name of {len(name)} characters; at most {MAX_NAME}")
 

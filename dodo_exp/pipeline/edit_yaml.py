@@ -152,7 +152,7 @@ class _Edit:
             return self.text[: self.end(rows[i - 1][1])] + self.text[self.end(last) :]
         line = self.text.rfind("\n", 0, first.start_mark.index) + 1
         before = self.text[line : first.start_mark.index].strip()
-        if before in ("", "-") and (before == "" or isinstance(parent, SequenceNode)):
+        if before in ("", "?") or (before == "-" and isinstance(parent, SequenceNode)):
             return self.text[:line] + self.text[self.line_after(last) :]
         # The first key of an item, behind its dash: the next key takes its place.
         return self.text[: self.start(first)] + self.text[self.start(rows[i + 1][0]) :]

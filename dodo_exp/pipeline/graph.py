@@ -36,9 +36,13 @@ class Graph:
     """
 
     def __init__(self, stages: Iterable[Stage]) -> None:
-        self.stages = {stage.address: stage for stage in stages}
+        self.stages: dict[str, Stage] = {}
         self._makers: dict[str, str] = {}
         self._faults = Faults()
+        for stage in stages:
+            other = self.stages.setdefault(stage.address, stage)
+            if other is not stage:
+                self._fault(stage, f"the stage at {other.at} is called {stage.address!r} as well")
         for name, stage in self.stages.items():
             self._claim(name, stage)
         self._outs = sorted(self._makers)
@@ -212,28 +216,32 @@ class Graph:
         """Addresses that *target* means, said in *folder* (relative to the root, "" for it).
 
         `stage`, `:stage`, `path/dvc.yaml` or `path/dvc.yaml:stage`; a group stands for all its
-        stages, `group@key` for one.
+        stages, `group@key` for one. The path is relative to *folder*, or to the root.
 
         Raises:
             UsageError: no such stage or file.
         """
-        files = {stage.file: None for stage in self.stages.values()}
-        file, name = _split(target, folder, files)
-        path = os.path.normpath(os.path.join(folder, file or PIPELINE_FILE))
+        files: dict[str, list[Stage]] = {}
+        for stage in self.stages.values():
+            files.setdefault(stage.file, []).append(stage)
+        for file, name in spellings(target):
+            there = os.path.normpath(os.path.join(folder, file))
+            for path in (there, file) if "/" in file else (there,):
+                chosen = [
+                    stage.address
+                    for stage in files.get(path, ())
+                    if not name
+                    or name in (stage.name, stage.group)
+                    or (glob and _matches(stage.name, name))
+                ]
+                if chosen:
+                    return chosen
+        file, name = split(target)
+        path = os.path.normpath(os.path.join(folder, file))
         if path not in files:
             raise UsageError(f"there is no {path} with stages", did_you_mean(path, files, "files"))
-        here = [stage for stage in self.stages.values() if stage.file == path]
-        chosen = [
-            stage.address
-            for stage in here
-            if not name
-            or name in (stage.name, stage.group)
-            or (glob and _matches(stage.name, name))
-        ]
-        if not chosen:
-            known = {each for stage in here for each in (stage.name, stage.group) if each}
-            raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, known, "stages"))
-        return chosen
+        known = {each for stage in files[path] for each in (stage.name, stage.group) if each}
+        raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, known, "stages"))
 
     def within(self, folder: str) -> list[str]:
         """Addresses of the stages whose dvc.yaml lies in *folder* or below it."""
@@ -241,19 +249,26 @@ class Graph:
         return [name for name, stage in self.stages.items() if stage.file.startswith(prefix)]
 
 
-def _split(target: str, folder: str, files: Iterable[str]) -> tuple[str, str]:
-    """A target's file and stage; a group's key may hold colons itself, as in `at@12:30`."""
-    for file in files:
-        shown = os.path.relpath(file, folder or ".")
-        for spelling in (file, shown, f"./{shown}"):
-            if target.startswith(f"{spelling}:"):
-                return shown, target[len(spelling) + 1 :]
-    file, _, name = target.rpartition(":")
-    if "@" in file:
-        return "", target
-    if not file and (name.endswith((".yaml", ".yml")) or os.path.basename(name) == PIPELINE_FILE):
-        file, name = name, ""
-    return file, name
+def spellings(target: str) -> Iterator[tuple[str, str]]:
+    """What a target may mean, the likeliest first: a file, and a stage in it, "" for all.
+
+    Names of stages and of folders may hold colons themselves.
+    """
+    yield target, ""
+    yield PIPELINE_FILE, target
+    for i, char in enumerate(target):
+        if char == ":" and target[i + 1 :]:
+            yield target[:i] or PIPELINE_FILE, target[i + 1 :]
+
+
+def split(target: str) -> tuple[str, str]:
+    """The file and the stage that a target which means nothing was meant to name."""
+    for file, name in list(spellings(target))[2:]:
+        if file.endswith((".yaml", ".yml")):
+            return file, name
+    if target.endswith((".yaml", ".yml")) or os.path.basename(target) == PIPELINE_FILE:
+        return target, ""
+    return PIPELINE_FILE, target
 
 
 def covers(out: str, path: str) -> bool:

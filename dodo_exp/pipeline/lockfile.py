@@ -28,8 +28,11 @@ _KINDS = {name: kind for kind, name in KINDS.items()}
 
 FORGOTTEN = Oid(bytes(16))
 """The key of a stage that is to run again, whatever it was made from."""
-DATA = "+"
-"""Begins the name of a record of something that no stage makes; a path follows."""
+DATA = "@"
+"""Begins the name of a record of something that no stage makes; a path follows.
+
+No stage has such a name.
+"""
 
 
 class Line(Named):

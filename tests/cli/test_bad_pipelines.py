@@ -25,7 +25,7 @@ OUTSIDE = f"{ROOT}; or watch it only, with 'cache: false'"
 DASH = "hint: begin each item with '- '"
 PAIR = "hint: write 'key: value'"
 QUOTE_5 = 'hint: quote it: "5"'
-NAMES = "hint: anything but '/', '\\', ':', '@' and control characters; not '-' or '.' first"
+NAMES = "hint: anything but '@' and control characters"
 
 
 def one(*lines: str, cmd: str = RUN) -> str:
@@ -345,12 +345,7 @@ def test_a_stage_without_a_command_is_refused(space: Space) -> None:
 
 
 def test_a_name_that_could_mean_something_else_is_refused(space: Space) -> None:
-    names = {
-        **{repr(name): name for name in ("a/b", "a:b", "a@b", "-a", ".a", "..")},
-        '"a\\\\b"': "a\\b",
-        '"a\\nb"': "a\nb",
-        '"a\\u202eb"': "a\u202eb",
-    }
+    names = {"a@b": "a@b", '"a\\nb"': "a\nb", '"a\\u202eb"': "a\u202eb"}
     space.write("dvc.yaml", "stages:\n" + "".join(f"  {each}: {{cmd: {RUN}}}\n" for each in names))
     assert refused(space) == "".join(
         f"error: dvc.yaml:{line}:3: not a stage name: {name!r}\n{NAMES}\n"
@@ -368,23 +363,27 @@ def test_a_name_that_is_no_word_is_refused(space: Space) -> None:
 
 
 def test_a_name_that_is_too_long_is_counted(space: Space) -> None:
-    space.write("dvc.yaml", f"stages:\n  {'x' * 300}: {{cmd: {RUN}}}\n")
-    assert refused(space) == ("error: dvc.yaml:2:3: a stage name of 300 characters; at most 200\n")
+    space.write("dvc.yaml", f"stages:\n  ? {'x' * 20_000}\n  : {{cmd: {RUN}}}\n")
+    assert refused(space) == (
+        "error: dvc.yaml:2:5: a stage name of 20000 characters; at most 10000\n"
+    )
 
 
 def test_names_that_dvc_takes_are_taken(space: Space) -> None:
-    names = ["a b", "a-b_c.1", "__proto__", "größe", "x" * 200, "数据", "$(a)", "a*"]
+    names = ["a b", "a-b_c.1", "__proto__", "größe", "x" * 300, "数据", "$(a)", "a*"]
     space.write(
-        "dvc.yaml", "stages:\n" + "".join(f"  '{name}': {{cmd: {RUN}}}\n" for name in names)
+        "dvc.yaml", "stages:\n" + "".join(f"  ? '{name}'\n  : {{cmd: {RUN}}}\n" for name in names)
     )
     assert set(space.repro().stages) == set(names)
 
 
-@pytest.mark.xfail(strict=True, reason="'a ' and 'a' are two stages that look the same")
 @pytest.mark.parametrize("name", ["a ", " a"])
-def test_a_name_with_a_space_at_its_end_is_refused(space: Space, name: str) -> None:
+def test_a_name_with_a_space_at_its_end_is_warned_of(space: Space, name: str) -> None:
     space.write("dvc.yaml", f"stages:\n  a: {{cmd: {RUN}}}\n  '{name}': {{cmd: {RUN}}}\n")
-    assert refused(space).startswith(f"error: dvc.yaml:3:3: not a stage name: {name!r}")
+    ran = space.repro()
+    assert set(ran.stages) == {"a", name}
+    told = f"warning: dvc.yaml:3:3: the stage name {name!r} begins or ends with a space\n"
+    assert told in ran.err
 
 
 # -- what stages read ----------------------------------------------------------------------
@@ -1210,7 +1209,7 @@ def test_all_faults_of_all_files_are_told_in_order_each_with_its_hint(space: Spa
             cmd: echo ${nope}
             outs:
               x
-          a/b:
+          a@b:
             cmd: ls
           c:
             cmd: ls
@@ -1229,7 +1228,7 @@ def test_all_faults_of_all_files_are_told_in_order_each_with_its_hint(space: Spa
         "hint: there is no params.yaml beside the dvc.yaml, and no vars\n"
         "error: dvc.yaml:8:7: 'outs' must be a list\n"
         f"{DASH}\n"
-        "error: dvc.yaml:9:3: not a stage name: 'a/b'\n"
+        "error: dvc.yaml:9:3: not a stage name: 'a@b'\n"
         f"{NAMES}\n"
         "error: dvc.yaml:13:15: an item of 'deps' must be text, not '7'\n"
         'hint: quote it: "7"\n'

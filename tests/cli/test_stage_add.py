@@ -73,7 +73,7 @@ def test_a_stage_of_the_same_name_is_only_replaced_by_force(project: Space) -> N
 @pytest.mark.parametrize(
     "args, says",
     [
-        (["-n", "a/b", "true"], "not a stage name: 'a/b'"),
+        (["-n", "a/b", "true"], "not a name for a new stage: 'a/b'"),
         (["-n", "x", "-o", "data.txt", "true"], "'data.txt' is made by stage"),
         (["-n", "x", "-d", "metrics.json", "-o", "raw.txt", "true"], "stages wait for each other"),
         (["-n", "x", "-o", "../out", "true"], "lies outside the project"),

@@ -61,7 +61,7 @@ REFUSALS = {
     "lies outside the project": "an output is kept, so it is inside the project",
     "is a protected path": "no stage writes what is not its own",
     "a stage name must be a word": "a group without a name is a slip",
-    "not a stage name": "@ parts a group from its members, : and / a file from its stages",
+    "not a stage name": "@ separates a group from its members; control characters are a slip",
     "which cannot stand here": "null and {} are no text; DVC takes them for nothing",
 }
 """What we refuse and DVC does not, by our message, and why."""

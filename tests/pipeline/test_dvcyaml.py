@@ -507,7 +507,13 @@ def test_a_duplicate_key_is_refused_naming_both_lines() -> None:
 # -- stage names ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["train", "a.b", "a-b", "a_b", "'5'", "é", "a b", "x" * 200])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("train", "a.b", "a-b", "a_b", "'5'", "é", "a b", "x" * 120),
+        *("a/b", "a:b", r"'a\b'", "'-a'", ".a", "..", "../x", "dvc.yaml", "'a:'", "':a'"),
+    ],
+)
 def test_a_stage_name_may_be(name: str) -> None:
     (made,) = parse(f"stages:\n  {name}: {{cmd: x}}\n").stages
     assert made.name == name.strip("'")
@@ -517,18 +523,12 @@ def test_a_stage_name_may_be(name: str) -> None:
     "name",
     [
         "a@b",
-        "a/b",
-        "a:b",
-        r"'a\b'",
-        "'-a'",
-        ".a",
         r'"a\nb"',
         r'"a\u202eb"',
         "''",
         "5",
         "true",
         "~",
-        "x" * 201,
     ],
 )
 def test_a_stage_name_may_not_be(name: str) -> None:

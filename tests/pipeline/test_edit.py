@@ -202,6 +202,8 @@ def test_a_value_is_deleted_and_nothing_else(file: str, name: str, gone: str) ->
         ("a:\n  b: |\n    x\n    y\n  c: 1\n", "a.b", "a:\n  c: 1\n"),
         ("a: 1\n\n# of b\nb: 2\n", "a", "\n# of b\nb: 2\n"),
         ("5: a\ntrue: b\n", "5", "true: b\n"),
+        ("s:\n  ? a\n  : 1\n  ? b\n  : 2\n", "s.a", "s:\n  ? b\n  : 2\n"),
+        ("s:\n  ? a\n  : 1\n  ? b\n  : 2\n", "s.b", "s:\n  ? a\n  : 1\n"),
     ],
 )
 def test_a_yaml_entry_is_deleted(text: str, name: str, new: str) -> None:

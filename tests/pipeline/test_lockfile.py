@@ -117,10 +117,10 @@ def test_blocks_put_in_make_the_text_that_all_would_make(
 
 def test_blocks_are_put_in_beside_data_that_no_stage_makes() -> None:
     data = StageRecord(B, (), (("big", Node(tree.FILE, B, 5, B)),))
-    known = {"a": RECORD, "+big": data}
+    known = {"a": RECORD, "@big": data}
     made = lockfile.renewed(lockfile.dump(known), known, {"b": RECORD})
     assert made == lockfile.dump({**known, "b": RECORD})
-    assert lockfile.renewed(lockfile.dump(known), known, {"+big": data}) is None
+    assert lockfile.renewed(lockfile.dump(known), known, {"@big": data}) is None
 
 
 @pytest.mark.parametrize(
