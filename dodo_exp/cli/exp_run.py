@@ -263,13 +263,12 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         confirm = options.confirm if given["interactive"] else None
         ran = run_experiment(project, order, progress, confirm)
     results.tell_failures(ran.outcome)
-    if ran.kept_as and not given["quiet"]:
-        text = f"what it has made is kept as {ran.kept_as!r}: `dodo exp apply {ran.kept_as}`"
-        if not ran.is_apart:
-            text = f"kept as {ran.kept_as!r} up to its last checkpoint; `dodo exp run` goes on"
-        tell.line(text)
+    if ran.outcome.failures and not given["quiet"]:
+        for text in _after_failure(ran):
+            tell.line(text)
     data = {
         "experiment": ran.experiment,
+        "failed": ran.kept_as or None,
         "new": ran.is_new,
         **results.outcome_data(ran.outcome),
         "metrics": ran.metrics,
@@ -284,6 +283,23 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         code=1 if failed or ran.experiment is None else 0,
         facts=ran.outcome.facts,
     )
+
+
+def _after_failure(ran: Any) -> list[str]:
+    """What is kept of a run that has failed, and what it leaves in the workspace."""
+    if ran.is_apart and ran.kept_as:
+        return [f"what it has made is kept as {ran.kept_as!r}: `dodo exp apply {ran.kept_as}`"]
+    lines = []
+    if ran.has_steps:
+        lines = [f"kept as {ran.kept_as!r} up to its last checkpoint; `dodo exp run` goes on"]
+    elif ran.kept_as:
+        remove = f"`dodo exp remove {ran.kept_as}` removes it"
+        lines = [f"kept as failed experiment {ran.kept_as!r}; {remove}"]
+    if ran.edited:
+        lines.append(
+            f"the values of -S stay in {', '.join(ran.edited)}; `dodo undo` takes them back"
+        )
+    return lines
 
 
 def _text(ran: Any) -> str:

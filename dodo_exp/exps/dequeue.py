@@ -32,13 +32,18 @@ def dequeue(
         if job.state == queue.RUNNING:
             raise UsageError(f"{job.name!r} is running", f"`dodo queue kill {job.name}` ends it")
     found += [job for job in queue.jobs(store) if groups.get(_group(job), False)]
-    failed = [
-        job.name for job in found if _group(job) == "failed" and find.has_failed(store, job.name)
-    ]
+    failed = [name for job in found if _group(job) == "failed" for name in _results(store, job)]
     gone = [job.name for job in dict.fromkeys(found) if queue.remove(store, job)]
     if failed:
         remove(project, "experiment", tuple(dict.fromkeys(failed)), command)
     return gone
+
+
+def _results(store: Store, job: queue.Job) -> list[str]:
+    """Failed experiments that came of a job: under its name, or the one that was free."""
+    end = queue.end_of(job)
+    names = dict.fromkeys((job.name, end.experiment if end is not None else job.name))
+    return [name for name in names if name and find.has_failed(store, name)]
 
 
 def _group(job: queue.Job) -> str:
@@ -99,5 +104,6 @@ def others(project: Project, kept: tuple[str, ...]) -> tuple[str, ...]:
 def forget(store: Store, names: set[str]) -> None:
     """Of failed experiments that are gone nothing stays in the queue either."""
     for job in queue.jobs(store):
-        if job.name in names and _group(job) == "failed":
+        end = queue.end_of(job) if _group(job) == "failed" else None
+        if end is not None and names & {job.name, end.experiment}:
             queue.remove(store, job)

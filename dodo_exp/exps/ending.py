@@ -9,10 +9,11 @@ import time
 from dodo_exp.engine import session
 from dodo_exp.engine.log import Log
 from dodo_exp.errors import Damage, DodoError
-from dodo_exp.exps import logs, queue, state, steps, watched
+from dodo_exp.exps import find, logs, queue, state, steps, watched
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.naming import give, other_name, result_name, turns
 from dodo_exp.exps.record import keep, load
+from dodo_exp.exps.submit import task_of
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.events import Listener
     from dodo_exp.exps.record import Experiment
-    from dodo_exp.exps.run import Ran
+    from dodo_exp.exps.run import Order, Ran
     from dodo_exp.exps.temp import Place
     from dodo_exp.project import Project
 
@@ -48,6 +49,22 @@ def over(
     elif note is not None:
         log(project, claim.job, f"warning: {note.text}")
     return done
+
+
+def fail_in_place(
+    project: Project, claim: queue.Claim, order: Order, name: str, reason: str
+) -> None:
+    """Put a run in the workspace that has failed on record as a failed job, for retry and removal.
+
+    Its experiment is kept already, as *name*.
+    """
+    store = project.store
+    with store.writing():
+        made = find.experiment(store, name, ("experiment",))
+        # A retry starts from where the run started, so its task names a record without a result.
+        draft = made._replace(result=made.base, metrics={}, stages=(), stale=(), tainted=())
+        again = task_of(project, order, made.job, keep(store, draft), queue.WORKSPACE)
+        claim.finish(queue.FAILED, reason, name, again)
 
 
 def log(project: Project, job: queue.Job, text: str) -> None:

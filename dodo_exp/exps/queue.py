@@ -309,13 +309,17 @@ class Claim:
             return False
         return True
 
-    def finish(self, how: str, reason: str = "", experiment: str = "") -> None:
+    def finish(
+        self, how: str, reason: str = "", experiment: str = "", again: Task | None = None
+    ) -> None:
         """It is over: that is durable before its place among the running is given up.
 
-        Nothing is said of a job that is somebody else's by now.
+        *again* is the task of a retry; by default the job's own. Nothing is said of a job that is
+        somebody else's by now.
         """
         if self.is_ours:
-            _finish(self._store, self.job, how, reason, self.who.started, experiment)
+            each = again or task(self.job)
+            _finish(self._store, self.job, each, how, reason, self.who.started, experiment)
         self.close()
 
     def drop(self) -> None:
@@ -373,8 +377,15 @@ def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
     return Claim(store, Job(number, 1, name, RUNNING, path), held, who)
 
 
-def _finish(store: Store, job: Job, how: str, reason: str, started: float, experiment: str) -> Job:
-    each = task(job)
+def _finish(
+    store: Store,
+    job: Job,
+    each: Task | None,
+    how: str,
+    reason: str,
+    started: float,
+    experiment: str,
+) -> Job:
     host = os.uname().nodename
     end = Ended(how, reason, started, time.time(), host, job.attempts, experiment or job.name)
     row = {"task": each._asdict() if each else None, "end": end._asdict()}

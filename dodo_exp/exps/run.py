@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 
@@ -81,6 +82,10 @@ class Ran(Named):
     is_apart: bool = False
     kept_as: str = ""
     """The name under which a run is kept that has failed."""
+    has_steps: bool = False
+    """Whether what is kept of a failed run ends with a checkpoint."""
+    edited: tuple[str, ...] = ()
+    """Params files that a failed run in place has changed and leaves changed."""
     is_put_back: bool = False
     """Whether it is to go on later, because a stage's time was up."""
 
@@ -122,12 +127,16 @@ def run_experiment(
         started = time.monotonic()
         how, reason = "stopped", ""
         try:
-            with watched.in_place(project, name, jobs, command, listener) as recorder:
+            with watched.in_place(project, name, jobs, command, listener) as (recorder, claim):
                 ran = _run(workspace, project, order, name, edits, recorder, confirm, same)
                 reason = reason_of(ran.outcome)
                 how = "success" if ran.experiment else "failed"
                 for error in ran.outcome.failures:
                     recorder.say(f"error: {error}")
+                if ran.kept_as and not ran.has_steps:
+                    from dodo_exp.exps import ending
+
+                    ending.fail_in_place(project, claim, order, ran.kept_as, reason)
         except (DodoError, StoreError, OSError) as error:
             how, reason = "failed", str(error)
             raise
@@ -242,11 +251,14 @@ def _run(
         is_late = has_failed and all(isinstance(error, TimedOut) for error in outcome.failures)
         if start is not None and start.can_wait and is_late and has_steps:
             return Ran(None, False, outcome, {}, {}, True, is_put_back=True)
-        if start is None and not has_steps and (declined or has_failed):
+        if start is None and not has_steps and has_failed and name != same:
+            course = None
+        elif start is None and not has_steps and (declined or has_failed):
             if before is not None:
                 before.remember(workspace, order.command, held=held)
             workspace.save_caches()
-            return Ran(None, False, outcome, {}, {})
+            edited = tuple(edits.texts) if edits is not None and has_failed else ()
+            return Ran(None, False, outcome, {}, {}, edited=edited)
         # Inside the journal's block: a run that is stopped before its experiment is kept is a
         # run that has not happened, and its edits are taken back.
         with project.store.writing():
@@ -256,6 +268,8 @@ def _run(
             if before is not None:
                 changes = tuple(course.changed(course.last)) if course is not None else ()
                 before.remember(workspace, order.command, held=held, outs=changes)
+        if ran.kept_as and edits is not None:
+            ran = ran._replace(edited=tuple(edits.texts))
         return ran
 
 
@@ -314,6 +328,7 @@ def _record(
     course: Advance | None,
 ) -> Ran:
     """Keep the experiment, unless one with the same stages and outputs is kept already."""
+    from dodo_exp.exps import find
     from dodo_exp.exps.capture import capture
     from dodo_exp.exps.record import Experiment, keep
 
@@ -324,8 +339,10 @@ def _record(
     if has_failed:
         since = order.start.claim.who.started if order.start is not None else started
         metrics = state.metrics_since(workspace, since)
+    # A run in place that has failed without a checkpoint is kept as one of the queue is.
+    is_plain_failure = has_failed and order.start is None and course is None
     known = None
-    if not order.name and not outcome.tainted and course is None:
+    if not has_failed and not order.name and not outcome.tainted and course is None:
         known = state.known_as(workspace, held)
     if known is not None:
         state.remember(store, known, held)
@@ -343,7 +360,12 @@ def _record(
         seconds=time.time() - started,
         parent=order.start.parent if order.start else state.current(workspace),
         base=base,
-        result=capture(workspace, listener, after_run=True),
+        result=capture(
+            workspace,
+            listener,
+            after_run=True,
+            instead=_unmade(workspace, outcome) if is_plain_failure else {},
+        ),
         state=held,
         params=params,
         metrics=metrics,
@@ -364,8 +386,14 @@ def _record(
     if order.start is not None:
         name = naming.result_name(store, order.start.claim, experiment, order.replace)
         experiment = experiment._replace(name=name)
+    if is_plain_failure:
+        experiment = experiment._replace(job=os.urandom(8).hex())
+        if store.experiments.has(name) and not find.has_failed(store, name):
+            name = naming.other_name(experiment)
+            experiment = experiment._replace(name=name, was=(order.name,) if order.name else ())
     oid = keep(store, experiment)
-    journal.expect(name, oid, str(state.Held(name, oid)) if order.start is None else "")
+    is_held = order.start is None and not is_plain_failure
+    journal.expect(name, oid, str(state.Held(name, oid)) if is_held else "")
     naming.give(store, experiment, oid, order.command)
     if course is not None and course.made and course.name != name:
         # Where its steps were while the name was another's, or of an earlier turn.
@@ -373,13 +401,20 @@ def _record(
             store.experiments.delete(course.name)
     if not has_failed:
         state.remember(store, name, held)
-    elif order.start is None:
+    elif is_held:
         state.hold_tip(store, name)
     journal.held()
     workspace.save_caches()
     if has_failed and order.start is None:
-        return Ran(None, True, outcome, metrics, params, kept_as=name)
+        return Ran(None, True, outcome, metrics, params, kept_as=name, has_steps=is_held)
     return Ran(name, True, outcome, metrics, params)
+
+
+def _unmade(workspace: Workspace, outcome: Outcome) -> dict[str, Node | None]:
+    """Outputs of stages that have failed or were skipped: what is there is of an earlier run."""
+    stages = workspace.graph.stages
+    cut = [stages[each.stage] for each in outcome.results if each.how in ("failed", "skipped")]
+    return {out.path: None for stage in cut for out in stage.outs}
 
 
 def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dodo_exp.exps.run import Order
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.project import Project
+    from dodo_store.oid import Oid
 
     T = TypeVar("T")
 
@@ -141,7 +142,7 @@ def _submit(
                     before=last.oid if last is not None else None,
                 )
                 oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
-                made.append((each.name, _task(project, order, job, oid, where)))
+                made.append((each.name, task_of(project, order, job, oid, where)))
             batch.commit()
         finally:
             batch.drop()
@@ -175,7 +176,8 @@ def _all_planned(
     ]
 
 
-def _task(project: Project, order: Order, job: str, oid: Any, where: str) -> queue.Task:
+def task_of(project: Project, order: Order, job: str, oid: Oid, where: str) -> queue.Task:
+    """The task of an order whose experiment so far is the record *oid*."""
     return queue.Task(
         id=job,
         record=oid,

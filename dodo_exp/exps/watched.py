@@ -69,8 +69,11 @@ def recorded(
 @contextlib.contextmanager
 def in_place(
     project: Project, name: str, jobs: int, command: str, onward: Listener
-) -> Iterator[Recorder]:
-    """A run in the workspace itself: it is seen for as long as it lasts."""
+) -> Iterator[tuple[Recorder, queue.Claim]]:
+    """A run in the workspace itself, visible while it lasts.
+
+    Unless the block finishes the claim, no job is left of it.
+    """
     each = queue.Task(
         id="",
         record=queue.NOBODY,
@@ -85,7 +88,7 @@ def in_place(
     claim = queue.begin(project.store, name, each, queue.me(command))
     try:
         with recorded(project, claim.job, jobs, onward, command) as recorder:
-            yield recorder
+            yield recorder, claim
     finally:
         claim.drop()
 
