@@ -35,6 +35,7 @@ def grid(
     names: tuple[str, str],
     *,
     no_path: bool,
+    form: str | None = None,
     has_change: bool = True,
 ) -> Grid | None:
     """A table of the differences of one kind; None where there are none."""
@@ -44,6 +45,8 @@ def grid(
         if kind == DEP:
             rows.append([each.column.file, old and old[:7], new and new[:7]])
             continue
+        if form != "csv":  # the CSV has no value there
+            old, new = ("stale" if f else v for f, v in zip(each.stale, (old, new), strict=True))
         row = [each.column.name, old, new, *([each.change] if has_change else [])]
         rows.append(row if no_path else [each.column.file, *row])
     if not rows:
@@ -52,6 +55,15 @@ def grid(
     if not no_path and kind != DEP:
         headers.insert(0, "Path")
     return Grid(headers, rows, keep=len(headers))
+
+
+def warn_of_stale(*sides: Any) -> None:
+    """Say which metrics are older than the inputs of their stage."""
+    from dodo_exp.cli import tell
+
+    for side in sides:
+        for path, words in side.contents.stale.items():
+            tell.warning(f"{side.name}: stale: {path}: {words}")
 
 
 def report(grids: list[Grid | None], data: Any, names: tuple[str, str], given: Any) -> Report:
@@ -102,7 +114,10 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
         ),
         kind,
     )
+    if kind == METRIC:
+        warn_of_stale(one, other)
     names = (one.name, other.name)
-    made = grid(found, kind, names, no_path=given["no_path"], has_change=kind == METRIC)
+    made = grid(found, kind, names, no_path=given["no_path"], form=given["form"],
+                has_change=kind == METRIC)  # fmt: skip
     data: Any = next(iter(compare.as_data(found).values()), {})
     return report([made], data, names, given)

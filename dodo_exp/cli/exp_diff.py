@@ -29,6 +29,7 @@ def command(**given: Any) -> Report:
 
     project = Project.find()
     one, other = side.pair(project, given["a"], given["b"])
+    differences.warn_of_stale(one, other)
     params = side.params_of_stages(project) if given["param_deps"] else None
     found = compare.compare(
         one.contents, other.contents, unchanged=given["unchanged"], params=params
@@ -36,7 +37,7 @@ def command(**given: Any) -> Report:
     names = (one.name, other.name)
     data = compare.as_data(found)
     grids: list[Grid | None] = [
-        differences.grid(found, kind, names, no_path=given["no_path"])
+        differences.grid(found, kind, names, no_path=given["no_path"], form=given["form"])
         for kind in (METRIC, PARAM, DEP)
     ]
     text = ""

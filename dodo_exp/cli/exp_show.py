@@ -124,9 +124,9 @@ def _table(project: Any, wanted: Any, given: dict[str, Any], *, is_first: bool) 
         if given["force"]:
             index.forget(project.store)
     recover(project)
-    if given["param_deps"]:
-        wanted = wanted._replace(params=side.params_of_stages(project))
     whole = table.show(project, live=not given["no_fetch"])
+    if given["param_deps"] and not whole.lines[0].error:
+        wanted = wanted._replace(params=side.params_of_stages(project))
     chosen = view.apply(whole, wanted)
     if is_first:
         _warn(chosen)
@@ -160,7 +160,10 @@ def _frames(wanted: Any, given: dict[str, Any]) -> Iterator[Report]:
     is_first = True
     while True:
         try:
-            yield _report(_table(Project.find(), wanted, given, is_first=is_first), wanted, given)
+            table = _table(Project.find(), wanted, given, is_first=is_first)
+            broken = [line.error for line in table.lines[:1] if line.kind == "workspace"]
+            report = _report(table, wanted, given)
+            yield report._replace(after="".join(f"error: {text}\n" for text in broken if text))
         except DodoError as error:
             if is_first:
                 raise
@@ -185,7 +188,7 @@ def _report(table: Any, wanted: Any, given: dict[str, Any]) -> Report:
 
 def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     """The table for people: dependencies by the first digits of their digests."""
-    from dodo_exp.exps.index import DEP
+    from dodo_exp.exps.index import DEP, METRIC
 
     lines = table.lines
     own: list[tuple[str, list[Any]]]
@@ -201,6 +204,11 @@ def _grid(table: Any, wanted: Any, given: dict[str, Any]) -> Grid:
     rows = [
         [*first, *rest] for *first, rest in zip(*(c for _, c in own), table.rows(), strict=True)
     ]
+    for row, line in zip(rows, lines, strict=True):
+        stale = line.contents.stale if line.kind == "workspace" and line.flags else {}
+        for i, column in enumerate(table.columns, len(own)):
+            if column.kind == METRIC and column.file in stale and column in line.columns:
+                row[i] = "stale"
     if minor:
         rows = [[*row[:-minor], *(v and v[:7] for v in row[-minor:])] for row in rows]
     by = wanted.sort_by
@@ -330,6 +338,8 @@ def _revision(line: Any, rev: str, name: str | None) -> dict[str, Any]:
     problems = [flag for flag in line.flags if flag.startswith("unreadable")]
     problems += [line.error] if line.error else []
     contents = line.contents
+    if line.kind == "workspace" and line.error:
+        return {"rev": rev, "name": name, "data": None, "error": _error(line.error)}
     return {
         "rev": rev,
         "name": name,
@@ -352,5 +362,9 @@ def _revision(line: Any, rev: str, name: str | None) -> dict[str, Any]:
                 **({"step": line.step} if line.step else {}),
             },
         },
-        "error": {"msg": problems[0], "type": "DodoError"} if problems else None,
+        "error": _error(problems[0]) if problems else None,
     }
+
+
+def _error(text: str) -> dict[str, str]:
+    return {"msg": text, "type": "DodoError"}

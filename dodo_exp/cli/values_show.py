@@ -78,11 +78,18 @@ def report(kind: str, given: dict[str, Any]) -> Report:
         return Report(data, f"There are no {kind}s.\n" if form == "text" else "", form=form)
     heads = [each.name for each in sides] if names else ["Value"]
     rows = [
-        [column.file, column.name, *(values.get(i) for i in range(len(sides)))]
+        [column.file, column.name, *(_cell(each, column, values.get(i), form)
+                                     for i, each in enumerate(sides))]
         for column, values in found.items()
-    ]
+    ]  # fmt: skip
     grid = Grid(["Path", kind.capitalize(), *heads], rows, keep=3)
     return Report(data, "", grid, form, precision=given["precision"])
+
+
+def _cell(side: Any, column: Column, value: Any, form: str) -> Any:
+    """A value; in text a word for one that is older than the inputs of its stage."""
+    is_stale = column.kind == "metric" and column.file in side.contents.stale
+    return "stale" if is_stale and form != "csv" else value
 
 
 def _names(project: Any, given: dict[str, Any]) -> tuple[str, ...]:
@@ -112,3 +119,6 @@ def _warn(name: str, files: dict[str, Any]) -> None:
     for contents in files.values():
         if "error" in contents:
             tell.warning(f"{name}: {contents['error']}" if name else contents["error"])
+    for file, contents in files.items():
+        if "stale" in contents:
+            tell.warning(f"{name or 'workspace'}: stale: {file}: {contents['stale']}")

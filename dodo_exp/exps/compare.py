@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 
 class Difference(Named):
-    """A value on both sides; None where one has none."""
+    """A value on both sides; None where one has none, or has one that is stale."""
 
     column: Column
     old: Any
     new: Any
+    stale: tuple[bool, bool] = (False, False)
+    """Whether the old and the new value are metrics older than their stage's inputs."""
 
     @property
     def change(self) -> int | float | None:
@@ -59,7 +61,11 @@ def compare(
         old, new = before.get(column), after.get(column)
         is_equal = column in before and column in after and is_same(old, new)
         if unchanged or not is_equal:
-            found.append(Difference(column, old, new))
+            stale = column.kind == METRIC and (
+                column.file in one.stale,
+                column.file in other.stale,
+            )
+            found.append(Difference(column, old, new, stale or (False, False)))
     return found
 
 
@@ -76,7 +82,8 @@ def of_kind(found: list[Difference], kind: str) -> list[Difference]:
 def as_data(found: list[Difference]) -> dict[str, Any]:
     """DVC's `exp diff --json`: {"metrics": {file: {name: {old, new, diff}}}, "params": ...}.
 
-    And "deps": {path: {old, new}} besides; what has no difference is left out.
+    And "deps": {path: {old, new}} besides; what has no difference is left out. A value that is
+    stale is null, and "stale" says on which side it is.
     """
     made: dict[str, Any] = {}
     for kind, key in ((METRIC, "metrics"), (PARAM, "params")):
@@ -85,6 +92,10 @@ def as_data(found: list[Difference]) -> dict[str, Any]:
             row = {"old": each.old, "new": each.new}
             if each.change is not None:
                 row["diff"] = each.change
+            if any(each.stale):
+                row["stale"] = [
+                    s for s, flag in zip(("old", "new"), each.stale, strict=True) if flag
+                ]
             files.setdefault(each.column.file, {})[each.column.name] = row
         if files:
             made[key] = files

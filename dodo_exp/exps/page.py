@@ -52,7 +52,13 @@ def of_table(project: Project, table: Table) -> str:
     lines = [line for line in table.lines if not line.status or line.step]
     lines = [line for line in lines if line.id or line.kind == WORKSPACE]
     sides = [files for line in lines[:MOST_SIDES] if (files := _files(project, line)) is not None]
-    drawn = _Drawn(project, sides, plots.plots(project, sides, (), plots.Overrides()))
+    wanted, problem = [], ""
+    try:
+        wanted = plots.plots(project, sides, (), plots.Overrides())
+    except DodoError as error:  # the table does not depend on the pipeline
+        problem = f"No plots: {error}"
+    drawn = _Drawn(project, sides, wanted)
+    drawn.notes += [problem] if problem else []
     if len(lines) > MOST_SIDES and (drawn.charts or drawn.images):
         drawn.notes.insert(0, f"Curves and images are of the first {MOST_SIDES} rows.")
     columns = [

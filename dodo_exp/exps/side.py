@@ -23,11 +23,20 @@ WORKSPACE = "workspace"
 
 class Contents(Named):
     """Params and metrics as {file: {"data": contents}} or {file: {"error": words}}, and the
-    digests of dependencies that no stage makes."""
+    digests of dependencies that no stage makes.
+
+    Metrics of the workspace that are older than their stage's inputs have no values, and words
+    under "stale".
+    """
 
     params: dict[str, Any]
     metrics: dict[str, Any]
     deps: dict[str, str]
+
+    @property
+    def stale(self) -> dict[str, str]:
+        """Metrics files that are older than their stage's inputs, with the words for it."""
+        return {path: c["stale"] for path, c in self.metrics.items() if "stale" in c}
 
 
 class Side(Named):
@@ -62,7 +71,7 @@ def here(workspace: Workspace) -> Side:
     from dodo_exp.exps import state
 
     contents = Contents(
-        state.params_of(workspace), state.metrics_of(workspace), state.deps_of(workspace)
+        state.params_of(workspace), state.current_metrics(workspace), state.deps_of(workspace)
     )
     return Side(WORKSPACE, contents, None)
 

@@ -9,8 +9,9 @@ from dodo_exp.engine.journal import POINTER
 from dodo_exp.errors import BadInput, Damage, DodoError
 from dodo_exp.exps import index
 from dodo_exp.exps.record import load
+from dodo_exp.pipeline.lockfile import FORGOTTEN
 from dodo_exp.pipeline.model import METRIC, PARAMS_FILE
-from dodo_exp.pipeline.values import canonical
+from dodo_exp.pipeline.values import ABSENT, canonical
 from dodo_store import durable, record
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.model import Stage
     from dodo_store.store import Store
 
 FAILED = Oid(bytes(16))
@@ -244,6 +246,80 @@ def metrics_of(workspace: Workspace) -> dict[str, Any]:
         except OSError as error:
             found[path] = {"error": f"{path}: {error.strerror}"}
     return found
+
+
+def current_metrics(workspace: Workspace) -> dict[str, Any]:
+    """The workspace's metrics, with null for values older than the inputs of their stage.
+
+    The file of such values has a note: {"data": ..., "stale": words}.
+    """
+    found = metrics_of(workspace)
+    try:
+        stale = _outdated(workspace, found)
+    except (DodoError, StoreError, OSError):
+        return found
+    for path, stage in stale.items():
+        if "data" in found[path]:
+            words = f"older than the inputs of stage {stage!r}"
+            found[path] = {"data": _without_values(found[path]["data"]), "stale": words}
+    return found
+
+
+def _outdated(workspace: Workspace, paths: Iterable[str]) -> dict[str, str]:
+    """Files of *paths* that were made from other inputs than today's, each with the stage.
+
+    Only a file that still is what its stage's record says counts; any other was written later,
+    by a run that goes on or by hand.
+    """
+    graph = workspace.graph
+    makers: dict[str, str] = {}
+    for path in paths:
+        name = graph.maker(path)
+        made = workspace.record(graph.stages[name]) if name is not None else None
+        if name is None or made is None:
+            continue
+        holder = next((each for each in made.outs if f"{path}/".startswith(f"{each[0]}/")), None)
+        if holder is not None and workspace.out_digest(holder[0]) == holder[1].digest:
+            makers[path] = name
+    selection = graph.select(dict.fromkeys(makers.values()))
+    stale: dict[str, str] = {}
+    for stage in selection.stages:
+        before = [name for name in selection.after[stage.address] if name in stale]
+        if not stage.frozen and (before or _has_new_inputs(workspace, stage)):
+            stale[stage.address] = stale[before[0]] if before else stage.address
+    return {path: stale[name] for path, name in makers.items() if name in stale}
+
+
+def _has_new_inputs(workspace: Workspace, stage: Stage) -> bool:
+    """Whether the stage was last run with another command, dependency or param.
+
+    A dependency that is not there or is a URL says nothing: its data may not have been fetched,
+    and a table is no reason to ask a server.
+    """
+    from dodo_exp.engine import fingerprint
+
+    made = workspace.record(stage)
+    if made is None or made.key == FORGOTTEN:
+        return False
+    elsewhere = {
+        line.name: parse(line.value)
+        for line in made.lines
+        if line.kind == "dep" and "://" in line.name and line.value != ABSENT
+    }
+    now = fingerprint.take(stage, workspace, elsewhere, made.lines)
+    if now.lines is made.lines:
+        return False
+    return any(
+        change.kind != "out"
+        and not (change.kind == "dep" and (change.new == ABSENT or "://" in change.name))
+        for change in fingerprint.changes(made.lines, now.lines)
+    )
+
+
+def _without_values(value: Any) -> Any:
+    if isinstance(value, dict) and value:
+        return {key: _without_values(inner) for key, inner in value.items()}
+    return None
 
 
 def metrics_since(workspace: Workspace, started: float) -> dict[str, Any]:

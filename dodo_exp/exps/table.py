@@ -10,7 +10,7 @@ from dodo_exp.exps import index, queue
 from dodo_exp.exps.index import DEP, METRIC, PARAM
 from dodo_exp.exps.record import load
 from dodo_exp.exps.side import WORKSPACE, Contents
-from dodo_exp.exps.state import deps_of, metrics_of, metrics_since, params_of
+from dodo_exp.exps.state import current_metrics, deps_of, metrics_since, params_of
 from dodo_store import record
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
@@ -64,7 +64,7 @@ class Line(Named):
     @property
     def state(self) -> str:
         """How it stands, and, where the numbers may not belong to the params, one word more."""
-        words = [flag.split(":")[0] for flag in self.flags]
+        words = [*dict.fromkeys(flag.split(":")[0] for flag in self.flags)]
         if self.kind == STEP:
             return ""
         status = self.how or self.status or (SNAPSHOT if self.kind == SNAPSHOT else "")
@@ -134,9 +134,8 @@ def show(project: Project, *, live: bool = True) -> Table:
     Each kind the newest first, and each experiment with its steps below it. Waits for no lock.
     Unless *live*, what those that run have written so far is not looked at.
     """
-    workspace = Workspace(project.root, project.store)
-    here = (params_of(workspace), metrics_of(workspace), deps_of(workspace))
-    lines = [_line_of(WORKSPACE, WORKSPACE, *here)]
+    workspace, first = _workspace(project)
+    lines = [first]
     jobs = queue.jobs(project.store)
     going = _going(project, workspace, jobs, live)
     names = {line.name for line in going}
@@ -161,6 +160,23 @@ def show(project: Project, *, live: bool = True) -> Table:
     lines += [line for line in done if line.status and not line.step]
     workspace.save_caches()
     return table_of(each for line in lines for each in (line, *_steps(line, below)))
+
+
+def _workspace(project: Project) -> tuple[Workspace, Line]:
+    """The workspace and its row; a pipeline that cannot be read is an error of this row alone."""
+    workspace = Workspace(project.root, project.store)
+    try:
+        contents = params_of(workspace), current_metrics(workspace), deps_of(workspace)
+    except DodoError as error:
+        line = _line_of(WORKSPACE, WORKSPACE, {}, {}, {})
+        line = line._replace(error=str(error), flags=(f"broken: {error}",))
+        return Workspace(project.root, project.store, tolerant=True), line
+    line = _line_of(WORKSPACE, WORKSPACE, *contents)
+    stale: dict[str, list[str]] = {}
+    for path, words in line.contents.stale.items():
+        stale.setdefault(words, []).append(path)
+    flags = (f"stale: {', '.join(paths)}: {words}" for words, paths in stale.items())
+    return workspace, line._replace(flags=tuple(flags))
 
 
 Below = dict[str, list[Line]]
