@@ -99,11 +99,12 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
     Raises:
         UsageError
     """
+    from dodo_exp.cli import tell
     from dodo_exp.exps import compare, side
     from dodo_exp.project import Project
 
     project = Project.find()
-    one, other = side.pair(project, given["a"], given["b"])
+    one, other = side.pair(project, given["a"], given["b"], tell.Progress())
     found = of_kind(
         compare.compare(
             one.contents,

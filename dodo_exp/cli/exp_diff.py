@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 def command(**given: Any) -> Report:
     """Show how the metrics, params and dependencies of A and B differ.
 
-    A and B are experiments, snapshots or `workspace`. Without B, the workspace; without A, the
-    experiment that the workspace was made from. --patch leaves out what stages make.
+    A and B are experiments, snapshots or `workspace`. A alone is compared with the workspace.
+    Without both, the workspace is compared with the experiment that it came from; if nothing has
+    changed since, that experiment with its parent. --patch leaves out what stages make.
     """
+    from dodo_exp.cli import tell
     from dodo_exp.exps import compare, side
     from dodo_exp.exps.index import DEP, METRIC, PARAM
     from dodo_exp.project import Project
 
     project = Project.find()
-    one, other = side.pair(project, given["a"], given["b"])
+    with_files = given["files"] or given["patch"]
+    names = (given["a"], given["b"])
+    one, other = side.pair(project, *names, tell.Progress(), with_files=with_files)
     differences.warn_of_stale(one, other)
     params = side.params_of_stages(project) if given["param_deps"] else None
     found = compare.compare(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def command(**given: Any) -> Report:
     """Show how the params of A and B differ.
 
-    A and B are experiments, snapshots or `workspace`. Without B, the workspace; without A, the
-    experiment that the workspace was made from.
+    A and B are experiments, snapshots or `workspace`. A alone is compared with the workspace.
+    Without both, the workspace is compared with the experiment that it came from; if nothing has
+    changed since, that experiment with its parent.
     """
     return differences.of_one_kind("param", given)

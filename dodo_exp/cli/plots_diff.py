@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 def command(**given: Any) -> Report:
     """Draw the plots of several experiments over each other, on an HTML page.
 
-    NAMES are experiments, snapshots or `workspace`. One is compared with the workspace; without
-    any, the experiment that the workspace was made from is.
+    NAMES are experiments, snapshots or `workspace`. One is compared with the workspace. Without
+    any, the workspace is compared with the experiment that it came from; if nothing has changed
+    since, that experiment with its parent.
     """
     names = list(given["names"])
     if not names:
-        from dodo_exp.engine.workspace import Workspace
+        from dodo_exp.cli import tell
         from dodo_exp.exps import side
         from dodo_exp.project import Project
 
-        project = Project.find()
-        names = [side.base(project, Workspace(project.root, project.store))]
+        names = [each.name for each in side.pair(Project.find(), None, None, tell.Progress())]
     if len(names) == 1:
         names.append("workspace")
     return drawing.report(names, given["targets"], given)

@@ -140,6 +140,17 @@ def unreadable(store: Store) -> list[str]:
     ]
 
 
+def renamed_from(store: Store, name: str) -> str | None:
+    """The experiment that had this name before it was renamed; None if there is none."""
+    for each in everything(store, ("experiment",)):
+        try:
+            if name in load(store, each.oid).was:
+                return each.name
+        except (StoreError, DodoError):
+            continue
+    return None
+
+
 def has_failed(store: Store, name: str) -> bool:
     """Whether an experiment of this name was run and not to the end: then it may be replaced."""
     try:

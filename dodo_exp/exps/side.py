@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dodo_exp.errors import UsageError
+from dodo_exp.events import Note
 from dodo_exp.exps import find, index
 from dodo_exp.exps.record import load
 from dodo_store.named import Named
@@ -76,12 +77,26 @@ def here(workspace: Workspace) -> Side:
     return Side(WORKSPACE, contents, None)
 
 
-def pair(project: Project, one: str | None, other: str | None) -> tuple[Side, Side]:
-    """Both sides of a comparison: by default what the workspace came from, and the workspace.
+def pair(
+    project: Project,
+    one: str | None,
+    other: str | None,
+    listener: Listener,
+    *,
+    with_files: bool = False,
+) -> tuple[Side, Side]:
+    """Both sides of a comparison; without names those of `default_pair`, which is said.
 
     Raises:
         UsageError: there is nothing to compare with.
     """
+    if not one and not other:
+        first, second = default_pair(project, listener, with_files=with_files)
+        words = f"the workspace with {first.name!r}"
+        if not second.is_workspace:
+            words = f"{second.name!r} with its parent {first.name!r}"
+        listener(Note("info", f"comparing {words}"))
+        return first, second
     if one and other and WORKSPACE not in (one, other):
         return side(project, one), side(project, other)
     workspace = _workspace(project)
@@ -89,6 +104,50 @@ def pair(project: Project, one: str | None, other: str | None) -> tuple[Side, Si
     second = side(project, other or WORKSPACE, workspace)
     workspace.save_caches()
     return first, second
+
+
+def default_pair(
+    project: Project, listener: Listener, *, with_files: bool = False
+) -> tuple[Side, Side]:
+    """What the workspace came from, and the workspace; or that experiment's parent, and it.
+
+    The parent is compared if the workspace is still what the experiment has left: the same
+    params, metrics and dependencies, and *with_files* the same files.
+
+    Raises:
+        UsageError: there is no experiment, or it has no parent.
+    """
+    from dodo_exp.exps import compare
+
+    workspace = _workspace(project)
+    held = side(project, base(project, workspace))
+    now = here(workspace)
+    workspace.save_caches()
+    is_same = not compare.compare(held.contents, now.contents)
+    if is_same and with_files:
+        before, after = files(project, held, now, listener)
+        is_same = not compare.changed_files(project.store, before, after)
+    return (_parent(project, held), held) if is_same else (held, now)
+
+
+def _parent(project: Project, child: Side) -> Side:
+    """What an experiment came from, under the name that it has now.
+
+    Raises:
+        UsageError
+    """
+    name = find.experiment(project.store, child.name).parent
+    hint = "name two: `dodo exp list` has them all"
+    if name is None:
+        what = f"experiment {child.name!r} has no parent, and the workspace has not changed since"
+        raise UsageError(f"{what}: there is nothing to compare it with", hint)
+    try:
+        return side(project, name)
+    except UsageError:
+        renamed = find.renamed_from(project.store, name)
+    if renamed is None:
+        raise UsageError(f"{name!r}, the parent of {child.name!r}, is not there any more", hint)
+    return side(project, renamed)
 
 
 def _workspace(project: Project, *, tolerant: bool = False) -> Workspace:

@@ -55,17 +55,56 @@ def test_two_names_in_every_form(two: Space) -> None:
 
 
 def test_default_sides_and_equal_sides(two: Space) -> None:
-    assert two.dodo("exp", "diff").out == "No differences between 'two' and 'workspace'.\n"
-    assert two.dodo("exp", "diff", "--json").json == {}
-    assert two.dodo("params", "diff", "--json").json == {}
-    assert two.dodo("metrics", "diff", "--json").json == {}
+    equal = two.dodo("exp", "diff", "two", "workspace")
+    assert equal.out == "No differences between 'two' and 'workspace'.\n"
+    assert equal.err == ""
     assert two.dodo("exp", "diff", "one", "--json").json == DATA
     two.write("params.yaml", two.read("params.yaml").replace("seed: 7", "seed: 8"))
     changed = {"params": {"params.yaml": {"seed": {"old": 7, "new": 8, "diff": 1}}}}
-    assert two.dodo("exp", "diff", "--json").json == changed
+    shown = two.dodo("exp", "diff", "--json")
+    assert shown.json == changed
+    assert shown.err == "comparing the workspace with 'two'\n"
     assert two.dodo("exp", "diff", "--param-deps", "--json").json == {}
-    two.dodo("exp", "apply", "one", "--force")
-    assert two.dodo("exp", "diff", "--json").json == {}
+
+
+def test_without_names_an_experiment_that_has_not_changed_is_compared_with_its_parent(
+    two: Space,
+) -> None:
+    shown = two.dodo("exp", "diff")
+    assert shown.out == TWO
+    assert shown.err == "comparing 'two' with its parent 'one'\n"
+    assert two.dodo("exp", "diff", "--json").json == DATA
+    assert two.dodo("params", "diff", "--json").json == DATA["params"]
+    shown = two.dodo("metrics", "diff", "--json")
+    assert shown.json == DATA["metrics"]
+    assert shown.err == "comparing 'two' with its parent 'one'\n"
+    two.exp("-n", "three", "-S", "train.lr=0.5")
+    assert two.dodo("exp", "diff").err == "comparing 'three' with its parent 'two'\n"
+    two.dodo("exp", "rename", "two", "second")
+    assert two.dodo("exp", "diff").err == "comparing 'three' with its parent 'second'\n"
+    two.dodo("exp", "remove", "second")
+    gone = two.dodo("exp", "diff", code=2).err
+    assert gone.startswith("error: 'two', the parent of 'three', is not there any more\n")
+
+
+def test_an_experiment_without_a_parent_is_said_to_have_none(two: Space) -> None:
+    two.dodo("exp", "apply", "one")
+    for verb in ("exp", "params", "metrics", "plots"):
+        assert two.dodo(verb, "diff", code=2).err == (
+            "error: experiment 'one' has no parent, and the workspace has not changed since:"
+            " there is nothing to compare it with\n"
+            "hint: name two: `dodo exp list` has them all\n"
+        )
+
+
+def test_with_files_an_edit_of_a_file_is_a_change_of_the_workspace(two: Space) -> None:
+    shown = two.dodo("exp", "diff", "--files", "--json")
+    assert shown.err == "comparing 'two' with its parent 'one'\n"
+    assert {"path": "params.yaml", "change": "changed"} in shown.json["files"]
+    two.write("notes.txt", "new\n")
+    shown = two.dodo("exp", "diff", "--files", "--json")
+    assert shown.err == "comparing the workspace with 'two'\n"
+    assert shown.json == {"files": [{"path": "notes.txt", "change": "added"}]}
 
 
 def test_an_empty_name_is_none(two: Space) -> None:
