@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from dodo_exp.engine.still import code_identity
 from dodo_store import durable, record
+from dodo_store.boot import boot_id
 from dodo_store.errors import StoreError
 from dodo_store.oid import of_bytes, of_file
 from dodo_store.stamps import is_settled, mark, now
@@ -43,9 +44,10 @@ class Memo:
         self.used: dict[str, Mark | None] = {}
         """What was asked for, with the mark that the answer is good for; None: not there."""
         try:
-            version, code, table = record.read(record.CACHE, path, lists=True)
-            is_ours = version == VERSION and code == code_identity()
-            self._table: dict[str, Any] = table if is_ours else {}
+            version, code, boot, table = record.read(record.CACHE, path, lists=True)
+            # A file that was read before the machine stopped may hold zeros now.
+            is_good = version == VERSION and code == code_identity() and boot == boot_id()
+            self._table: dict[str, Any] = table if is_good else {}
         except (OSError, StoreError, ValueError, TypeError):
             self._table = {}
 
@@ -153,7 +155,8 @@ class Memo:
         if not self._dirty:
             return
         try:
-            data = record.encode(record.CACHE, [VERSION, code_identity(), self._table])
+            row = [VERSION, code_identity(), boot_id(), self._table]
+            data = record.encode(record.CACHE, row)
             durable.replace(self._path, data, sync=False)
         except (OSError, StoreError, OverflowError, ValueError, TypeError):
             return

@@ -95,6 +95,7 @@ def _held(
         ) as untouched:
             if untouched is None or seen is None or seen.untouched != untouched:
                 seen = Workspace(project.root, project.store, tolerant=tolerant)
+            seen.is_held = True
             try:
                 yield _open(project, listener, seen)
             finally:

@@ -187,14 +187,24 @@ def _root(folder: str) -> str:
 
 
 def _path(root: str, here: str, args: list[str]) -> str:
-    """A file a command: the same words, folder, code and kind of terminal."""
+    """A file for each command: the same words, folder, code, boot and kind of terminal."""
     where: tuple[object, ...] = ()
     if sys.stdout is not None and sys.stdout.isatty():
         around = (os.environ.get(name, "") for name in ("COLUMNS", "NO_COLOR", "TERM"))
         where = (*os.get_terminal_size(1), *around)
-    words = [code_identity(), here, *map(str, where), "", *args]
+    words = [code_identity(), _boot(), here, *map(str, where), "", *args]
     name = xxh3_128_digest(os.fsencode("\0".join(words))).hex()
     return f"{root}/.dodo/{FOLDER}/{name}"
+
+
+def _boot() -> str:
+    # As dodo_store.boot, which need not be imported: files that have their old stats after a power
+    # cut may hold something else.
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as file:
+            return file.read(100).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
 
 
 def _has_marks(paths: bytes, marks: bytes) -> bool:

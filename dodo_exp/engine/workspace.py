@@ -59,6 +59,8 @@ class Workspace:
         self._has_followed = False
         self.untouched: Any = None
         """Good for as long as nobody has held the workspace since it was looked at."""
+        self.is_held = False
+        """Whether this command holds the workspace."""
         self.forget()
 
     def go_live(self) -> None:
@@ -84,8 +86,13 @@ class Workspace:
         self._outside: dict[str, bool] = {}
 
     def save_caches(self) -> None:
-        """Keep what was learned, if the folder can be written."""
+        """Keep what was learned, if the folder can be written.
+
+        A command that holds the workspace also syncs what it has hashed: later boots believe it.
+        """
         if self.store.exists:
+            if self.is_held and not self.is_apart:
+                self.stamps.prove(self.root)
             self.stamps.save()
             self.memo.save()
 

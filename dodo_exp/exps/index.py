@@ -17,6 +17,7 @@ from dodo_exp.engine.still import code_identity
 from dodo_exp.exps.record import load
 from dodo_exp.pipeline.values import leaves
 from dodo_store import durable, record
+from dodo_store.boot import boot_id
 from dodo_store.errors import Damaged, Missing, StoreError
 from dodo_store.named import Named
 from dodo_store.stamps import Mark, is_settled, mark, now
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from dodo_exp.exps.record import Experiment
     from dodo_store.store import Store
 
-VERSION = 4
+VERSION = 5
 METRIC, PARAM, DEP = "metric", "param", "dep"
 
 
@@ -235,8 +236,8 @@ def _unreadable(name: str, oid: str, problem: str) -> Row:
 def _read(path: str) -> tuple[Mark | None, Kept, Steps]:
     """The index as it was written: columns once for all rows that share them."""
     try:
-        version, code, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
-        if version != VERSION or code != code_identity():
+        version, code, boot, stamp, shapes, packed = record.read(record.CACHE, path, lists=True)
+        if version != VERSION or code != code_identity() or boot not in ("", boot_id()):
             return None, {}, {}
         columns = [tuple(Column(*each) for each in shape) for shape in shapes]
         kept: Kept = {}
@@ -261,7 +262,10 @@ def _write(path: str, stamp: Mark, kept: Kept, steps: Steps) -> None:
         shape = shapes.setdefault(row.columns, len(shapes))
         packed.append([seen, shape, [*row[:12], *row[13:]]])
     try:
-        data = record.encode(record.CACHE, [VERSION, code_identity(), stamp, list(shapes), packed])
+        # What was synced before it had its name is as good in any later boot.
+        boot = boot_id() if durable.is_off() else ""
+        row = [VERSION, code_identity(), boot, stamp, list(shapes), packed]
+        data = record.encode(record.CACHE, row)
         durable.replace(path, data, sync=False)
     except (OSError, StoreError, OverflowError, ValueError):
         return

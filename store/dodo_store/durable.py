@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from functools import cache
 from itertools import count
 
 from xxhash import xxh32_hexdigest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _serial = count()
 
@@ -176,6 +181,82 @@ def sync_files(paths: list[str]) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def sync_paths(paths: Iterable[str], root: str = "") -> None:
+    """Make files, and folders with all that is in them, durable where they are, on any file system.
+
+    With *root* also their names, up to the folder *root*; of a path that is not there, that it is
+    not. Links are not followed below a folder.
+    """
+    if _level == OFF:
+        return
+    todo = _Sync()
+    for path in paths:
+        todo.add(path)
+        folder = os.path.dirname(path)
+        while root and len(folder) >= len(root) and todo.add_folder(folder):
+            folder = os.path.dirname(folder)
+    todo.run()
+
+
+class _Sync:
+    """What is to be synced, by file system: all of it, or only that it is a lot."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, list[str]] = {}
+        self._folders: dict[int, list[str]] = {}
+        self._seen: set[str] = set()
+
+    def _all(self, device: int) -> list[str]:
+        return [*self._files.get(device, ()), *self._folders.get(device, ())]
+
+    def _is_enough(self, device: int) -> bool:
+        return _level == BATCH and len(self._files.get(device, ())) > MANY
+
+    def add(self, path: str) -> None:
+        """A file, or a folder with what is in it."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            return
+        if stat.S_ISREG(found.st_mode):
+            if not self._is_enough(found.st_dev):
+                self._files.setdefault(found.st_dev, []).append(path)
+        elif stat.S_ISDIR(found.st_mode) and not os.path.islink(path):
+            for folder, _, names in os.walk(path):
+                self.add_folder(folder)
+                for name in names:
+                    if self._is_enough(found.st_dev):
+                        return
+                    full = os.path.join(folder, name)
+                    if os.path.isfile(full):
+                        self._files.setdefault(found.st_dev, []).append(full)
+
+    def add_folder(self, path: str) -> bool:
+        """A folder's names; whether they were not known yet."""
+        if path in self._seen:
+            return False
+        self._seen.add(path)
+        with contextlib.suppress(OSError):
+            self._folders.setdefault(os.stat(path).st_dev, []).append(path)
+        return True
+
+    def run(self) -> None:
+        """Sync it."""
+        for device in self._files.keys() | self._folders.keys():
+            paths = self._all(device)
+            readable = [path for path in paths if os.access(path, os.R_OK)]
+            is_each = len(readable) == len(paths) and (_level != BATCH or len(paths) <= MANY)
+            if not is_each and readable and _syncfs(readable[0]):
+                continue
+            for path in readable:
+                with contextlib.suppress(FileNotFoundError):
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                    try:
+                        os.fsync(fd)
+                    finally:
+                        os.close(fd)
 
 
 def _syncfs(path: str) -> bool:

@@ -7,24 +7,30 @@ A file that was changed and hashed within one tick of its file system's clock co
 without its stamp moving (git calls such entries racy), so a stamp younger than the clock's
 resolution is not kept: the file is hashed once more next time.
 
+A stamp says nothing of the disk: after a power cut a file can have its size and times and hold
+zeros. So an entry is `fresh` until its file is known to have been synced since it was hashed
+(`prove`), and fresh entries are not believed once the machine has started anew.
+
 Folders are kept packed and only those that are looked at are unpacked, so that the table of a
 million files takes about 70 bytes for each.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import time
 
 import msgpack
 
 from dodo_store import durable, record
+from dodo_store.boot import boot_id
 from dodo_store.errors import StoreError
 from dodo_store.oid import Oid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable
     from typing import Any
 
@@ -40,7 +46,12 @@ FINE = 50_000_000
 COARSE = 2_000_000_000
 """Nanoseconds to wait where file times are whole milliseconds or seconds (FAT: 2 s)."""
 
-VERSION = 3
+VERSION = 4
+FRESH = b"f"
+"""Last byte of an entry whose file may not have reached the disk."""
+_LENGTHS = (48, 49)
+"""Bytes of an entry: mark and oid, then perhaps FRESH."""
+
 OPEN = 512
 """How many folders are held unpacked at a time."""
 
@@ -74,7 +85,7 @@ def is_settled(found: Mark, now: int) -> bool:
 
 
 class _Folder:
-    """One folder unpacked: name -> mark and oid (48 bytes); tag -> memo.
+    """One folder unpacked: name -> mark and oid (48 bytes), FRESH or nothing; tag -> memo.
 
     Its files are unpacked when they are asked for: where nothing has moved the memo is enough.
     """
@@ -129,6 +140,8 @@ class Stamps:
         self._dirty = False
         self._loaded = False
         self._born: Any = None
+        self._fresh: set[str] = set()
+        """Folders that have fresh entries."""
         self._names: list[str] | None = None
         """Folders of the table as it was read, in order."""
 
@@ -142,8 +155,8 @@ class Stamps:
     def seen(self, folder: str, name: str, found: Mark) -> Oid | None:
         """The same, of a name in a folder."""
         entry = self._folder(folder).files.get(name)
-        if isinstance(entry, bytes) and len(entry) == 48 and entry[:32] == _pack(found):
-            return Oid(entry[32:])
+        if isinstance(entry, bytes) and len(entry) in _LENGTHS and entry[:32] == _pack(found):
+            return Oid(entry[32:48])
         return None
 
     def of(self, path: str, found: os.stat_result) -> Oid | None:
@@ -151,13 +164,13 @@ class Stamps:
         folder, _, name = path.rpartition("/")
         held = self._open.get(folder) or self._folder(folder)
         entry = held.files.get(name)
-        if isinstance(entry, bytes) and len(entry) == 48:
+        if isinstance(entry, bytes) and len(entry) in _LENGTHS:
             try:
                 now = _MARK.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
             except struct.error:
                 return None
             if entry.startswith(now):
-                return Oid(entry[32:])
+                return Oid(entry[32:48])
         return None
 
     def set(self, path: str, found: Mark, oid: Oid, started: int) -> None:
@@ -165,8 +178,13 @@ class Stamps:
         if is_settled(found, started):
             folder, _, name = path.rpartition("/")
             kept = self._folder(folder)
-            kept.files[name] = _pack(found) + oid
+            self._set(folder, kept, name, _pack(found) + oid)
+
+    def _set(self, folder: str, kept: _Folder, name: str, entry: bytes) -> None:
+        if kept.files.get(name) != entry:
+            kept.files[name] = entry + FRESH
             kept.is_dirty = self._dirty = True
+            self._fresh.add(folder)
 
     def set_all(self, seen: Iterable[tuple[str, Mark, Oid]], started: int) -> None:
         """The same of many paths; those of one folder best come one after another."""
@@ -177,8 +195,38 @@ class Stamps:
             folder, _, name = path.rpartition("/")
             if kept is None or folder != last:
                 last, kept = folder, self._folder(folder)
+            self._set(folder, kept, name, _pack(found) + oid)
+
+    def prove(self, root: str) -> None:
+        """Sync the files that were hashed since the last time, so that later boots believe it.
+
+        *root* is what paths are relative to. A file that has moved, or cannot be synced, stays
+        fresh.
+        """
+        self._load()
+        if durable.is_off() or not self._fresh:
+            return
+        synced = []
+        for folder in sorted(self._fresh):
+            for name, entry in self._folder(folder).files.items():
+                if _is_fresh(entry):
+                    full = os.path.join(root, folder, name)
+                    with contextlib.suppress(OSError):
+                        if entry[:32] == _pack(mark(os.stat(full))):
+                            synced.append((folder, name, entry, full))
+        try:
+            durable.sync_paths([full for *_, full in synced])
+        except OSError:
+            return
+        for folder, name, entry, _ in synced:
+            kept = self._folder(folder)
+            if kept.files.get(name) == entry:
+                kept.files[name] = entry[:48]
                 kept.is_dirty = self._dirty = True
-            kept.files[name] = _pack(found) + oid
+        self._fresh = {folder for folder in self._fresh if self._has_fresh(folder)}
+
+    def _has_fresh(self, folder: str) -> bool:
+        return any(map(_is_fresh, self._folder(folder).files.values()))
 
     # -- folders ---------------------------------------------------------------------------
 
@@ -231,7 +279,7 @@ class Stamps:
     def forget(self) -> None:
         """Forget everything; the next walk reads every file."""
         self._loaded = True
-        self._packed, self._open = {}, {}
+        self._packed, self._open, self._fresh = {}, {}, set()
         self._born = self._generation()
         self._dirty = True
 
@@ -239,8 +287,10 @@ class Stamps:
 
     def _folder(self, name: str) -> _Folder:
         folder = self._open.get(name)
-        if folder is None:
+        if folder is None and not self._loaded:
             self._load()
+            folder = self._open.get(name)
+        if folder is None:
             if len(self._open) >= OPEN:
                 self._close_oldest()
             folder = self._open[name] = _Folder(self._packed.get(name))
@@ -261,13 +311,27 @@ class Stamps:
             found = record.read(record.CACHE, self._path)
         except (OSError, StoreError):
             return
-        if not isinstance(found, tuple) or len(found) != 3 or found[0] != VERSION:
+        if not isinstance(found, tuple) or len(found) != 5 or found[0] != VERSION:
             return
-        _, born, packed = found
-        if isinstance(packed, dict):
+        _, born, boot, fresh, packed = found
+        if isinstance(packed, dict) and isinstance(fresh, tuple):
             self._packed = packed
+            self._fresh = {name for name in fresh if isinstance(name, str)}
             if born != self._born:
                 self._forget_memos()
+            if boot != boot_id():
+                self._forget_fresh()
+
+    def _forget_fresh(self) -> None:
+        """The machine has started anew: what may not have been on disk is not known."""
+        for name in self._fresh:
+            folder = self._folder(name)
+            folder.files = {
+                leaf: entry for leaf, entry in folder.files.items() if not _is_fresh(entry)
+            }
+            folder.memos = {}
+            folder.is_dirty = self._dirty = True
+        self._fresh = set()
 
     def save(self) -> None:
         """Write the table if it changed; where that is not allowed, nothing is lost but time."""
@@ -279,11 +343,24 @@ class Stamps:
                 self._packed[name] = folder.pack()
                 folder.is_dirty = False
         try:
-            data = record.encode(record.CACHE, [VERSION, self._born, self._packed])
+            data = record.encode(
+                record.CACHE,
+                [
+                    VERSION,
+                    self._born,
+                    boot_id(),
+                    sorted(self._fresh),
+                    self._packed,
+                ],
+            )
             durable.replace(self._path, data, sync=False)
             self._dirty = False
         except (OSError, StoreError):
             return
+
+
+def _is_fresh(entry: Any) -> bool:
+    return isinstance(entry, bytes) and len(entry) == 49
 
 
 def _is_path(name: Any) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from dodo_store import durable, locks, record
+from dodo_store.boot import boot_id
 from dodo_store.errors import Damaged, Missing, NewerFormat
 from dodo_store.ledger import Ledger
 from dodo_store.oid import of_bytes, parse
@@ -104,15 +105,15 @@ class Store:
         path = f"{self.folder}/unsynced"
         try:
             with open(path, encoding="ascii", errors="replace") as file:
-                then = file.read(100)
+                then = file.read(100).strip()
         except FileNotFoundError:
             then = None
-        if then is not None and then != _start_of_machine():
+        if then is not None and then != boot_id():
             self._doubt()
         elif then is not None and not durable.is_off():
             os.sync()
         if durable.is_off():
-            durable.replace(path, _start_of_machine().encode(), mode=0o644)
+            durable.replace(path, boot_id().encode(), mode=0o644)
         elif then is not None:
             os.unlink(path)
 
@@ -300,15 +301,6 @@ def _remove(folder: str) -> None:
         import shutil  # which loads every kind of compression
 
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start_of_machine() -> str:
-    """Names this run of the operating system, where it says so (Linux)."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read(100)
-    except OSError:
-        return ""
 
 
 def _moves(path: str, *, times: bool) -> tuple[int, ...]:

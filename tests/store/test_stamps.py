@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dodo_store import record
+from dodo_store import durable, record
+from dodo_store import stamps as stamps_module
 from dodo_store.oid import of_bytes
 from dodo_store.stamps import COARSE, FINE, Mark, Stamps, is_settled, mark, now
 from tests.store.kit import LATER, ODD_NAMES, Kit, flip, look, oid_of
@@ -186,3 +188,111 @@ def test_a_deleted_table_changes_no_digest(kit: Kit) -> None:
     kit.stamps.save()
     kit.stamps = Stamps(str(kit.base / "none"))
     assert kit.seen("f") == before
+
+
+# -- after a power cut -------------------------------------------------------------------------
+
+
+def hashed(folder: Path, stamps: Stamps, name: str) -> Mark:
+    """A file of the folder whose content was just named, long after it was written."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(name)
+    found = mark(os.stat(folder / name))
+    stamps.set(name, found, oid_of(name), LATER)
+    return found
+
+
+def reboot(monkeypatch: pytest.MonkeyPatch, boot: str = "the next one") -> None:
+    monkeypatch.setattr(stamps_module, "boot_id", lambda: boot)
+
+
+def test_a_file_that_may_not_have_reached_the_disk_is_hashed_again_after_a_reboot(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hashed(tmp_path, stamps, "a")
+    stamps.save()
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) == oid_of("a")
+    reboot(monkeypatch)
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
+
+
+def test_a_file_that_was_synced_is_known_after_a_reboot(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = hashed(tmp_path, stamps, "in/old")
+    stamps.prove(str(tmp_path))
+    new = hashed(tmp_path, stamps, "in/new")
+    stamps.save()
+    reboot(monkeypatch)
+    again = Stamps(str(tmp_path / "stamps"))
+    assert again.get("in/old", old) == oid_of("in/old")
+    assert again.get("in/new", new) is None
+
+
+def test_a_reboot_is_noted_once(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hashed(tmp_path, stamps, "a")
+    stamps.save()
+    reboot(monkeypatch)
+    again = Stamps(str(tmp_path / "stamps"))
+    again.set("a", found, oid_of("b"), LATER)
+    again.save()
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) == oid_of("b")
+    reboot(monkeypatch, "one more")
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
+
+
+def test_what_moved_since_it_was_hashed_is_not_proved(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hashed(tmp_path, stamps, "a")
+    (tmp_path / "a").write_text("something else")
+    stamps.prove(str(tmp_path))
+    stamps.save()
+    reboot(monkeypatch)
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
+
+
+@pytest.mark.parametrize("level, known", [(durable.OFF, False), (durable.FULL, True)])
+def test_nothing_is_proved_where_nothing_is_synced(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch, level: str, known: bool
+) -> None:
+    monkeypatch.setattr(durable, "_level", level)
+    found = hashed(tmp_path, stamps, "a")
+    stamps.prove(str(tmp_path))
+    stamps.save()
+    reboot(monkeypatch)
+    assert (Stamps(str(tmp_path / "stamps")).get("a", found) is not None) == known
+
+
+def test_a_failed_sync_proves_nothing(
+    tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    found = hashed(tmp_path, stamps, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        stamps.prove(str(tmp_path))
+    stamps.save()
+    reboot(monkeypatch)
+    assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
+
+
+def test_the_memo_of_a_folder_goes_with_what_it_rests_on(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("synced", "fresh"):
+        (kit.root / folder).mkdir()
+        (kit.root / folder / "f").write_text(folder)
+    time.sleep(2 * FINE / 1e9)
+    kit.seen("synced")
+    kit.stamps.prove(str(kit.root))
+    kit.seen("fresh")
+    kit.stamps.save()
+    reboot(monkeypatch)
+    kit.stamps = Stamps(str(kit.base / "stamps"))
+    assert kit.stamps.memo("synced", "i") is not None
+    assert kit.stamps.memo("fresh", "i") is None

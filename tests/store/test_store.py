@@ -321,7 +321,7 @@ def test_what_was_not_made_durable_is_hashed_after_another_start_of_the_machine(
     path.write_bytes(b"\0\0\0\0")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     monkeypatch.setattr(durable, "_level", durable.BATCH)
-    monkeypatch.setattr(store, "_start_of_machine", lambda: "another")
+    monkeypatch.setattr(store, "boot_id", lambda: "another")
     kit.store.create()
     assert kit.store.objects.has(good.oid, 5)
     assert not kit.store.objects.has(torn.oid, 4)
