@@ -43,7 +43,7 @@ def write(project: Any, text: str, path: str, *, opens: bool) -> Report:
             raise UsageError(f"{path} is there already, and no page of dodo's", "choose another")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     data = text.encode()
-    durable.replace(path, data, mode=0o644, sync=False)
+    durable.replace(path, data, mode=0o644)
     inside = os.path.relpath(path, project.root)
     if not inside.startswith(("..", ".dodo/")):
         tell.line(f"note: snapshots will have {inside} in them, unless .dodoignore names it")

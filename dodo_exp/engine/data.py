@@ -61,6 +61,7 @@ def bring_back(workspace: Workspace, stages: Iterable[Stage], listener: Listener
                 restore.restore(workspace.store, node, workspace.root, path, scratch)
             except StoreError:
                 continue  # that it is missing is told where all missing inputs are
+            restore.sync(workspace.root, [path])
             listener(Note("info", f"{path} was missing: it is back as it was added"))
             done = True
     if done:

@@ -715,7 +715,7 @@ def _rewound(store: Store, root: str, stage: str, outs: Stay) -> list[str]:
 
 
 def _point(store: Store, held: str) -> None:
-    durable.replace(f"{store.local}/{POINTER}", held.encode(), sync=False)
+    durable.replace(f"{store.local}/{POINTER}", held.encode())
 
 
 def _is_there(store: Store, name: str, oid: bytes) -> bool:

@@ -54,6 +54,7 @@ def rewind(
             if os.path.lexists(aside) and not os.path.lexists(full):
                 move(aside, full)
             raise
+    restore.sync(root, changed)
     return changed
 
 

@@ -22,6 +22,7 @@ from dodo_exp.engine.signals import Signalled
 from dodo_exp.errors import DodoError, StageFailed, in_words
 from dodo_exp.events import Note, StageEnded, StagesUnchanged
 from dodo_exp.pipeline.graph import Selection
+from dodo_store import restore
 from dodo_store.errors import StoreError
 
 TYPE_CHECKING = False
@@ -106,7 +107,8 @@ def at_work(
 ) -> Iterator[None]:
     """All that stages need to have their turn, for a block; see `run`.
 
-    Whatever ends the block, no process of it is left, but for what a stage left on purpose.
+    Whatever ends the block, no process of it is left, but for what a stage left on purpose. What
+    stages have made or restored in the workspace is on disk at the end of a block that ends well.
     """
     reaper = Reaper(home or workspace.root)
     try:
@@ -133,6 +135,8 @@ def at_work(
             )
             try:
                 yield
+                if home is None:
+                    restore.sync(workspace.root, turn.touched)
             except BaseException as stop:
                 number = stop.number if isinstance(stop, Signalled) else signal.SIGTERM
                 _end(executor, reaper, turn, number, caught.hurry, grace)
@@ -297,6 +301,17 @@ class Turn:
         used = self.maker.used(stage) if self.maker is not None else ()
         self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
         self._listener(StageEnded(stage.address, how, seconds, *used))
+
+    @property
+    def touched(self) -> list[str]:
+        """Outputs that were made or restored."""
+        return [
+            out.path
+            for stage in self._selection.stages
+            if stage.address in self._results
+            and self._results[stage.address].how in ("ran", "restored")
+            for out in stage.outs
+        ]
 
     def tell(self, text: str) -> None:
         """A word to whoever listens."""

@@ -97,7 +97,7 @@ NOWHERE = Oid(bytes(16))
 
 def hold(store: Store, held: Held) -> None:
     """Note what the workspace holds."""
-    durable.replace(_pointer(store), str(held).encode(), sync=False)
+    durable.replace(_pointer(store), str(held).encode())
 
 
 def hold_tip(store: Store, name: str) -> None:

@@ -32,7 +32,8 @@ def restore(
 ) -> None:
     """Make *path* under *root* be what *node* says, replacing all that is there.
 
-    With *share* its plain files share their content with the store, where they can.
+    With *share* its plain files share their content with the store, where they can. It is on disk
+    once `sync` was called for it.
 
     Raises:
         NotStorable: a folder on the way is a link that leads outside *root*.
@@ -51,7 +52,8 @@ def apply(
     """Carry out changes one by one; return the paths of folders that could not go.
 
     Such a folder holds what no node knows: ignored files, or ones that came later. What is at or
-    below *shared* paths shares its content with the store, where it can.
+    below *shared* paths shares its content with the store, where it can. What was changed is on
+    disk at the end.
 
     Raises:
         NotStorable, Missing, Damaged
@@ -72,9 +74,22 @@ def apply(
                     place.take_out(change.path, change.old, left)
                 if change.path not in left:
                     place.put(change.path, change.new)
+        sync(root, (change.path for change in ordered))
     finally:
         place.clear()
     return left
+
+
+def sync(root: str, paths: Iterable[str]) -> None:
+    """Make durable what is, or is no more, at *paths* below *root*; see docs/design/store.md."""
+    top = os.path.realpath(root)
+    # Where a folder on the way is a link, the names are where that leads.
+    full = (os.path.join(top, path) for path in paths)
+    real = (
+        os.path.join(os.path.realpath(os.path.dirname(each)), os.path.basename(each))
+        for each in full
+    )
+    durable.sync_paths(real, top)
 
 
 def check_ways(store: Store, wanted: Iterable[Change], root: str, scratch: str) -> None:
