@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from dodo_exp.engine import history
 from dodo_exp.events import Note
-from dodo_exp.exps import find, index, logs, queue, roots, thin
+from dodo_exp.exps import find, index, logs, queue, recover, roots, thin
 from dodo_exp.exps.dequeue import forget
 from dodo_exp.exps.label import changing_names
 from dodo_store import durable, gc, locks, places
@@ -62,6 +62,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     if not policy.dry:
         project.write()
         history.finish(store)
+        recover.recover(project)
     gone = _experiments(store, policy, now)
     thinned, many = thin.superfluous(project, policy.keep_steps)
     thinned = {base: numbers for base, numbers in thinned.items() if base not in gone}

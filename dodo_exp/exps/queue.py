@@ -226,6 +226,23 @@ def task(job: Job) -> Task | None:
         return None
 
 
+def is_blank(job: Job) -> bool:
+    """Whether its file is empty or holds zeros, as a power cut leaves one that was not synced."""
+    try:
+        with open(job.path, "rb") as file:
+            return not file.read().strip(b"\0")
+    except OSError:
+        return False
+
+
+def is_lost(job: Job) -> bool:
+    """Whether it ended because its file could not be read: there is nothing to run again."""
+    try:
+        return record.read(record.JOB, job.path, lists=True)["task"] is None
+    except (OSError, StoreError, KeyError, TypeError):
+        return False
+
+
 def end_of(job: Job) -> Ended | None:
     """How a job that is over has gone."""
     try:
@@ -363,7 +380,11 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
 
 
 def begin(store: Store, name: str, each: Task, who: Runner) -> Claim:
-    """Run something that has not waited: it is in the queue for others to see."""
+    """Run something that has not waited: it is in the queue for others to see.
+
+    Its file is not synced. A run that a power cut ends has nothing to be tried again, so `recover`
+    drops what is left of the file.
+    """
     if each.record != NOBODY:
         store.check_writing()
     create(store)

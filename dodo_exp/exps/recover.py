@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dodo_exp.project import Project
 
 
+UNREADABLE = "its file cannot be read"
+
+
 def recover(project: Project) -> OSError | None:
     """Let jobs whose runner has died wait for another turn, or be over.
 
@@ -27,6 +30,23 @@ def recover(project: Project) -> OSError | None:
         finally:
             claim.close()
     return full
+
+
+def end_unreadable(project: Project) -> None:
+    """Let jobs whose file cannot be read be over; of those that are over, set the file aside."""
+    from dodo_store import check
+
+    recover(project)
+    store = project.store
+    for job in queue.every(store):
+        if queue.task(job) is not None or queue.is_lost(job) or job.state == queue.RUNNING:
+            continue
+        if job.state == queue.QUEUED:
+            claim = queue.claim(store, queue.me("store check --repair"), job)
+            if claim is not None:
+                claim.finish(queue.FAILED, UNREADABLE)
+        else:
+            check.set_aside(store, job.path)
 
 
 def _has_come_further(project: Project, claim: queue.Claim, task: queue.Task) -> bool:
@@ -48,8 +68,11 @@ def _recover(project: Project, job: queue.Job, claim: queue.Claim) -> None:
         claim.drop()
         return
     who = f"pid {claim.who.pid} on {claim.who.host}"
+    if task is None and queue.is_blank(job):
+        claim.drop()
+        return
     if task is None:
-        claim.finish(queue.FAILED, "its file cannot be read")
+        claim.finish(queue.FAILED, UNREADABLE)
         return
     if task.where == queue.WORKSPACE:
         ending.log(project, job, f"error: its process (pid {claim.who.pid}) has died")

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import DodoError
-from dodo_exp.exps import roots, steps
+from dodo_exp.exps import recover, roots, steps
 from dodo_exp.exps.capture import capture
 from dodo_exp.exps.record import load
 from dodo_store import check as checking
@@ -72,6 +72,7 @@ def repair(
         with suppress(DodoError):  # of a project that cannot be read the rest is worth mending
             capture(workspace, listener, after_run=True)
         history.quarantine(store, history.unreadable_numbers(store))
+        recover.end_unreadable(project)
         lost = _let_go(project, command)
         steps = _forget_steps(project)
         _forget_runs(project)

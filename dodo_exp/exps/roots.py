@@ -135,7 +135,8 @@ def _queue(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
             # It has moved meanwhile, or cannot be read: then nothing can be said of it.
             job = next((each for each in queue.every(store) if each.number == job.number), job)
             task = queue.task(job)
-            if task is None and job.state != queue.SUCCESS and os.path.exists(job.path):
+            is_bad = task is None and job.state != queue.SUCCESS and not queue.is_lost(job)
+            if is_bad and os.path.exists(job.path):
                 yield Root(QUEUE, job.name, job.path, problem="cannot be read")
         if task is None or task.record == queue.NOBODY:
             continue
