@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.space import wait_for
+
 MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
@@ -35,7 +37,8 @@ def check_possible(kind: str) -> None:
 
 def run(*command: str | Path) -> None:
     """Run a command of the system, which must succeed."""
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    ran = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    assert ran.returncode == 0, f"{ran.args}: {ran.stderr}"
 
 
 @contextlib.contextmanager
@@ -45,15 +48,21 @@ def outer(base: Path) -> Iterator[Path]:
     folder.mkdir()
     run("truncate", "-s", "16G", image)
     run("mkfs.xfs", "-q", "-m", "reflink=1", image)
-    try:
-        run("mount", "-o", "loop", image, folder)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no loop mount here: {error.stderr.decode().strip()}")
+    command = ["mount", "-o", "loop", str(image), str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode != 0:
+        pytest.skip(f"no loop mount here: {ran.stderr.strip()}")
     try:
         yield folder
     finally:
         run("umount", folder)
         image.unlink()
+
+
+def loops_of(image: Path) -> str:
+    """The loop devices that an image file is at."""
+    shown = subprocess.run(["losetup", "-j", image], capture_output=True, text=True, check=True)
+    return shown.stdout
 
 
 class Disk:
@@ -75,11 +84,15 @@ class Disk:
     @contextlib.contextmanager
     def mounted(self, image: Path | None = None) -> Iterator[Path]:
         """Mount it, or a copy of it."""
-        run("mount", "-o", "loop", image or self.image, self.folder)
+        image = image or self.image
+        run("mount", "-o", "loop", image, self.folder)
         try:
             yield self.folder
         finally:
             run("umount", self.folder)
+            # A process of `after_a_boot` that is about to end has it mounted still, and of two
+            # copies with one name the kernel mounts the first again.
+            wait_for(lambda: not loops_of(image), 60)
 
 
 def after_a_boot(boot: Path, *command: str) -> list[str]:
