@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from errno import ELOOP
 
 from dodo_exp.engine.still import code_identity
+from dodo_exp.errors import BadInput
 from dodo_store import durable, record
 from dodo_store.boot import boot_id
 from dodo_store.errors import StoreError
@@ -55,12 +57,16 @@ class Memo:
         """The value of the file at *full*, from the table or by *read*.
 
         Raises:
-            FileNotFoundError, and whatever *read* raises.
+            FileNotFoundError, BadInput for a loop of links, and whatever *read* raises.
         """
         try:
             found = mark(os.stat(full))
         except (FileNotFoundError, NotADirectoryError):
             self._use(path, None)
+            raise
+        except OSError as error:
+            if error.errno == ELOOP:
+                raise BadInput(path, "not a regular file") from None
             raise
         self._use(path, found)
         name = f"{kind}:{path}"

@@ -249,11 +249,11 @@ def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> B
     names = [name for name, _ in leaves(values)]
     try:
         lookup(values, key)
-    except Ambiguous:
+    except Ambiguous as error:
         return BadInput(
             stage.at,
             f"stage {stage.address!r} reads {key!r}, which {path} has as a key and as a way",
-            f"""for the key write '"{key}"'""",
+            f"for the key write '{error.quoted}'",
         )
     except KeyError:
         pass
@@ -271,6 +271,12 @@ def _missing_file(workspace: Workspace, stage: Stage, path: str, _: str = "") ->
             stage.at,
             f"stage {stage.address!r} needs {path!r}, which is not there",
             f"stage {maker!r} makes it: run that first",
+        )
+    if os.path.islink(workspace.path(path)):
+        target = os.readlink(workspace.path(path))
+        return BadInput(
+            stage.at,
+            f"stage {stage.address!r} needs {path!r}, a link to {target!r}, which is not there",
         )
     return BadInput(
         stage.at,

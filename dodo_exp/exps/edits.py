@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from errno import ELOOP
 
-from dodo_exp.errors import UsageError, did_you_mean
+from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params
 from dodo_exp.pipeline.model import PARAMS_FILE
@@ -18,6 +19,7 @@ from dodo_exp.pipeline.values import (
     leaves,
     lookup,
     parts,
+    way,
 )
 from dodo_store.named import Named
 from dodo_store.pattern import pattern
@@ -135,17 +137,16 @@ class _File:
     def keys(self, values: Any, change: Change) -> tuple[str, ...]:
         """The way to the value; a dotted name can also be one key's own spelling."""
         try:
-            lookup(values, change.name)
-        except Ambiguous:
+            return _from_the_front(values, way(values, change.name))
+        except Ambiguous as error:
+            key = parts(error.quoted)[-1]
             raise UsageError(
-                f"-S {change.name}: {self.path} has a key {change.name!r} and a way"
+                f"-S {change.name}: {self.path} has a key {key!r} and a way"
                 f" {' -> '.join(change.keys)}",
-                f"""for the key quote it: -S '"{change.name}"=...'""",
+                f"for the key quote it: -S '{error.quoted}=...'",
             ) from None
         except KeyError:
             return _from_the_front(values, change.keys)
-        is_way = _follow(values, change.keys) is not ABSENT
-        return _from_the_front(values, change.keys) if is_way else (".".join(change.keys),)
 
     def delete(self, values: Any, change: Change, keys: tuple[str, ...], old: Any) -> None:
         if old is ABSENT:
@@ -179,6 +180,7 @@ def _is_there(workspace: Workspace, path: str) -> bool:
 
     Raises:
         UsageError: not a params file of this project.
+        BadInput: a loop of links.
     """
     read = {dep.file for stage in workspace.graph.stages.values() for dep in stage.params}
     read |= {dep.file for file in workspace.files.values() for dep in file.uses}
@@ -187,8 +189,12 @@ def _is_there(workspace: Workspace, path: str) -> bool:
         raise UsageError(f"{path} is not a params file of this project", _listed(tracked))
     if path.startswith(("/", "../")):
         raise UsageError(f"{path} lies outside the project")
-    if os.path.exists(workspace.path(path)):
+    try:
+        os.stat(workspace.path(path))
         return True
+    except OSError as error:
+        if error.errno == ELOOP:
+            raise BadInput(path, "not a regular file") from None
     if path in read:
         return False
     raise UsageError(f"there is no {path}", _listed(tracked - {path}))

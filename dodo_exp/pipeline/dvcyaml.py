@@ -117,7 +117,10 @@ def parse(text: str, file: str, faults: Faults) -> Document:
     Raises:
         BadInput: not YAML at all, or no mapping.
     """
-    document = _Reader(file, faults).read(yaml12.compose(text, file))
+    root = yaml12.compose(text, file)
+    if "!" in text:
+        yaml12.check_tags(root, file)
+    document = _Reader(file, faults).read(root)
     return document._replace(has_templates="${" in text)
 
 

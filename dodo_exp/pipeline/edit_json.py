@@ -70,11 +70,29 @@ def _nested(keys: tuple[str, ...], value: Any) -> Any:
     return value
 
 
+def first_duplicate(text: str) -> tuple[int, str]:
+    """The offset of the first key that its mapping has already, and the key."""
+    try:
+        _Edit(text, duplicates=True)
+    except _Duplicate as found:
+        return found.start, found.key
+    except RecursionError:
+        return 0, ""
+    raise AssertionError("there is no duplicate key")
+
+
+class _Duplicate(Exception):
+    def __init__(self, start: int, key: str) -> None:
+        self.start = start
+        self.key = key
+
+
 class _Edit:
     """One text being edited; it was read without fault before."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, duplicates: bool = False) -> None:
         self.text = text
+        self.duplicates = duplicates
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self.root = self.span(0) if text.strip() else Span(0, 0, None, False)
 
@@ -97,6 +115,8 @@ class _Edit:
             if char == "{":
                 key, i = scanstring(self.text, i + 1)
                 i = self.space(i) + 1
+                if self.duplicates and key in inner:
+                    raise _Duplicate(begin, key)
             value = self.span(i)
             inner[key] = Entry(begin, value)
             i = self.space(value.end)

@@ -15,7 +15,7 @@ from dodo_exp.errors import UsageError
 from dodo_exp.pipeline import sweeps
 from dodo_exp.pipeline.model import PARAMS_FILE
 from dodo_exp.pipeline.sweeps import FUNCTIONS, FilesSweep, FunctionError, Quoted, Sweep
-from dodo_exp.pipeline.values import parts
+from dodo_exp.pipeline.values import dotted, parts
 from dodo_store.named import Named
 from dodo_store.pattern import pattern
 
@@ -59,7 +59,7 @@ class Change(Named):
     @property
     def name(self) -> str:
         """The key as a dotted name."""
-        return ".".join(f'"{key}"' if "." in key else key for key in self.keys)
+        return dotted(self.keys)
 
 
 class Absent:

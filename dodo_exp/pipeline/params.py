@@ -11,13 +11,15 @@ import os
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH, decode
 from dodo_exp.pipeline.values import canonical
+from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from typing import Any
 
-MAX_PYTHON = 1 << 20
-"""Bytes of a params file in Python: its syntax tree takes some two hundred times its size."""
+MAX_PYTHON = 1 << 19
+"""Bytes of a params file in Python: its syntax tree takes up to six hundred times its size."""
 
 
 def parse(data: bytes, file: str) -> dict[Any, Any]:
@@ -77,9 +79,10 @@ def _json(text: str, file: str) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) < len(items):
-            names = [name for name, _ in items]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise BadInput(file, f"duplicate key {twice!r}")
+            from dodo_exp.pipeline import edit_json
+
+            place, key = edit_json.first_duplicate(text)
+            raise BadInput(_location(file, text, place), f"duplicate key {key!r}")
         return found
 
     import json
@@ -91,7 +94,29 @@ def _json(text: str, file: str) -> Any:
         words = getattr(error, "msg", error)
         raise BadInput(where, f"not valid JSON: {words}") from None
     _check_depth(value, file)
+    if (half := _HALF.search(text)) and (problem := _unwritable(value)):
+        raise BadInput(_location(file, text, half.start()), problem)
     return value
+
+
+_HALF = pattern(r"(?i)\\u(?:0000)?d[89a-f]")
+
+
+def _unwritable(value: Any) -> str | None:
+    """Why the store's records, which are UTF-8 and decimal, cannot hold the value."""
+    try:
+        canonical(value).encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair in a text, which is not a character"
+    except ValueError:
+        return "a number of more than 4,300 digits"
+    return None
+
+
+def _location(file: str, text: str, offset: int) -> Location:
+    """The line and column of a character."""
+    start = text.rfind("\n", 0, offset) + 1
+    return Location(file, text.count("\n", 0, offset) + 1, offset - start + 1)
 
 
 def _check_depth(value: Any, file: str) -> None:
@@ -114,6 +139,12 @@ def _toml(text: str, file: str) -> Any:
     import re
     import tomllib
 
+    if text.count(".") >= MAX_DEPTH:
+        # tomllib takes time and memory that grow with the square of a dotted key's parts.
+        bare = _QUOTED.sub(_as_word, text)
+        if dots := _DOTTED.search(bare):
+            where = Location(file, bare.count("\n", 0, dots.start()) + 1)
+            raise BadInput(where, f"nested more than {MAX_DEPTH} levels deep")
     try:
         value = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -126,7 +157,21 @@ def _toml(text: str, file: str) -> Any:
             place = Location(file, text.count("\n") + 1)
         raise BadInput(place, f"not valid TOML: {words}") from None
     _check_depth(value, file)
-    return _plainly(value)
+    value = _plainly(value)
+    if (based := re.search(r"0[xob]", text)) and (problem := _unwritable(value)):
+        raise BadInput(Location(file, text.count("\n", 0, based.start()) + 1), problem)
+    return value
+
+
+_DOTTED = pattern(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_DEPTH}}}")
+_QUOTED = pattern(
+    r'''(?s)"""(?:[^\\]|\\.)*?"""|'{3}.*?'{3}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*'''
+)
+
+
+def _as_word(match: re.Match[str]) -> str:
+    """A word on as many lines, in place of a quoted text; nothing in place of a comment."""
+    return "" if match[0][0] == "#" else "q" + "\n" * match[0].count("\n")
 
 
 def _plainly(value: Any) -> Any:
@@ -152,7 +197,7 @@ def _key(key: Any) -> Any:
 def _python(text: str, file: str) -> Any:
     tree = syntax_tree(text, file)
     try:
-        return _plainly(_scope(tree.body, of_self=False))
+        return _scope(tree.body, file)
     except RecursionError:
         raise BadInput(file, f"nested more than {MAX_DEPTH} levels deep") from None
 
@@ -167,7 +212,7 @@ def syntax_tree(text: str, file: str) -> Any:
     import warnings
 
     if len(text) > MAX_PYTHON:
-        raise BadInput(file, f"larger than {MAX_PYTHON >> 20} MiB, the most for Python")
+        raise BadInput(file, f"larger than {MAX_PYTHON >> 10} KiB, the most for Python")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the user's code does is not our business
@@ -209,17 +254,19 @@ def _is_self(node: Any) -> bool:
     return getattr(node, "id", None) == "self"
 
 
-def _scope(body: list[Any], *, of_self: bool) -> dict[str, Any]:
+def _scope(body: list[Any], file: str) -> dict[str, Any]:
     """Names and literal values of a module's or a class's body; what is no literal is no param."""
     import ast
 
     found: dict[str, Any] = {}
-    for name, node in assignments(body, of_self=of_self):
+    for name, node in assignments(body, of_self=False):
         if isinstance(node, ast.ClassDef):
-            found[name] = _scope(node.body, of_self=False)
+            found[name] = _scope(node.body, file)
             continue
         try:
-            found[name] = ast.literal_eval(node)
+            found[name] = _plainly(ast.literal_eval(node))
         except (ValueError, TypeError, SyntaxError):
             continue
+        if problem := _unwritable(found[name]):
+            raise BadInput(Location(file, node.lineno), problem)
     return found

@@ -22,7 +22,14 @@ ABSENT = "(absent)"
 
 
 class Ambiguous(KeyError):
-    """A dotted name is a key with a dot in it and a way through nested mappings at once."""
+    """A dotted name is a key with a dot in it and a way through nested mappings at once.
+
+    `quoted` is the name that means the key alone.
+    """
+
+    def __init__(self, name: str, quoted: str) -> None:
+        super().__init__(name)
+        self.quoted = quoted
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -47,23 +54,47 @@ def parts(name: str) -> tuple[str, ...]:
 def lookup(values: Any, name: str) -> Any:
     """The value at `a.b.0` in nested mappings and lists, else at the key that is so spelled.
 
+    A mapping on the way may have all the rest as one key: `a.b.0` is also `b.0` in `a`.
+
     Raises:
         KeyError: there is none.
-        Ambiguous: there are both.
+        Ambiguous: there are several.
     """
+    return _find(values, name)[0]
+
+
+def way(values: Any, name: str) -> tuple[str, ...]:
+    """The keys that lead to the value that `lookup` finds.
+
+    Raises:
+        KeyError, Ambiguous: as `lookup`.
+    """
+    return _find(values, name)[1]
+
+
+def _find(values: Any, name: str) -> tuple[Any, tuple[str, ...]]:
     keys = parts(name)
-    is_key = len(keys) > 1 and isinstance(values, dict) and name in values
+    spelled: list[tuple[Any, tuple[str, ...]]] = []
     found = values
     try:
-        for part in keys:
+        for i, part in enumerate(keys):
+            if i + 1 < len(keys) and isinstance(found, dict):
+                rest = ".".join(keys[i:]) if i else name
+                if rest in found:
+                    spelled.append((found[rest], (*keys[:i], rest)))
             found = child(found, part)
+        spelled.append((found, keys))
     except KeyError:
-        if is_key:
-            return values[name]
-        raise
-    if is_key:
-        raise Ambiguous(name)
-    return found
+        if not spelled:
+            raise
+    if len(spelled) > 1:
+        raise Ambiguous(name, dotted(spelled[0][1]))
+    return spelled[0]
+
+
+def dotted(keys: tuple[str, ...]) -> str:
+    """The name that `parts` takes apart into these keys."""
+    return ".".join([f'"{key}"' if "." in key else key for key in keys])
 
 
 def matching(values: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -35,6 +35,7 @@ PLAIN, OLD, TEXT, LIST, MAP = "plain", "old", "text", "list", "map"
 """What the parser makes of nodes without a tag; OLD is an unquoted scalar of YAML 1.1."""
 _SHORT = "str int float bool null seq map timestamp binary set omap".split()
 _TAGS = {f"tag:yaml.org,2002:{short}": short for short in _SHORT}
+_COLLECTIONS = (LIST, MAP, "seq")
 
 _INT = pattern(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9_]+)\Z")
 _FLOAT = pattern(
@@ -53,7 +54,7 @@ _OLD_WORDS = {
 _OLD_OCTAL = pattern(r"([-+]?)0([0-7_]+)\Z")
 _SEXAGESIMAL = pattern(r"([-+]?)([0-9][0-9_]*(?::[0-5]?[0-9])+)(\.[0-9_]*)?\Z")
 _SPACES = pattern("[\u2028\u2029]")
-_OLD_VERSION = pattern(r"(?:[^\S\n]*(?:#.*)?\n)*%YAML[ \t]+1\.1\b")
+_OLD_VERSION = pattern(r"(?m)^%YAML[ \t]+1\.1\b")
 
 
 def without_gc(function: Callable[P, T]) -> Callable[P, T]:
@@ -125,7 +126,10 @@ def _integer(text: str) -> int:
     sign = -1 if text[0] == "-" else 1
     digits = text.lstrip("+-")
     base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
-    return sign * int(digits[2:] if base != 10 else digits, base)
+    value = int(digits[2:] if base != 10 else digits, base)
+    if base != 10 and len(digits) > 3000:
+        str(value)  # a ValueError if it has more decimal digits than Python converts
+    return sign * value
 
 
 def _float(text: str) -> float:
@@ -146,6 +150,24 @@ def compose(text: str, file: str) -> Node | None:
     if node is not None and "*" in text and "&" in text:
         _expanded(node, file, {})
     return node
+
+
+def check_tags(node: Node | None, file: str) -> None:
+    """Refuse a tag on a mapping or a list: no reader of nodes looks at it.
+
+    Raises:
+        BadInput
+    """
+    seen: set[int] = set()
+    left = [] if node is None else [node]
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if not isinstance(node, ScalarNode) and _TAGS.get(node.tag, node.tag) not in _COLLECTIONS:
+            raise _not_allowed(node, file)
+        left += _children(node)
 
 
 @contextmanager
@@ -170,9 +192,14 @@ def _parser(text: str, file: str) -> _Parser:
         place = Location(file, text.count("\n", 0, match.start()) + 1)
         raise BadInput(place, f"the invisible character U+{ord(match[0]):04X} in the text")
     parser = _Parser(text)
-    if _OLD_VERSION.match(text):
+    if (old := _OLD_VERSION.search(text)) and _is_blank(text[: old.start()]):
         parser.plain = OLD
     return parser
+
+
+def _is_blank(text: str) -> bool:
+    """Whether there are only empty lines and comments."""
+    return all(not line or line[0] == "#" for line in map(str.strip, text.split("\n")))
 
 
 def _words(problem: str, text: str, mark: Any) -> tuple[str, str | None]:
@@ -300,14 +327,17 @@ def pairs(node: MappingNode, file: str, depth: int = 0) -> list[tuple[Any, Node,
             continue
         if not isinstance(key_node, ScalarNode):
             raise BadInput(at(key_node, file), "a key must be a word or a number")
-        # 1, 1.0 and true are one key to Python's dict, so they cannot stand beside each other.
         key = construct(key_node, file)
         if key in own:
-            first = line(own[key][0])
-            raise BadInput(
-                at(key_node, file),
-                f"duplicate key {key_node.value!r}, first on line {first}",
-            )
+            first = own[key][0]
+            # 1, 1.0 and true are one key to Python's dict, so they cannot stand beside each other.
+            message = f"duplicate key {key_node.value!r}, first on line {line(first)}"
+            if repr(construct(first, file)) != repr(key):
+                message = (
+                    f"duplicate key: {key_node.value!r} equals {first.value!r}"
+                    f" on line {line(first)}"
+                )
+            raise BadInput(at(key_node, file), message)
         own[key] = (key_node, value_node)
     return [(key, *nodes) for key, nodes in {**merged, **own}.items()]
 
@@ -363,7 +393,11 @@ def _tagged(node: Node, file: str, depth: int) -> Any:
         if type(value) is wanted:
             return value
         raise BadInput(where, f"{node.value!r} is not a {short}")
-    raise BadInput(where, f"the tag {node.tag!r} is not allowed: only plain data is read")
+    raise _not_allowed(node, file)
+
+
+def _not_allowed(node: Node, file: str) -> BadInput:
+    return BadInput(at(node, file), f"the tag {node.tag!r} is not allowed: only plain data is read")
 
 
 @without_gc
@@ -396,6 +430,7 @@ def _load_plain(parser: _Parser, file: str) -> Any:
     get: Callable[[], Any] = parser.get_event
     read = scalar if parser.plain == PLAIN else old_scalar
     begins = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+    count = 0
     top: list[Any] = []
     outer: list[tuple[Any, bool]] = []
     current: Any = top
@@ -431,6 +466,9 @@ def _load_plain(parser: _Parser, file: str) -> Any:
         elif kind is yaml.AliasEvent:
             raise _Unusual
         elif outer:
+            count += len(current)
+            if count > MAX_NODES:
+                raise _beyond(file, event, f"more than {MAX_NODES:,} values")
             current, in_mapping = outer.pop()
             key = _NO_KEY
         elif kind is yaml.StreamEndEvent:
