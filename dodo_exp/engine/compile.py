@@ -9,7 +9,7 @@ from fnmatch import translate
 from dodo_exp.errors import BadInput, Faults
 from dodo_exp.pipeline import dvcyaml, yaml12
 from dodo_exp.pipeline.expand import expand
-from dodo_exp.pipeline.template import Arguments
+from dodo_exp.pipeline.template import Arguments, TemplateError
 from dodo_exp.pipeline.text import decode
 
 TYPE_CHECKING = False
@@ -110,40 +110,58 @@ class Surroundings:
 
         `*` and `?` match within a name, `**` any number of folders; hidden names match only a part
         that begins with a dot; what the project ignores does not match.
+
+        Raises:
+            TemplateError: very many files match.
         """
         pattern = os.path.normpath(pattern)
-        if pattern.startswith(("/", "~")):
-            raise BadInput(f'glob("{pattern}")', "a pattern is relative to the project's folders")
         found: dict[str, None] = {}
-        self._walk(os.path.join(folder, ""), "", pattern.split("/"), found)
+        self._walk(os.path.join(folder, ""), "", pattern.split("/"), found, set())
         return sorted(found)
 
-    def _walk(self, base: str, inner: str, parts: list[str], found: dict[str, None]) -> None:
+    def _walk(
+        self,
+        base: str,
+        inner: str,
+        parts: list[str],
+        found: dict[str, None],
+        seen: set[tuple[str, int]],
+    ) -> None:
+        if (inner, len(parts)) in seen:
+            return  # several '**' reach one folder in many ways
+        seen.add((inner, len(parts)))
         folder = os.path.normpath(base + inner)
         for name in (".", ".dvcignore", ".dodoignore"):
             self._watch(os.path.normpath(os.path.join(folder, name)))
         part, *rest = parts
         if part == "**":
-            self._walk(base, inner, rest or ["*"], found)
+            self._walk(base, inner, rest or ["*"], found, seen)
         elif not re.search(r"[*?\[]", part):
-            self._match(base, inner + part, rest, found)
+            self._match(base, inner + part, rest, found, seen)
             return
         matches = re.compile("[^.].*" if part == "**" else translate(part)).match
         for name in self._names(folder):
             if not matches(name) or (name[0] == "." and part[0] != "."):
                 continue
             if part != "**":
-                self._match(base, inner + name, rest, found)
+                self._match(base, inner + name, rest, found, seen)
             elif self._is_folder(base + inner + name):
-                self._walk(base, f"{inner}{name}/", parts, found)
+                self._walk(base, f"{inner}{name}/", parts, found, seen)
         if len(found) > MAX_MATCHES:
-            raise BadInput(f"glob in {folder}", f"more than {MAX_MATCHES:,} files match")
+            raise TemplateError(f"more than {MAX_MATCHES:,} files match")
 
-    def _match(self, base: str, path: str, rest: list[str], found: dict[str, None]) -> None:
+    def _match(
+        self,
+        base: str,
+        path: str,
+        rest: list[str],
+        found: dict[str, None],
+        seen: set[tuple[str, int]],
+    ) -> None:
         full = os.path.normpath(base + path)
         if rest:
             if self._is_folder(full) or path in ("..", "."):
-                self._walk(base, f"{path}/", rest, found)
+                self._walk(base, f"{path}/", rest, found, seen)
         elif os.path.isfile(self._workspace.path(full)) and not self._is_ignored(full, False):
             found[path] = None
 

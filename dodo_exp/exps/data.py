@@ -121,6 +121,11 @@ def _checked(workspace: Workspace, project: Project, given: str) -> str:
     if is_reserved(path):
         whose = "dodo itself" if STATE in path.split("/") else "Git"
         raise UsageError(f"{given!r} belongs to {whose}")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(given).decode(errors="backslashreplace")
+        raise UsageError(f"the name '{shown}' is not UTF-8", "rename it") from None
     if not os.path.lexists(workspace.path(path)):
         beside = os.path.dirname(workspace.path(path))
         names = os.listdir(beside)[:1000] if os.path.isdir(beside) else []

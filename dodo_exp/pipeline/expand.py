@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dodo_exp.pipeline.pyyaml import Node
 
 MAX_STAGES = 100_000
+MAX_FILLED = 100 << 20
 ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"
 PROTECTED_FILES = (
     *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
@@ -55,7 +56,11 @@ class Around(Protocol):
         """A path that begins with `/` or `../`, as one of the project if it leads back there."""
 
     def glob(self, folder: str, pattern: str) -> list[str]:
-        """The files that match, relative to *folder*, in order of name."""
+        """The files that match, relative to *folder*, in order of name.
+
+        Raises:
+            TemplateError: very many do.
+        """
 
     def arguments(self) -> Arguments:
         """How mappings become arguments."""
@@ -84,6 +89,10 @@ class _Expansion:
         self.notes: list[str] = []
         self.globs: list[str] = []
         self.matched: set[str] = set()
+        self.members: dict[str, list[Member]] = {}
+        """Each group's, by its name; none where they cannot be formed."""
+        self.filled_size = 0
+        """Characters that templates have been filled to so far."""
 
     def fault(self, node: Node, message: str, hint: str | None = None) -> BadInput:
         return BadInput(yaml12.at(node, self.file), message, hint)
@@ -95,7 +104,10 @@ class _Expansion:
         if len(self.faults) > known:
             return PipelineFile(self.file)  # variables that are missing would be told everywhere
         stages: dict[str, Stage] = {}
+        self.form_groups(document, context)
         for draft in document.stages:
+            if self.filled_size > MAX_FILLED:
+                break
             with self.faults:
                 for stage in self.stages(draft, context):
                     stages[stage.name] = stage
@@ -161,13 +173,32 @@ class _Expansion:
 
     # -- groups ----------------------------------------------------------------------------
 
+    def form_groups(self, document: Document, context: Context) -> None:
+        """Find the members of every group, before the first stage is made of one."""
+        total = 0
+        for group in document.stages:
+            if not isinstance(group, Group):
+                continue
+            with self.faults:
+                form = self.matrix if group.is_matrix else self.foreach
+                members = form(group, context)
+                self.check_members(group, members)
+                total += len(members)
+                if total > MAX_STAGES:
+                    raise self.fault(
+                        group.over.node,
+                        f"more than {MAX_STAGES:,} stages with those from {group.draft.name!r}",
+                    )
+                self.members[group.draft.name] = members
+
     def stages(self, draft: Draft | Group, context: Context) -> Iterator[Stage]:
         if isinstance(draft, Draft):
             yield self.stage(draft, draft.name, context)
             return
         group = draft
-        members = self.matrix(group, context) if group.is_matrix else self.foreach(group, context)
-        self.check_members(group, members)
+        if group.draft.name not in self.members:
+            return
+        members = self.members[group.draft.name]
         hidden = [name for name in (members[0].bound if members else ()) if name in context.data]
         if hidden:
             names = " and ".join(map(repr, hidden))
@@ -213,7 +244,7 @@ class _Expansion:
         pattern = _glob(over.raw)
         if pattern is not None:
             self.globs.append(group.draft.name)
-            return self.files(pattern)
+            return self.files(pattern, over.node)
         values, names = self.filled(over.raw, context, over.node)
         if isinstance(values, dict):
             return [Member(_word(key), {"item": values[key], "key": _word(key)}) for key in values]
@@ -224,14 +255,28 @@ class _Expansion:
             names = [str(i) for i in range(len(values))]
         return [Member(name, {"item": value}) for name, value in zip(names, values, strict=True)]
 
-    def files(self, pattern: str) -> list[Member]:
+    def glob(self, folder: str, pattern: str, node: Node) -> list[str]:
+        """The files that match, relative to *folder*, in order of name."""
+        if pattern.startswith(("/", "~")) or join(folder, pattern).split("/")[0] == "..":
+            raise self.fault(
+                node,
+                f"glob({pattern!r}) leads outside the project",
+                "a pattern is relative to the folder of the dvc.yaml, for a dependency to its wdir",
+            )
+        try:
+            return self.around.glob(folder, pattern)
+        except TemplateError as error:
+            raise self.fault(node, f"glob({pattern!r}): {error}", error.hint) from None
+
+    def files(self, pattern: str, node: Node) -> list[Member]:
         """One member a file; its key is what the pattern's wildcards stand for."""
+        pattern = os.path.normpath(pattern)
         first = re.search(r"[*?\[]", pattern)
         start = first.start() if first else 0
         end = len(re.split(r"[*?\]]", pattern)[-1]) if first else 0
         keys = {
             path[start : len(path) - end]: path
-            for path in self.around.glob(self.folder or ".", pattern)
+            for path in self.glob(self.folder or ".", pattern, node)
         }
         return [Member(key, {"item": path, "key": key}) for key, path in keys.items()]
 
@@ -369,7 +414,9 @@ class _Expansion:
             with self.faults:
                 pattern = _glob(text.raw)
                 if pattern is not None:
-                    paths = [join(wdir, each) for each in self.around.glob(wdir, pattern)]
+                    paths = [join(wdir, each) for each in self.glob(wdir, pattern, text.node)]
+                    for path in paths:
+                        self.check_unicode(path, text.node)
                     self.matched.update(paths)
                     found.update(dict.fromkeys(paths))
                     continue
@@ -380,6 +427,16 @@ class _Expansion:
                 self.check_not_reserved(path, text.node)
                 found[path] = None
         return tuple(found)
+
+    def check_unicode(self, path: str, node: Node) -> None:
+        """Refuse a name that dodo.lock, which is UTF-8, cannot hold."""
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode(errors="backslashreplace")
+            raise self.fault(
+                node, f"the name of the file '{shown}' is not UTF-8", "rename it"
+            ) from None
 
     def params(self, draft: Draft, wdir: str, context: Context) -> tuple[ParamDep, ...]:
         """Files with their keys; one entry for the whole file makes the others needless."""
@@ -482,7 +539,13 @@ class _Expansion:
             return ""
         if value is None:
             raise self.fault(text.node, f"{text.raw} is null, which cannot stand here")
-        return value if isinstance(value, str) else template.in_text(value, Arguments())
+        filled = value if isinstance(value, str) else template.in_text(value, Arguments())
+        self.filled_size += len(filled)
+        if self.filled_size > MAX_FILLED:
+            raise self.fault(
+                text.node, f"templates of this file make more than {MAX_FILLED >> 20} MiB of text"
+            )
+        return filled
 
     def path(self, folder: str, text: Text, context: Context) -> str:
         """A path as written, relative to *folder*, as one relative to the project's root."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_TEXT = 1 << 20
+MAX_HINTS = 20
 _TEMPLATE = pattern(r"(?<!\\)\$\{([^}\n]*+)\}")
 _OPEN = pattern(r"(?<!\\)\$\{")
 _NAME = pattern(r"[^.\[\]]++(?:\s*+(?:\.[^.\[\]]++|\[[^.\[\]]++\]))*+\s*+\Z")
@@ -180,6 +181,8 @@ class Context:
         self.loaded: dict[str, tuple[str, ...] | None] = {}
         self.used: dict[tuple[str, ...], Context] = {}
         """The variables that this context and those made from it were first asked for."""
+        self.unknown: list[str] = []
+        """Names asked for in vain; shared as `used` is."""
 
     def _copy(self) -> Context:
         other = Context()
@@ -286,7 +289,6 @@ class Context:
         return value
 
     def _unknown(self, name: Name) -> TemplateError:
-        known = [*(key for key, _ in leaves(self.bound)), *(key for key, _ in leaves(self.data))]
         message = f"'${{{name.text}}}' is not defined"
         if _SHELL.match(name.text):
             return TemplateError(message, f"for a variable of the shell write '\\${{{name.text}}}'")
@@ -294,6 +296,10 @@ class Context:
             return TemplateError(
                 message, "there is no params.yaml beside the dvc.yaml, and no vars"
             )
+        self.unknown.append(name.text)
+        if len(self.unknown) > MAX_HINTS:
+            return TemplateError(message)  # each name is compared with all that are known
+        known = [*(key for key, _ in leaves(self.bound)), *(key for key, _ in leaves(self.data))]
         return TemplateError(message, did_you_mean(name.text, known))
 
     def fill(

@@ -409,20 +409,20 @@ def load(text: str, file: str) -> Any:
     """
     try:
         with _told(text, file):
-            return _load_plain(_parser(text, file), file)
+            return _load_plain(_parser(text, file), file, has_aliases="*" in text)
     except _Unusual:
         node = compose(text, file)
         return None if node is None else construct(node, file)
 
 
 class _Unusual(Exception):
-    """Anchors, tags, merges, keys that are lists, or a key given twice: a matter for nodes."""
+    """Aliases, tags, merges, keys that are lists, or a key given twice: a matter for nodes."""
 
 
 _NO_KEY = object()
 
 
-def _load_plain(parser: _Parser, file: str) -> Any:
+def _load_plain(parser: _Parser, file: str, *, has_aliases: bool) -> Any:
     """Build values straight from the parser's events.
 
     For large files: nodes with their places take five times the memory and twice the time.
@@ -431,6 +431,7 @@ def _load_plain(parser: _Parser, file: str) -> Any:
     read = scalar if parser.plain == PLAIN else old_scalar
     begins = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
     count = 0
+    anchors: set[str] = set()
     top: list[Any] = []
     outer: list[tuple[Any, bool]] = []
     current: Any = top
@@ -439,8 +440,12 @@ def _load_plain(parser: _Parser, file: str) -> Any:
         event = get()
         kind = type(event)
         if kind is yaml.ScalarEvent:
-            if event.anchor or event.tag:
+            if event.tag:
                 raise _Unusual
+            if event.anchor:
+                if has_aliases or event.anchor in anchors:
+                    raise _Unusual
+                anchors.add(event.anchor)
             value = read(event.value) if event.implicit[0] else event.value
             if not in_mapping:
                 current.append(value)

@@ -5,7 +5,7 @@ StoreError
 ├── Missing        something that is referred to is not in the store
 ├── NewerFormat    the store was written by a newer version
 ├── Changing       a file kept changing while it was being read
-├── TooLarge       a record beyond its limit
+├── TooLarge       a record or an ignore file beyond its limit
 ├── NotStorable    a FIFO, socket, device or a link that leads outside
 └── Held           somebody else holds a lock
 """
@@ -46,7 +46,7 @@ class Changing(StoreError):
 
 
 class TooLarge(StoreError):
-    """A record, a folder's list of names usually, is beyond what is ever written."""
+    """A record, usually a folder's list of names, or an ignore file is beyond its limit."""
 
 
 class NotStorable(StoreError):

@@ -10,6 +10,7 @@ import os
 import stat
 
 from dodo_store import durable
+from dodo_store.errors import TooLarge
 from dodo_store.oid import of_bytes
 from dodo_store.tree import RESERVED
 
@@ -33,6 +34,8 @@ them back: else importing a module would change the folder it is in."""
 
 
 VENV = "pyvenv.cfg"
+MAX_BYTES = 10 << 20
+"""Of an ignore file."""
 
 
 class Ignore:
@@ -120,8 +123,12 @@ class Ignore:
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                 with open(fd, "rb") as file:
-                    if stat.S_ISREG(os.fstat(fd).st_mode):
-                        lines += os.fsdecode(file.read(1 << 20).removeprefix(BOM)).split("\n")
+                    found = os.fstat(fd)
+                    if stat.S_ISREG(found.st_mode):
+                        if found.st_size > MAX_BYTES:
+                            where = os.path.join(folder, name)
+                            raise TooLarge(where, f"larger than {MAX_BYTES >> 20} MiB")
+                        lines += os.fsdecode(file.read(MAX_BYTES).removeprefix(BOM)).split("\n")
             except (FileNotFoundError, NotADirectoryError):
                 if not os.path.islink(path):
                     continue
