@@ -170,15 +170,22 @@ class _Edit:
                 continue
             if not isinstance(node, MappingNode):
                 break
-            names = {name: (key, value) for name, key, value in yaml12.pairs(node, self.file)}
-            name = existing(names, keys[0])
-            if name not in names:
+            found = self.entry(node, keys[0])
+            if found is None:
                 break
-            key_node, following = names[name]
+            key_node, following = found
             if following.start_mark.index < key_node.start_mark.index:
                 raise self.shared()
             node, keys = following, keys[1:]
         return node, key_node, keys
+
+    def entry(self, node: MappingNode, part: str) -> tuple[Node, Node] | None:
+        """The nodes of the key that *part* names, and of its value."""
+        spelled: list[tuple[Node, Node]] = [pair for pair in node.value if pair[0].value == part]
+        if len(spelled) == 1 and not any(key.value == "<<" for key, _ in node.value):
+            return spelled[0]  # without making a value of every other key
+        names = {name: (key, value) for name, key, value in yaml12.pairs(node, self.file)}
+        return names.get(existing(names, part))
 
     def shared(self) -> UsageError:
         return UsageError(

@@ -7,6 +7,7 @@ are lists. A Python file is never executed: only literals are read, by the rules
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from dodo_exp.errors import BadInput, Location
 from dodo_exp.pipeline.text import MAX_DEPTH, decode
@@ -31,8 +32,11 @@ def parse(data: bytes, file: str) -> dict[Any, Any]:
     return load(decode(data, file), file)
 
 
+@lru_cache(maxsize=2)
 def load(text: str, file: str) -> dict[Any, Any]:
-    """As `parse`, of text.
+    """As `parse`, of text; callers share the result and do not change it.
+
+    A command reads one file several times: before an edit, after it, after a run.
 
     Raises:
         BadInput

@@ -97,6 +97,8 @@ def scalar(text: str) -> Any:
         return _WORDS[text]
     if text[0] in "-+.0123456789":
         try:
+            if text.isdecimal() and text.isascii():
+                return int(text)
             if _INT.match(text):
                 return _integer(text.replace("_", ""))
             if _FLOAT.match(text):
@@ -187,7 +189,7 @@ def _told(text: str, file: str) -> Iterator[None]:
 
 
 def _parser(text: str, file: str) -> _Parser:
-    if match := _SPACES.search(text):
+    if not text.isascii() and (match := _SPACES.search(text)):
         # YAML 1.1, whose rules the parser has for these two, breaks lines there, YAML 1.2 does not.
         place = Location(file, text.count("\n", 0, match.start()) + 1)
         raise BadInput(place, f"the invisible character U+{ord(match[0]):04X} in the text")
