@@ -167,13 +167,15 @@ def run(
     jobs: int = 1,
     force: bool = False,
     replace: bool = False,
+    allow_missing: bool = False,
     listener: Callable[[Event], None] | None = None,
     project: Path = ".",
 ) -> Result:
     """Run the pipeline in place with these params set, as `dodo exp run -S`.
 
     Params are named as with `-S`: `train.lr`, `conf/other.yaml:lr`. What a stage writes goes to the
-    *listener* (see dodo_exp.events), and to the experiment's log.
+    *listener* (see dodo_exp.events), and to the experiment's log. *allow_missing* skips stages
+    whose data is missing if nothing else has changed.
 
     Raises:
         DodoError: also if a stage fails.
@@ -181,7 +183,16 @@ def run(
     from dodo_exp.exps.run import run_experiment
 
     there = _project(project)
-    order = _order(params, targets, name, message, jobs=jobs, force=force, replace=replace)
+    order = _order(
+        params,
+        targets,
+        name,
+        message,
+        jobs=jobs,
+        force=force,
+        replace=replace,
+        allow_missing=allow_missing,
+    )
     with disk.told(there.state):
         ran = run_experiment(there, order, listener or _quiet)
     if ran.outcome.failures:
@@ -198,6 +209,7 @@ def queue(
     targets: tuple[str, ...] | list[str] = (),
     name: str | None = None,
     message: str = "",
+    allow_missing: bool = False,
     project: Path = ".",
 ) -> Handle:
     """Queue an experiment with these params set, as `dodo exp run --queue -S`.
@@ -208,7 +220,7 @@ def queue(
     from dodo_exp.exps.submit import submit
 
     there = _project(project)
-    order = _order(params, targets, name, message)
+    order = _order(params, targets, name, message, allow_missing=allow_missing)
 
     def put(tasks: list[tuple[str, jobs.Task]]) -> list[jobs.Job]:
         return jobs.add(there.store, tasks)
@@ -339,11 +351,12 @@ def _order(
     jobs: int = 1,
     force: bool = False,
     replace: bool = False,
+    allow_missing: bool = False,
 ) -> Order:
     changes = tuple(_change(key, value) for key, value in (params or {}).items())
     return Order(
         Request(tuple(targets)),
-        Options(jobs=jobs, force=force),
+        Options(jobs=jobs, force=force, allow_missing=allow_missing),
         changes,
         name,
         message,

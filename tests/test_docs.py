@@ -61,6 +61,14 @@ def two_files(space: Space) -> None:
     space.write("data/uk.csv", "2\n")
 
 
+def raw_data(space: Space) -> None:
+    """The project of the page on running some stages, whose text the page itself shows."""
+    page = (DOCS / "how-to/run-some-stages.md").read_text()
+    space.write("dvc.yaml", page.split("$ cat dvc.yaml\n")[1].split("$ dodo")[0])
+    space.write("params.yaml", "lines: 1\n")
+    space.write("raw.txt", "b\na\n")
+
+
 def two_experiments(space: Space) -> None:
     """A project with `first` and `second`; the workspace holds the second."""
     space.three_stages()
@@ -122,6 +130,7 @@ PAGES: dict[str, Callable[[Space], None]] = {
     "how-to/move-experiments.md": two_experiments,
     "how-to/plots.md": with_plots,
     "how-to/queue.md": Space.three_stages,
+    "how-to/run-some-stages.md": raw_data,
     "how-to/save-space.md": two_experiments,
     "reference/dvc-yaml.md": two_files,
     "reference/params.md": Space.three_stages,

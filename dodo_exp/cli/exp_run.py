@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @declare.option(
     "--reset", is_flag=True, help="Let stages with checkpoints begin anew; --queue does so."
 )
+@declare.option("--no-commit", is_flag=True, hidden=True, help="Only with `dodo repro`.")
 @options.running
 def command(**given: Any) -> Report:
     """Run the pipeline and keep the result as an experiment.
@@ -72,6 +73,7 @@ def command(**given: Any) -> Report:
     project = Project.find()
     changes = _changes(given["changes"], given["targets"])
     _check(given)
+    options.tell_pull(given)
     if given["run_all"]:
         from dodo_exp.cli import drain
 
@@ -89,13 +91,18 @@ def _check(given: dict[str, Any]) -> None:
     """Raises: UsageError"""
     from dodo_exp.errors import UsageError
 
+    if given["no_commit"]:
+        raise UsageError(
+            "--no-commit: an experiment is a snapshot, and its outputs are part of it",
+            "`dodo repro --no-commit` runs stages without keeping anything",
+        )
     modes = [name for name in ("queue", "temp", "run_all") if given[name]]
     if len(modes) > 1:
         one, other = (f"--{name.replace('_', '-')}" for name in modes[:2])
         raise UsageError(f"{one} and {other} contradict each other")
     if given["run_all"]:
         names = ("targets", "changes", "name", "message", "replace", "force", "copy_paths", "dry",
-                 "rev", "reset")  # fmt: skip
+                 "rev", "reset", "allow_missing", "pull")  # fmt: skip
         for name in (*names, "interactive"):
             if given[name]:
                 what = {"targets": "TARGETS", "changes": "--set-param"}.get(name, f"--{name}")

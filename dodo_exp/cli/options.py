@@ -91,6 +91,16 @@ running = declare.grouped(
         is_flag=True,
         help="After a failure go on with all stages, and end with 0.",
     ),
+    declare.option(
+        "--allow-missing",
+        is_flag=True,
+        help="Skip stages whose data is missing if nothing else has changed.",
+    ),
+    declare.option(
+        "--pull",
+        is_flag=True,
+        help="Fetch missing data first. No effect yet: there is no remote storage to fetch from.",
+    ),
     declare.option("--no-run-cache", is_flag=True, help="Do not restore results of earlier runs."),
     declare.option(
         "--no-wait", is_flag=True, help="End with 4 rather than wait for another command."
@@ -123,7 +133,17 @@ def options_of(given: dict[str, Any]) -> Any:
         wait=not given["no_wait"],
         goes_on=given.get("goes_on", False),
         reset=given.get("reset", False),
+        allow_missing=given["allow_missing"],
+        commit=not given["no_commit"],
     )
+
+
+def tell_pull(given: dict[str, Any]) -> None:
+    """Say that `--pull` finds nothing to fetch from."""
+    if given["pull"] and not given["quiet"]:
+        from dodo_exp.cli import tell
+
+        tell.line("--pull: no remote storage to fetch from yet; continuing with the data here")
 
 
 def confirm(stage: str) -> str:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 @declare.command("repro")
 @options.selection
+@declare.option(
+    "--no-commit",
+    is_flag=True,
+    help="Do not put outputs into the store; `dodo commit` does it later.",
+)
 @options.running
 def command(**given: Any) -> Report:
     """Bring the pipeline up to date without keeping an experiment.
@@ -25,6 +30,7 @@ def command(**given: Any) -> Report:
     from dodo_exp.project import Project
 
     project = Project.find()
+    options.tell_pull(given)
     request, how = options.request_of(given), options.options_of(given)
     form = "json" if given["as_json"] else "text"
     if given["dry"]:

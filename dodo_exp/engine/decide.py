@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dodo_exp.engine import fingerprint
 from dodo_exp.pipeline.lockfile import FORGOTTEN
+from dodo_exp.pipeline.values import ABSENT
 from dodo_store.named import Named
+from dodo_store.oid import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,17 +52,28 @@ def going_on(reasons: tuple[Reason, ...], where: str) -> tuple[Reason, ...]:
     return (Reason(GOES_ON, "", f"goes on from {where}"), *others)
 
 
-def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = None) -> Verdict:
+def judge(
+    workspace: Workspace,
+    stage: Stage,
+    known: dict[str, Oid] | None = None,
+    *,
+    allow_missing: bool = False,
+) -> Verdict:
     """Compare a stage with its record; *known* digests stand for files not yet there.
 
     A frozen stage is taken as it is: it is only out of date where an output is missing.
+    With *allow_missing*, a missing dependency is as recorded, and a missing output no reason.
     """
     record = workspace.record(stage)
+    if allow_missing:
+        known = {**as_recorded(workspace, stage), **(known or {})}
     found = fingerprint.take(stage, workspace, known, record.lines if record else ())
     reasons: list[Reason] = []
     if stage.frozen:
-        missing = (r for r in _out_reasons(workspace, stage, record) if r.kind == "missing")
-        return Verdict(stage, found, tuple(missing))
+        missing = () if allow_missing else missing_outs(workspace, stage)
+        return Verdict(stage, found, missing)
+    if allow_missing and record is None and workspace.is_made_by_dvc(stage, allow_missing=True):
+        return Verdict(stage, found, ())
     if stage.runs_always:
         word = "always_changed" if stage.always else "it has no inputs and no outputs to compare"
         reasons.append(Reason("always", "", f"runs every time ({word})"))
@@ -74,8 +87,35 @@ def judge(workspace: Workspace, stage: Stage, known: dict[str, Oid] | None = Non
             for change in fingerprint.changes(record.lines, found.lines)
         ]
     if record is not None:
-        reasons += _out_reasons(workspace, stage, record)
+        outs = _out_reasons(workspace, stage, record)
+        reasons += [each for each in outs if each.kind != "missing" or not allow_missing]
     return Verdict(stage, found, tuple(reasons))
+
+
+def missing_outs(workspace: Workspace, stage: Stage) -> tuple[Reason, ...]:
+    """A reason for each output that is not there."""
+    reasons = _out_reasons(workspace, stage, workspace.record(stage))
+    return tuple(reason for reason in reasons if reason.kind == "missing")
+
+
+def as_recorded(workspace: Workspace, stage: Stage) -> dict[str, Oid]:
+    """Digests of missing dependencies, as the last run of their makers or of *stage* had them."""
+    record = workspace.record(stage)
+    found: dict[str, Oid] = {}
+    if record is None:
+        return found
+    for path in stage.deps:
+        if "://" in path or workspace.digest(path) is not None:
+            continue
+        maker = workspace.graph.maker(path)
+        made = workspace.records.get(maker) if maker is not None else None
+        node = dict(made.outs).get(path) if made is not None else None
+        values = [line.value for line in record.lines if line[:2] == ("dep", path)]
+        if node is not None:
+            found[path] = node.digest
+        elif values and values[0] != ABSENT:
+            found[path] = parse(values[0])
+    return found
 
 
 def _out_reasons(workspace: Workspace, stage: Stage, record: StageRecord | None) -> list[Reason]:

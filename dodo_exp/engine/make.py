@@ -15,7 +15,7 @@ import time
 
 from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.child import Used
-from dodo_exp.engine.decide import going_on
+from dodo_exp.engine.decide import as_recorded, going_on
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Stopping
 from dodo_exp.engine.journal import keep_replaced, place
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.execute import Executor
     from dodo_exp.engine.fingerprint import Fingerprint
     from dodo_exp.engine.journal import Journal, Move
+    from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Out, Stage
@@ -66,9 +67,11 @@ class Maker:
         *,
         leave_partial: bool = False,
         course: Course,
+        options: Options,
     ) -> None:
         """With *leave_partial* what a failed stage has made stays where it is."""
         self._course = course
+        self._options = options
         self._leave_partial = leave_partial
         self._workspace = workspace
         self._store = workspace.store
@@ -86,7 +89,10 @@ class Maker:
         """
         found = fingerprint.take(stage, self._workspace)
         if found.missing:
-            raise self._missing(stage, found)
+            made = self._without_inputs(stage) if self._options.allow_missing and look_up else None
+            if made is None:
+                raise self._missing(stage, found)
+            return made
         if look_up and self._workspace.is_made_by_dvc(stage):
             return self._take_over(stage, found)
         if stage.has_checkpoints:
@@ -132,6 +138,19 @@ class Maker:
             text = f"{error} (run by {self._who}, which others waited for)"
             runcache.note_failure(self._store, found.key, text)
             raise
+
+    def _without_inputs(self, stage: Stage) -> Made | None:
+        """Bring a stage's outputs back by what is recorded of its missing dependencies."""
+        known = as_recorded(self._workspace, stage)
+        found = fingerprint.take(stage, self._workspace, known)
+        record = self._workspace.record(stage)
+        if record is None or record.key != found.key:
+            run = runcache.find(self._store, found.key) if stage.is_cacheable else None
+            record = run.record if run is not None and self._options.run_cache else None
+        if found.missing or record is None or not self._restore(stage, record):
+            return None
+        self._journal.finish_stage(stage.file, stage.name, record, [])
+        return Made("restored", record)
 
     def restore_frozen(self, stage: Stage, record: StageRecord | None) -> None:
         """Bring back what is missing of a stage that is never run.
@@ -364,7 +383,7 @@ class Maker:
 
     def _keep(self, stage: Stage, record: StageRecord, started: float, seconds: float) -> None:
         """Put a result into the run-cache, where that may hold it."""
-        if stage.is_cacheable:
+        if stage.is_cacheable and self._is_kept(stage):
             host, used = os.uname().nodename, self.used(stage)
             run = runcache.Run(record, stage.address, started, seconds, host, *used)
             runcache.save(self._store, run)
@@ -401,7 +420,9 @@ class Maker:
         try:
             for out in sorted(stage.outs, key=lambda out: out.path):
                 self._check_made(stage, out)
-                if out.is_stored:
+                if not self._is_kept(stage):
+                    node = workspace.out_look(out.path) or workspace.out_node(out.path)
+                elif out.is_stored:
                     shared = source._replace(links=self._shares(stage, out))
                     node = snapshot.take(self._store, batch, shared, out.path)
                 else:
@@ -413,6 +434,10 @@ class Maker:
         finally:
             batch.drop()
         return tuple(nodes)
+
+    def _is_kept(self, stage: Stage) -> bool:
+        """Whether its result goes into the store; what has checkpoints resumes from there."""
+        return self._options.commit or stage.has_checkpoints
 
     def _shares(self, stage: Stage, out: Out) -> bool:
         """Whether an output shares its content with the store; one that is written on does not."""

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 
 
-def is_made(workspace: Workspace, stage: Stage) -> bool:
-    """Whether dvc.lock has the stage, and everything is as it says."""
+def is_made(workspace: Workspace, stage: Stage, *, allow_missing: bool = False) -> bool:
+    """Whether dvc.lock has the stage, and everything is as it says.
+
+    With *allow_missing*, everything that is here, and a missing dependency is what its maker made.
+    """
     entry = _entry(workspace, stage)
     if not isinstance(entry, dict):
         return False
@@ -34,10 +37,16 @@ def is_made(workspace: Workspace, stage: Stage) -> bool:
         return (
             _is_same_command(stage, entry.get("cmd"))
             and _are_same_params(workspace, stage, entry.get("params") or {})
-            and _are_same_files(workspace, stage.wdir, stage.deps, entry.get("deps") or [])
+            and _are_same_files(
+                workspace, stage.wdir, stage.deps, entry.get("deps") or [], allow_missing
+            )
             and not any(os.path.islink(workspace.path(out.path)) for out in stage.outs)
             and _are_same_files(
-                workspace, stage.wdir, [out.path for out in stage.outs], entry.get("outs") or []
+                workspace,
+                stage.wdir,
+                [out.path for out in stage.outs],
+                entry.get("outs") or [],
+                allow_missing,
             )
         )
     except (AttributeError, KeyError, TypeError, OSError):
@@ -80,12 +89,28 @@ def _is_same_file_of_params(workspace: Workspace, dep: ParamDep, locked: dict[st
 
 
 def _are_same_files(
-    workspace: Workspace, wdir: str, paths: list[str] | tuple[str, ...], locked: list[Any]
+    workspace: Workspace,
+    wdir: str,
+    paths: list[str] | tuple[str, ...],
+    locked: list[Any],
+    allow_missing: bool,
 ) -> bool:
     found = {join(wdir, entry["path"]): entry for entry in locked}
     return found.keys() == set(paths) and all(
-        _is_same_content(workspace, path, found[path]) for path in paths
+        _is_as_made(workspace, path, found[path])
+        if allow_missing and not os.path.lexists(workspace.path(path))
+        else _is_same_content(workspace, path, found[path])
+        for path in paths
     )
+
+
+def _is_as_made(workspace: Workspace, path: str, entry: dict[str, Any]) -> bool:
+    """Whether dvc.lock says the same of a path where it is an output, if it is one."""
+    maker = workspace.graph.maker(path)
+    stage = workspace.graph.stages[maker] if maker is not None else None
+    made = (_entry(workspace, stage) or {}).get("outs") or [] if stage is not None else []
+    sums = [out["md5"] for out in made if stage and join(stage.wdir, out["path"]) == path]
+    return not sums or bool(sums[0] == entry["md5"])
 
 
 def _is_same_content(workspace: Workspace, path: str, entry: dict[str, Any]) -> bool:

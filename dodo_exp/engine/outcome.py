@@ -30,6 +30,10 @@ class Options(Named):
     """Where all is up to date, let stages with checkpoints go on from their last one."""
     reset: bool = False
     """Let stages with checkpoints begin anew."""
+    allow_missing: bool = False
+    """Take dependencies that are not there as recorded; missing outputs are no reason to run."""
+    commit: bool = True
+    """Whether results go into the store; else `dodo commit` puts them there later."""
 
 
 class StageResult(Named):

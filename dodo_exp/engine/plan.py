@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from dodo_exp.engine import data, runcache
-from dodo_exp.engine.decide import GOES_ON, Reason, judge
+from dodo_exp.engine import data, fingerprint, runcache
+from dodo_exp.engine.decide import GOES_ON, Reason, judge, missing_outs
 from dodo_exp.errors import BadInput, Faults, did_you_mean
+from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.values import Ambiguous, leaves, lookup
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
@@ -18,6 +19,7 @@ from dodo_store.named import Named
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dodo_exp.engine.decide import Verdict
+    from dodo_exp.engine.fingerprint import Fingerprint
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.graph import Selection
@@ -45,11 +47,33 @@ def plan(workspace: Workspace, selection: Selection, options: Options) -> list[S
     """The steps in the order of the selection. Changes nothing."""
     planner = _Planner(workspace, selection, options)
     steps = [planner.step(stage) for stage in selection.stages]
+    wanted = _wanted(workspace, steps) if options.allow_missing else frozenset()
+    if wanted:
+        planner = _Planner(workspace, selection, options, wanted=wanted)
+        steps = [planner.step(stage) for stage in selection.stages]
     if options.goes_on and not _has_work(steps):
         again = _Planner(workspace, selection, options, goes_on=True)
         if any(again.is_to_go_on(stage) for stage in selection.stages):
             return [again.step(stage) for stage in selection.stages]
     return steps
+
+
+def _wanted(workspace: Workspace, steps: list[Step]) -> frozenset[str]:
+    """Stages that are up to date but for outputs which are missing, and which others will read."""
+    graph = workspace.graph
+    idle = {step.stage.address for step in steps if step.action == UNCHANGED}
+    found: set[str] = set()
+    for step in steps:
+        if step.action not in (RUN, MAYBE):
+            continue
+        for path in step.stage.inputs:
+            for maker in (graph.maker(path), *map(graph.maker, graph.made_inside(path))):
+                if maker in idle and any(
+                    covers(reason.name, path)
+                    for reason in missing_outs(workspace, graph.stages[maker])
+                ):
+                    found.add(maker)
+    return frozenset(found)
 
 
 def _has_work(steps: list[Step]) -> bool:
@@ -72,7 +96,10 @@ class _Planner:
         options: Options,
         *,
         goes_on: bool = False,
+        wanted: frozenset[str] = frozenset(),
     ) -> None:
+        """Missing outputs of stages that are *wanted* are to be brought back in any case."""
+        self._wanted = wanted
         self._goes_on = goes_on
         self._workspace = workspace
         self._selection = selection
@@ -85,8 +112,15 @@ class _Planner:
 
     def step(self, stage: Stage) -> Step:
         waits = () if stage.frozen else self._waits(stage)
-        verdict = self._forced(judge(self._workspace, stage, self._known))
+        allow = self._options.allow_missing
+        verdict = judge(self._workspace, stage, self._known, allow_missing=allow)
+        if stage.address in self._wanted:
+            missing = missing_outs(self._workspace, stage)
+            verdict = verdict._replace(reasons=(*verdict.reasons, *missing))
+        verdict = self._forced(verdict)
         action = self._action(verdict, waits)
+        if allow and action == RUN:
+            verdict = verdict._replace(print=self._here(stage))
         self._actions[stage.address] = action
         self._is_open = self._is_open or action in (RUN, MAYBE)
         return Step(verdict, action, waits)
@@ -131,12 +165,21 @@ class _Planner:
         if stage.frozen:
             record = self._workspace.record(stage)
             return self._bring_back(record.outs if record else ())
-        if waits or not stage.is_cacheable or not self._options.run_cache:
+        if waits or any(reason.kind == "forced" for reason in verdict.reasons):
             return RUN
-        if any(reason.kind == "forced" for reason in verdict.reasons):
+        if self._options.allow_missing and self._here(stage).missing:
+            record = self._workspace.record(stage)
+            if record is not None and record.key == verdict.print.key:
+                whole = all(map(self._workspace.store.is_whole, (node for _, node in record.outs)))
+                return self._bring_back(record.outs) if whole else RUN
+        if not stage.is_cacheable or not self._options.run_cache:
             return RUN
         run = runcache.find(self._workspace.store, verdict.print.key)
         return self._bring_back(run.record.outs) if run is not None else RUN
+
+    def _here(self, stage: Stage) -> Fingerprint:
+        """What the stage would be made from, without what is only on record."""
+        return fingerprint.take(stage, self._workspace, self._known)
 
     def _bring_back(self, outs: tuple[tuple[str, Node], ...]) -> str:
         self._restored.update(outs)
@@ -206,7 +249,11 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
             path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
             if not _is_made(workspace, selection, path):
                 missing = _missing_param if key else _missing_file
-                faults.add(missing(workspace, stage, path, key))
+                fault = missing(workspace, stage, path, key)
+                lost = [r.name for r in step.verdict.reasons if r.kind == "missing"]
+                if lost and fault.hint is None and len(lost) == len(step.verdict.reasons):
+                    fault.hint = f"its output {lost[0]!r} is missing and the store does not have it"
+                faults.add(fault)
     faults.tell()
 
 

@@ -10,7 +10,7 @@ from dodo_exp.engine.outcome import Outcome, StageResult
 from dodo_exp.engine.plan import is_idle
 from dodo_exp.engine.prune import prune, vanished
 from dodo_exp.engine.request import select
-from dodo_exp.errors import Faults
+from dodo_exp.errors import BadInput, Faults
 from dodo_exp.events import Note
 from dodo_exp.pipeline import needs
 
@@ -54,7 +54,13 @@ def check(
         BadInput, UsageError
     """
     selection, steps = planned or plan(workspace, request, options, folder)
-    planning.check_inputs(workspace, steps, selection)
+    try:
+        planning.check_inputs(workspace, steps, selection)
+    except BadInput as error:
+        if not options.allow_missing and _can_do_without(workspace, selection, options):
+            hint = "--allow-missing skips finished stages whose data is not here"
+            error.hint = f"{error.hint}; {hint}" if error.hint else hint
+        raise
     faults = Faults()
     for stage in selection.stages:
         if stage.meta is not None:
@@ -62,6 +68,16 @@ def check(
                 limits.slots.check(needs.of(stage.meta, stage.at), stage.address, stage.at)
     faults.tell()
     return selection, steps
+
+
+def _can_do_without(workspace: Workspace, selection: Selection, options: Options) -> bool:
+    """Whether `--allow-missing` would help."""
+    steps = planning.plan(workspace, selection, options._replace(allow_missing=True))
+    try:
+        planning.check_inputs(workspace, steps, selection)
+    except BadInput:
+        return False
+    return True
 
 
 def ready(

@@ -72,6 +72,11 @@ def run(
         if reason.kind == GOES_ON
     }
     turn = Turn(workspace, selection, todo, options, listener, confirm, again)
+    if options.allow_missing:
+        turn.missing = {
+            step.stage.address: tuple(r for r in step.verdict.reasons if r.kind == "missing")
+            for step in steps
+        }
     if todo:
         with at_work(
             turn,
@@ -132,6 +137,7 @@ def at_work(
                 who,
                 leave_partial=home is not None,
                 course=course,
+                options=turn.options,
             )
             try:
                 yield
@@ -185,11 +191,13 @@ class Turn:
         self._again = again
         self._workspace = workspace
         self._selection = selection
-        self._options = options
+        self.options = options
         self._listener = listener
         self._confirm = confirm
         self._why: dict[str, tuple[Reason, ...]] = {}
         self._results: dict[str, StageResult] = {}
+        self.missing: dict[str, tuple[Reason, ...]] = {}
+        """Outputs to bring back though missing ones are allowed, by address of their stage."""
         self.failures: dict[str, DodoError] = {}
         """Why stages have failed, by address."""
         self._tainted: list[str] = []
@@ -214,23 +222,24 @@ class Turn:
     def is_up_to_date(self, stage: Stage, *, force: bool = False) -> bool:
         """Asked once, when all that the stage waits for is done; never so with *force*."""
         try:
-            verdict = decide.judge(self._workspace, stage)
+            allow = self.options.allow_missing
+            verdict = decide.judge(self._workspace, stage, allow_missing=allow)
         except (DodoError, StoreError, OSError) as error:
             self._fail(stage, error, 0.0)
             return False
-        why = verdict.reasons
+        why = (*verdict.reasons, *self.missing.get(stage.address, ()))
         if not stage.frozen:
             if stage.address in self._again:
                 why += (self._again[stage.address],)
-            elif force or self._options.force:
+            elif force or self.options.force:
                 why += (Reason("forced", "", "--force"),)
-            elif self._options.force_downstream:
+            elif self.options.force_downstream:
                 why += tuple(
                     Reason("forced", name, f"{name!r} ran (--force-downstream)")
                     for name in self._selection.after[stage.address]
                     if name in self._results and self._results[name].how in ("ran", "restored")
                 )
-            if len(why) > len(verdict.reasons):
+            if any(reason.kind in ("forced", GOES_ON) for reason in why):
                 self._forced.add(stage.address)
         if why and self._confirm is not None and not self._is_confirmed(stage):
             self._end(stage, "skipped", 0.0)
@@ -241,7 +250,7 @@ class Turn:
         return not why
 
     def _is_confirmed(self, stage: Stage) -> bool:
-        if self._confirm is None or (self.failures and not self._options.keep_going):
+        if self._confirm is None or (self.failures and not self.options.keep_going):
             return False
         answer = self._confirm(stage.address)
         if answer == "all":
@@ -263,7 +272,7 @@ class Turn:
             return False
         except (DodoError, StoreError, OSError) as error:
             self._fail(stage, error, time.monotonic() - started)
-            return self._options.ignore_errors
+            return self.options.ignore_errors
         except Exception as error:
             # A bug. doit would raise another exception in its place, without its traceback.
             self.bug = error
@@ -290,7 +299,7 @@ class Turn:
             self.maker.restore_frozen(stage, self._workspace.record(stage))
             return "restored"
         why = self._why.get(stage.address, ())
-        look_up = self._options.run_cache and stage.address not in self._forced
+        look_up = self.options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
         if made.record is None:
             self._tainted.append(stage.address)

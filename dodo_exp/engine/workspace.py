@@ -253,8 +253,11 @@ class Workspace:
         """The stage's last good run in this folder."""
         return self.records.get(stage.address)
 
-    def is_made_by_dvc(self, stage: Stage) -> bool:
-        """Whether what lies here is the stage's result by DVC's records, and ours know nothing."""
+    def is_made_by_dvc(self, stage: Stage, *, allow_missing: bool = False) -> bool:
+        """Whether what lies here is the stage's result by DVC's records, and ours know nothing.
+
+        With *allow_missing*, so far as it is here.
+        """
         lock = os.path.join(os.path.dirname(stage.file), lockfile.DVC_LOCK)
         if self.record(stage) is not None or stage.runs_always:
             return False
@@ -262,7 +265,7 @@ class Workspace:
             return False
         from dodo_exp.engine import migrate
 
-        return migrate.is_made(self, stage)
+        return migrate.is_made(self, stage, allow_missing=allow_missing)
 
     @property
     def records(self) -> dict[str, StageRecord]:

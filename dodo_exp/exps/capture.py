@@ -38,6 +38,7 @@ def capture(
     include: tuple[str, ...] = (),
     instead: Mapping[str, Node | None] = MappingProxyType({}),
     as_is: frozenset[str] = frozenset(),
+    allow_missing: bool = False,
 ) -> Node:
     """Take the workspace into the store; reads only what has changed since it was last taken.
 
@@ -45,7 +46,8 @@ def capture(
 
     Before a run an output is what its record says, whatever lies there; after it, an output that
     is not what its record says is taken as it lies. *instead* says of some outputs what is taken
-    for them (None: nothing); those of *as_is* are taken as they lie.
+    for them (None: nothing); those of *as_is* are taken as they lie. With *allow_missing*, an
+    output that is not there is what its record says, after a run too.
     """
     store = workspace.store
     ignore = Ignore(workspace.root, IGNORE_FILES)
@@ -58,7 +60,7 @@ def capture(
         progress = Progress(listener, what, workspace.root, counting)
         batch = Batch(scratch, progress)
         try:
-            grafts = _outputs(workspace, batch, source, after_run, instead, as_is)
+            grafts = _outputs(workspace, batch, source, after_run, instead, as_is, allow_missing)
             grafts |= _ignored_inputs(workspace, batch, source, ignore, grafts, include)
             node = snapshot.take(store, batch, source, "", snapshot.graft_of(grafts))
             batch.commit()
@@ -166,6 +168,7 @@ def _outputs(
     after_run: bool,
     instead: Mapping[str, Node | None],
     as_is: frozenset[str],
+    allow_missing: bool,
 ) -> dict[str, Node | None]:
     """Outputs by reference where the store has them, as they lie where it does not."""
     found: dict[str, Node | None] = {}
@@ -185,7 +188,8 @@ def _outputs(
             node = recorded.get(out.path)
             if after_run and node is not None and out.is_stored:
                 here = workspace.out_look(out.path)
-                if here is None or (here.kind, here.oid) != (node.kind, node.oid):
+                is_other = here is None or (here.kind, here.oid) != (node.kind, node.oid)
+                if is_other and not (here is None and allow_missing):
                     node = None
             elif after_run and node is not None:
                 node = None

@@ -203,9 +203,10 @@ def commit(
         with workspace.store.writing():
             before = _texts(workspace, locks)
             with journaled(workspace) as journal:
+                whole = {stage.address for stage in stages if _is_kept(workspace, stage)}
                 records = [(stage, _as_it_lies(workspace, stage)) for stage in stages]
                 for stage, record in records:
-                    if record != workspace.record(stage):
+                    if record != workspace.record(stage) or stage.address not in whole:
                         journal.finish_stage(stage.file, stage.name, record, [])
                         made.append(stage.address)
             if made:
@@ -213,6 +214,14 @@ def commit(
         workspace.forget()
         workspace.save_caches()
     return made
+
+
+def _is_kept(workspace: Workspace, stage: Stage) -> bool:
+    """Whether the store has every output that is on record and that it may have."""
+    record = workspace.record(stage)
+    nodes = dict(record.outs) if record is not None else {}
+    stored = (nodes[out.path] for out in stage.outs if out.is_stored and out.path in nodes)
+    return all(map(workspace.store.is_whole, stored))
 
 
 def _texts(workspace: Workspace, paths: Iterable[str]) -> dict[str, Node | None]:

@@ -351,7 +351,8 @@ def _record(
     for path, contents in {**params, **metrics}.items():
         if "error" in contents:
             listener(Note("warning", f"{contents['error']}: {path} is left out"))
-    stale = _stale(workspace, selection, outcome)
+    allow = order.options.allow_missing
+    stale = _stale(workspace, selection, outcome, allow)
     if stale and not has_failed:
         listener(Note("warning", f"left out of date: {', '.join(stale)}"))
     experiment = Experiment(
@@ -365,6 +366,7 @@ def _record(
             listener,
             after_run=True,
             instead=_unmade(workspace, outcome) if is_plain_failure else {},
+            allow_missing=allow,
         ),
         state=held,
         params=params,
@@ -417,14 +419,16 @@ def _unmade(workspace: Workspace, outcome: Outcome) -> dict[str, Node | None]:
     return {out.path: None for stage in cut for out in stage.outs}
 
 
-def _stale(workspace: Workspace, selection: Selection, outcome: Outcome) -> tuple[str, ...]:
+def _stale(
+    workspace: Workspace, selection: Selection, outcome: Outcome, allow_missing: bool
+) -> tuple[str, ...]:
     """Stages connected with those that ran which are out of date now."""
     graph = workspace.graph
     whole = graph.select(graph.component(selection.after))
     stale: set[str] = set()
     for stage in whole.stages:
         name = stage.address
-        reasons = decide.judge(workspace, stage).reasons
+        reasons = decide.judge(workspace, stage, allow_missing=allow_missing).reasons
         is_open = any(reason.kind != "always" for reason in reasons) and name not in outcome.tainted
         if is_open or (not stage.frozen and any(n in stale for n in whole.after[name])):
             stale.add(name)
