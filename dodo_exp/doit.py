@@ -125,6 +125,20 @@ class StageTask(Task):  # type: ignore[misc]
                 take_away([self], [])
 
 
+class _Member(str):
+    """The name of a group's member among the group's `task_dep`.
+
+    doit's `result_dep` on a group takes the results of the tasks whose names begin with `group:`.
+    Stages are called `group@key`, and would be left out: the result would never change.
+    """
+
+    __slots__ = ()
+
+    def startswith(self, prefix: Any, *where: Any) -> bool:
+        """As of a text, and true of the group's name with a colon."""
+        return super().startswith(prefix, *where) or prefix == f"{self.rpartition('@')[0]}:"
+
+
 class _Check:
     """doit's question whether a stage is up to date; in words it is why not."""
 
@@ -236,7 +250,7 @@ def _tasks(made: tuple[Front, _Sinks], follows: Mapping[str, Sequence[str]]) -> 
             if group not in groups:
                 groups[group] = Task(group, None, has_subtask=True, doc=f"stages {group}@...")
                 found.append(groups[group])
-            groups[group].task_dep.append(name)
+            groups[group].task_dep.append(_Member(name))
     missing = follows.keys() - {task.name for task in found}
     if missing:
         from dodo_exp.errors import did_you_mean

@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 
-from dodo_exp.engine import data, repro, run, session, trace
+from dodo_exp.engine import data, journal, repro, run, session, trace
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import judge
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.decide import Reason
     from dodo_exp.engine.slots import Limits
     from dodo_exp.events import Listener
+    from dodo_exp.pipeline.lockfile import StageRecord
     from dodo_exp.pipeline.model import Stage
     from dodo_exp.project import Project
 
@@ -59,6 +60,10 @@ class Front:
         graph = self._workspace.graph
         self.selection: Selection = graph.select(graph.stages)
         self._workspace.go_live()  # others change files between one stage's turn and the next
+        self._made: dict[str, StageRecord] = {}
+        """Records of stages that this process has brought up to date."""
+        self._reader: Workspace | None = None
+        self._mark: object = None
         self._begin()
 
     def _begin(self) -> None:
@@ -85,10 +90,20 @@ class Front:
 
     def result(self, stage: Stage) -> str | None:
         """Names what the stage's last good run has made; None where there was none."""
-        made = self._workspace.record(stage)
+        made = self._made.get(stage.address) or self._recorded(stage)
         if made is None:
             return None
         return of_bytes(record.pack([(path, node.digest) for path, node in made.outs])).hex()
+
+    def _recorded(self, stage: Stage) -> StageRecord | None:
+        """A stage's record as it is now: other processes of doit's pool make records, too."""
+        project = self.project
+        with self._lock:
+            mark = stage.file, journal.records_mark(project.store, project.root, stage.file)
+            if self._reader is None or self._mark != mark:
+                self._reader = Workspace(project.root, project.store)
+                self._mark = mark
+            return self._reader.record(stage)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -133,6 +148,9 @@ class Front:
                 if turn.bug is not None:
                     raise turn.bug
                 failed = turn.failures.get(stage.address) or StageFailed("the run is being ended")
+            made = turn.made.get(stage.address)
+            if made is not None:
+                self._made[stage.address] = made
             return failed
 
     def _fault(self, stage: Stage) -> DodoError | None:

@@ -128,6 +128,19 @@ def _lock_content(root: str, pipeline: str) -> bytes:
         return b""
 
 
+def records_mark(store: Store, root: str, pipeline: str) -> list[tuple[int, int, int] | None]:
+    """A value that is another one after any process has recorded a stage of *pipeline*."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in (os.path.join(root, lockfile.beside(pipeline)), *_paths(store.local)):
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return found
+
+
 def overlay(store: Store, root: str, locks: Locks) -> None:
     """Put the records of unfinished journals over those of the lock files.
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.slots import Limits
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
+    from dodo_exp.pipeline.lockfile import StageRecord
     from dodo_exp.pipeline.model import Stage
 
 
@@ -196,6 +197,8 @@ class Turn:
         self._confirm = confirm
         self._why: dict[str, tuple[Reason, ...]] = {}
         self._results: dict[str, StageResult] = {}
+        self.made: dict[str, StageRecord | None] = {}
+        """Records of the stages that it has made, by address."""
         self.missing: dict[str, tuple[Reason, ...]] = {}
         """Outputs to bring back though missing ones are allowed, by address of their stage."""
         self.failures: dict[str, DodoError] = {}
@@ -301,6 +304,7 @@ class Turn:
         why = self._why.get(stage.address, ())
         look_up = self.options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
+        self.made[stage.address] = made.record
         if made.record is None:
             self._tainted.append(stage.address)
         return made.how

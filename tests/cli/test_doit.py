@@ -847,6 +847,47 @@ def test_result_dep_on_a_stage_notices_its_new_output(beside: Space) -> None:
         assert marks(doit(beside))["report"] == expected
 
 
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("backend", ["dodo", "sqlite3", "dbm"])
+def test_result_dep_on_a_group_notices_a_new_output_of_a_member(
+    space: Space, backend: str, how: tuple[str, ...]
+) -> None:
+    space.write(
+        "dvc.yaml",
+        """        vars: [{word: old}]
+        stages:
+          prep:
+            foreach: [a, b]
+            do: {cmd: "echo ${word} ${item} > ${item}.txt", outs: ["${item}.txt"]}
+        """,
+    )
+    space.write(
+        "dodo.py",
+        f"""        from doit.tools import result_dep
+        from dodo_exp.doit import stages
+
+        DOIT_CONFIG = {{"backend": "{backend}"}}
+
+
+        def task_pipeline():
+            yield from stages()
+
+
+        def task_after():
+            return {{
+                "actions": ["cat a.txt b.txt > all.txt"],
+                "uptodate": [result_dep("prep")],
+            }}
+        """,
+    )
+    assert marks(doit(space, *how))["after"] == "."
+    assert marks(doit(space, *how))["after"] == "--"
+    space.write("dvc.yaml", space.read("dvc.yaml").replace("echo ${word} ${item}", "echo new"))
+    assert marks(doit(space, *how, "after"))["after"] == "."
+    assert space.read("all.txt") == "new\nnew\n"
+    assert marks(doit(space, *how))["after"] == "--"
+
+
 @pytest.mark.xfail(strict=True, reason="only the folder itself counts, which doit cannot read")
 def test_a_task_follows_the_stage_whose_folder_its_file_is_in(space: Space) -> None:
     space.write("dvc.yaml", "stages: {make: {cmd: mkdir out; echo 1 > out/m, outs: [out]}}\n")
