@@ -224,12 +224,16 @@ class _Expansion:
         if len(members) > MAX_STAGES:
             raise self.fault(node, f"more than {MAX_STAGES:,} stages from {group.draft.name!r}")
         seen: dict[str, Member] = {}
-        for member in members:
-            if not member.key or "@" in member.key or not member.key.isprintable():
+        for i, member in enumerate(members, 1):
+            why = _unfit(member.key)
+            if why:
+                value = member.bound["item"]
+                named = "" if value == member.key else f" ({value!r:.60})"
                 raise self.fault(
                     node,
-                    f"{member.key!r} cannot be part of a stage's name",
-                    "no '@' and no control characters; a mapping's key can stand for the value",
+                    f"item {i}{named} of {group.draft.name!r}: {member.key!r} cannot be part of"
+                    f" a stage's name: {why}",
+                    "a mapping's key can stand for the value",
                 )
             other = seen.setdefault(member.key, member)
             if other is not member:
@@ -269,13 +273,16 @@ class _Expansion:
             raise self.fault(node, f"glob({pattern!r}): {error}", error.hint) from None
 
     def files(self, pattern: str, node: Node) -> list[Member]:
-        """One member a file; its key is what the pattern's wildcards stand for."""
+        """One member a file; its key is what the pattern's wildcards stand for.
+
+        It is "." where `**/` stands for no folder at all.
+        """
         pattern = os.path.normpath(pattern)
         first = re.search(r"[*?\[]", pattern)
         start = first.start() if first else 0
         end = len(re.split(r"[*?\]]", pattern)[-1]) if first else 0
         keys = {
-            path[start : len(path) - end]: path
+            path[start : len(path) - end] if start + end <= len(path) else ".": path
             for path in self.glob(self.folder or ".", pattern, node)
         }
         return [Member(key, {"item": path, "key": key}) for key, path in keys.items()]
@@ -598,6 +605,15 @@ def _glob(raw: Any) -> str | None:
         return None
     first, *more = template.parse(raw).pieces
     return first.pattern if isinstance(first, template.Glob) and not more else None
+
+
+def _unfit(key: str) -> str:
+    """Why a key cannot be part of a stage's name, "" if it can."""
+    if not key:
+        return "it is empty"
+    if "@" in key:
+        return "there is an '@' in it"
+    return "" if key.isprintable() else "there is a control character in it"
 
 
 def _is_possible(path: str) -> bool:

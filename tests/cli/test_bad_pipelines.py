@@ -999,10 +999,8 @@ def test_a_command_that_no_shell_can_be_given_is_refused(space: Space) -> None:
 # -- groups --------------------------------------------------------------------------------
 
 VALUES = "s: text\nn: null\ni: 5\nl: []\nm: {}\n"
-NO_KEY = (
-    "cannot be part of a stage's name\n"
-    "hint: no '@' and no control characters; a mapping's key can stand for the value"
-)
+NO_KEY = "cannot be part of a stage's name: "
+KEY = "\nhint: a mapping's key can stand for the value"
 
 
 def test_a_foreach_that_makes_no_stages_of_their_own_is_refused(space: Space) -> None:
@@ -1017,11 +1015,13 @@ def test_a_foreach_that_makes_no_stages_of_their_own_is_refused(space: Space) ->
         "[a, a]": "two items would both be the stage 'g@a'",
         "[1, '1']": "1 and '1' would both be the stage 'g@1'",
         "[true, 'true']": "True and 'true' would both be the stage 'g@true'",
-        "[a@b]": f"'a@b' {NO_KEY}",
-        "{a@b: 1}": f"'a@b' {NO_KEY}",
-        "['']": f"'' {NO_KEY}",
-        '["a\\nb"]': f"'a\\nb' {NO_KEY}",
-        '["a\\u202eb"]': f"'a\\u202eb' {NO_KEY}",
+        "[a@b]": f"item 1 of 'g': 'a@b' {NO_KEY}there is an '@' in it{KEY}",
+        "{x: 0, a@b: 1}": f"item 2 (1) of 'g': 'a@b' {NO_KEY}there is an '@' in it{KEY}",
+        "['']": f"item 1 of 'g': '' {NO_KEY}it is empty{KEY}",
+        '["a\\nb"]': f"item 1 of 'g': 'a\\nb' {NO_KEY}there is a control character in it{KEY}",
+        '[x, "a\\u202eb"]': (
+            f"item 2 of 'g': 'a\\u202eb' {NO_KEY}there is a control character in it{KEY}"
+        ),
     }
     for i in range(len(cases)):
         space.write(f"f{i:02}/params.yaml", VALUES)
@@ -1032,6 +1032,44 @@ def test_a_foreach_that_makes_no_stages_of_their_own_is_refused(space: Space) ->
             for over, told in cases.items()
         },
     )
+
+
+@pytest.mark.parametrize(
+    "pattern, files",
+    [
+        ("data/**/x.txt", {"data/x.txt": ".", "data/a/x.txt": "a", "data/a/b/x.txt": "a/b"}),
+        ("**/x.txt", {"x.txt": ".", "a/x.txt": "a"}),
+        ("./data//*.txt", {"data/a.txt": "a", "data/bc.txt": "bc"}),
+        ("data/x*.txt", {"data/x..txt": ".", "data/x1.txt": "1"}),
+    ],
+)
+def test_the_key_of_a_file_is_what_the_wildcards_stand_for(
+    space: Space, pattern: str, files: dict[str, str]
+) -> None:
+    for path in files:
+        space.write(path, "")
+    space.write(
+        "dvc.yaml",
+        f"stages: {{g: {{foreach: '${{glob(\"{pattern}\")}}', do: {{cmd: 'ls ${{item}}'}}}}}}\n",
+    )
+    assert {row["name"]: row["cmd"] for row in listed(space)} == {
+        f"g@{key}": [f"ls {path}"] for path, key in files.items()
+    }
+    assert set(space.repro().stages) == {f"g@{key}" for key in files.values()}
+
+
+@pytest.mark.parametrize(
+    "path, told",
+    [
+        ("data/x.txt", "item 2 ('data/x.txt') of 'g': '' cannot be part of a stage's name: it is"),
+        ("data/x@.txt", "item 2 ('data/x@.txt') of 'g': '@' cannot be part of a stage's name: "),
+    ],
+)
+def test_a_file_that_gives_no_name_is_told(space: Space, path: str, told: str) -> None:
+    space.write("data/x!.txt", "")
+    space.write(path, "")
+    space.write("dvc.yaml", "stages:\n  g: {foreach: '${glob(\"data/x*.txt\")}', do: {cmd: ls}}\n")
+    assert refused(space).startswith(f"error: dvc.yaml:2:16: {told}")
 
 
 def test_a_matrix_that_makes_no_stages_of_their_own_is_refused(space: Space) -> None:

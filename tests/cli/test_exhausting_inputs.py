@@ -510,7 +510,7 @@ def test_a_file_whose_name_no_stage_can_bear_is_refused(space: Space, odd: bytes
     space.write("dvc.yaml", for_each("d/*"))
     told = cheap(space, "repro", code=2)
     assert told.startswith("error: dvc.yaml:3:14: ")
-    assert "cannot be part of a stage's name\n" in told
+    assert "cannot be part of a stage's name: " in told
     assert told.isprintable() or told.replace("\n", "").isprintable()
 
 
