@@ -144,12 +144,13 @@ class Maker:
         known = as_recorded(self._workspace, stage)
         found = fingerprint.take(stage, self._workspace, known)
         record = self._workspace.record(stage)
-        if record is None or record.key != found.key:
-            run = runcache.find(self._store, found.key) if stage.is_cacheable else None
-            record = run.record if run is not None and self._options.run_cache else None
-        if found.missing or record is None or not self._restore(stage, record):
-            return None
-        self._journal.finish_stage(stage.file, stage.name, record, [])
+        with self._store.writing():  # what is found must not be collected before it is recorded
+            if record is None or record.key != found.key:
+                run = runcache.find(self._store, found.key) if stage.is_cacheable else None
+                record = run.record if run is not None and self._options.run_cache else None
+            if found.missing or record is None or not self._restore(stage, record):
+                return None
+            self._journal.finish_stage(stage.file, stage.name, record, [])
         return Made("restored", record)
 
     def restore_frozen(self, stage: Stage, record: StageRecord | None) -> None:

@@ -264,8 +264,8 @@ def _write(path: str, stamp: Mark, kept: Kept, steps: Steps) -> None:
     try:
         # What was synced before it had its name is as good in any later boot.
         boot = boot_id() if durable.is_off() else ""
-        row = [VERSION, code_identity(), boot, stamp, list(shapes), packed]
-        data = record.encode(record.CACHE, row)
+        table = [VERSION, code_identity(), boot, stamp, list(shapes), packed]
+        data = record.encode(record.CACHE, table)
         durable.replace(path, data, sync=False)
     except (OSError, StoreError, OverflowError, ValueError):
         return
