@@ -137,11 +137,15 @@ def _show(
     from dodo_exp.exps import side, view
 
     there = _project(project)
-    files = getattr(side.side(there, rev or "workspace").contents, what)
-    wanted = [there.inside(target) for target in targets] or list(files)
-    missing = next((path for path in wanted if path not in files), None)
-    if missing is not None:
-        raise UsageError(f"no {what} file {missing!r}", f"there are {', '.join(files) or 'none'}")
+    found = side.side(there, rev or "workspace")
+    paths = [there.inside(target) for target in targets]
+    if paths:
+        found = side.with_targets(there, found, "param" if what == "params" else "metric", paths)
+    files = getattr(found.contents, what)
+    for path in paths:
+        if not any(side.is_below(file, path) for file in files):
+            raise UsageError(f"no {what} file {path!r}", f"there are {', '.join(files) or 'none'}")
+    wanted = [f for f in files if not paths or any(side.is_below(f, path) for path in paths)]
     data = {path: files[path].get("data") for path in wanted}
     data = {path: value if isinstance(value, dict) else {"": value} for path, value in data.items()}
     if deps:

@@ -105,13 +105,16 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
 
     project = Project.find()
     one, other = side.pair(project, given["a"], given["b"], tell.Progress())
+    targets = tuple(project.inside(path) for path in given["targets"])
+    if targets:
+        one, other = (side.with_targets(project, each, kind, targets) for each in (one, other))
     found = of_kind(
         compare.compare(
             one.contents,
             other.contents,
             unchanged=given["unchanged"],
             params=side.params_of_stages(project) if given.get("deps") else None,
-            targets=tuple(project.inside(path) for path in given["targets"]),
+            targets=targets,
         ),
         kind,
     )

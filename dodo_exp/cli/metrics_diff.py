@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @declare.command("diff")
 @differences.two
-@declare.option("--targets", multiple=True, metavar="PATH", help="Only these files.")
+@declare.option(
+    "--targets", multiple=True, metavar="PATH", help="Only these files or folders, declared or not."
+)
 def command(**given: Any) -> Report:
     """Show how the metrics of A and B differ.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def command(**given: Any) -> Report:
     """Show the metrics of the workspace, or of experiments beside each other.
 
-    TARGETS are metrics files; without any, all that dvc.yaml names.
+    TARGETS are metrics files, also such as dvc.yaml does not name, or folders of them; without
+    any, all that dvc.yaml names. JSON, TOML and Python go by their ending; all others are YAML.
     """
     return values_show.report("metric", given)

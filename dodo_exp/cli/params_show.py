@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def command(**given: Any) -> Report:
     """Show the params of the workspace, or of experiments beside each other.
 
-    TARGETS are params files; without any, all that the pipeline reads.
+    TARGETS are params files, also such as the pipeline does not read, or folders of them; without
+    any, all that the pipeline reads.
     """
     return values_show.report("param", given)

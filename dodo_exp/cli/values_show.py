@@ -25,7 +25,7 @@ of_files = declare.grouped(
         "-A", "--all", "everything", is_flag=True, help="Of the workspace and every experiment."
     ),
     declare.option(
-        "-R", "--recursive", is_flag=True, help="TARGETS are folders: every file in and below them."
+        "-R", "--recursive", is_flag=True, help="Accepted for DVC compatibility; no effect."
     ),
     declare.option("--json", "form", flag_value="json", help="Print the result as JSON."),
     declare.option("--csv", "form", flag_value="csv", help="Print CSV with numbers in full."),
@@ -52,11 +52,19 @@ def report(kind: str, given: dict[str, Any]) -> Report:
     sides = [side.side(project, name) for name in names or ("workspace",)]
     params = side.params_of_stages(project) if given.get("deps") else None
     paths = [project.inside(target) for target in given["targets"]]
+    if paths:
+        sides = [side.with_targets(project, each, kind, paths) for each in sides]
+    elif kind == "metric" and not names:
+        sides = [side.with_missing_metrics(project, sides[0])]
     found: dict[Column, dict[int, Any]] = {}
     data: dict[str, Any] = {}
     for i, each in enumerate(sides):
         contents = each.contents.params if kind == "param" else each.contents.metrics
-        files = {f: c for f, c in contents.items() if _is_wanted(f, paths, given["recursive"])}
+        files = {
+            f: c
+            for f, c in contents.items()
+            if not paths or any(side.is_below(f, path) for path in paths)
+        }
         shown = files
         if params is not None:
             shown = {f: _only_deps(f, c, params) for f, c in files.items()}
@@ -70,7 +78,7 @@ def report(kind: str, given: dict[str, Any]) -> Report:
         _warn(each.name if names else "", files)
     known = {file for each in data.values() for file in each["data"]}
     for target, path in zip(given["targets"], paths, strict=True):
-        if not any(_is_wanted(file, [path], given["recursive"]) for file in known):
+        if not target or not any(side.is_below(file, path) for file in known):
             hint = "`dodo stage list` says what is read"
             raise UsageError(f"no {kind}s file {target!r}", hint)
     form = given["form"] or "text"
@@ -106,11 +114,6 @@ def _only_deps(file: str, contents: Any, params: Any) -> Any:
     if "data" not in contents:
         return contents
     return {"data": view.only_deps(file, contents["data"], params)}
-
-
-def _is_wanted(file: str, paths: list[str], recursive: bool) -> bool:
-    below = any(path == "." or file.startswith(f"{path}/") for path in paths)
-    return not paths or file in paths or (recursive and below)
 
 
 def _warn(name: str, files: dict[str, Any]) -> None:

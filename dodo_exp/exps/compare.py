@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dodo_exp.exps.index import DEP, METRIC, PARAM, flat, is_dep
+from dodo_exp.exps.side import is_below
 from dodo_exp.pipeline.values import is_same
 from dodo_store.delta import changes
 from dodo_store.named import Named
@@ -49,14 +50,14 @@ def compare(
 ) -> list[Difference]:
     """Values that differ, in the order of the files; with *unchanged* all of them.
 
-    *params* are (file, key) of the only params to look at, *targets* the only files.
+    *params* are (file, key) of the only params to look at, *targets* the only files or folders.
     """
     before, after = _values(one), _values(other)
     found = []
     for column in dict.fromkeys((*before, *after)):
         if params is not None and not is_dep(column, params):
             continue
-        if targets and column.file not in targets:
+        if targets and not any(is_below(column.file, target) for target in targets):
             continue
         old, new = before.get(column), after.get(column)
         is_equal = column in before and column in after and is_same(old, new)

@@ -226,8 +226,8 @@ def params_of(workspace: Workspace) -> dict[str, Any]:
     return found
 
 
-def metrics_of(workspace: Workspace) -> dict[str, Any]:
-    """Every metrics file that is there, as {"data": ...} or {"error": ...}."""
+def declared_metrics(workspace: Workspace) -> list[str]:
+    """Every metrics file that the pipeline names, whether it is there or not."""
     paths = {
         out.path: None
         for stage in workspace.graph.stages.values()
@@ -235,8 +235,13 @@ def metrics_of(workspace: Workspace) -> dict[str, Any]:
         if out.role == METRIC
     }
     paths |= {path: None for file in workspace.files.values() for path in file.metrics}
+    return list(paths)
+
+
+def metrics_of(workspace: Workspace) -> dict[str, Any]:
+    """Every metrics file that is there, as {"data": ...} or {"error": ...}."""
     found: dict[str, Any] = {}
-    for path in paths:
+    for path in declared_metrics(workspace):
         try:
             found[path] = {"data": plainly(workspace.metrics(path))}
         except (FileNotFoundError, NotADirectoryError):

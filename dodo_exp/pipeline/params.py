@@ -41,8 +41,7 @@ def load(text: str, file: str) -> dict[Any, Any]:
     Raises:
         BadInput
     """
-    read = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), _yaml)
-    value = read(text, file)
+    value = _load(text, file)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -51,13 +50,16 @@ def load(text: str, file: str) -> dict[Any, Any]:
 
 
 def parse_metrics(data: bytes, file: str) -> Any:
-    """A metrics file: a mapping, or a bare number.
+    """A metrics file: a mapping, or a bare number; its format goes by the ending, as with params.
 
     Raises:
         BadInput
     """
-    text = decode(data, file)
-    read = {".yaml": _yaml, ".yml": _yaml, ".toml": _toml}.get(suffix(file), _json)
+    return _load(decode(data, file), file)
+
+
+def _load(text: str, file: str) -> Any:
+    read = {".json": _json, ".toml": _toml, ".py": _python}.get(suffix(file), _yaml)
     return read(text, file)
 
 

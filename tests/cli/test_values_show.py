@@ -198,7 +198,61 @@ def test_folders_with_all_that_is_below(files: Space) -> None:
     assert metrics_files(files, "-R", "eval/deep", "top.json") == ["top.json", "eval/deep/m.yaml"]
     assert metrics_files(files, "-R", ".") == ["top.json", "eval/m.json", "eval/deep/m.yaml"]
     assert "no metrics file 'eva'" in refused(files, "metrics", "show", "-R", "eva")
-    assert "no metrics file 'eval'" in refused(files, "metrics", "show", "eval")
+    assert metrics_files(files, "eval") == ["eval/m.json", "eval/deep/m.yaml"]
+
+
+def test_files_that_are_named_need_not_be_declared(files: Space) -> None:
+    files.write("extra/x.yaml", "f1: 0.5\n")
+    files.write("extra/y.toml", "r2 = 0.25\n")
+    files.write("extra/plain", "mae: 3\n")
+    files.write("extra/curve.csv", "step,loss\n1,2\n")
+    files.dodo("exp", "save", "-n", "one")
+    files.write("extra/x.yaml", "f1: 0.75\n")
+    assert files.dodo("metrics", "show", "extra/x.yaml").out == (
+        "Path          Metric  Value\nextra/x.yaml  f1       0.75\n"
+    )
+    assert files.dodo("metrics", "show", "--json", "--rev", "one", "extra/x.yaml").json == {
+        "one": {"data": {"extra/x.yaml": {"data": {"f1": 0.5}}}}
+    }
+    assert metrics_files(files, "extra/plain") == ["extra/plain"]
+    assert metrics_files(files, "extra") == ["extra/x.yaml", "extra/y.toml"]
+    assert files.dodo("metrics", "diff", "one", "--targets", "extra", "--json").json == {
+        "extra/x.yaml": {"f1": {"old": 0.5, "new": 0.75, "diff": 0.25}}
+    }
+    (shown,) = files.dodo("params", "show", "--json", "extra/y.toml").json.values()
+    assert shown == {"data": {"extra/y.toml": {"data": {"r2": 0.25}}}}
+    found = files.dodo("params", "diff", "one", "--targets", "extra/x.yaml", "--json").json
+    assert found == {"extra/x.yaml": {"f1": {"old": 0.5, "new": 0.75, "diff": 0.25}}}
+    from dodo_exp import api
+
+    assert api.metrics_show("extra/x.yaml", rev="one", project=files.root) == {"f1": 0.5}
+    files.write("extra/x.yaml", "f1: [\n")
+    ran = files.dodo("metrics", "show", "extra/x.yaml", "top.json")
+    assert "warning: extra/x.yaml:" in ran.err
+    assert "top.json" in ran.out
+
+
+def test_a_metrics_file_of_another_ending_is_yaml(space: Space) -> None:
+    space.write("dvc.yaml", "metrics: [scores.txt, scores, bare.txt]\nstages: {}\n")
+    space.write("scores.txt", "acc: 0.5\nloss: 0.125\n")
+    space.write("scores", '{"f1": 0.75}\n')
+    space.write("bare.txt", "3.5\n")
+    ran = space.dodo("metrics", "show", "--json")
+    assert ran.err == ""
+    assert ran.json[""]["data"] == {
+        "scores.txt": {"data": {"acc": 0.5, "loss": 0.125}},
+        "scores": {"data": {"f1": 0.75}},
+        "bare.txt": {"data": 3.5},
+    }
+
+
+def test_a_declared_metrics_file_that_is_missing_is_told(files: Space) -> None:
+    files.remove("eval/m.json")
+    ran = files.dodo("metrics", "show", "--json")
+    assert ran.err == "warning: eval/m.json: no such file\n"
+    found = ran.json[""]["data"]
+    assert list(found) == ["top.json", "eval/m.json", "eval/deep/m.yaml"]
+    assert found["eval/m.json"] == {"error": "eval/m.json: no such file"}
 
 
 def test_targets_of_experiments(files: Space) -> None:
@@ -209,11 +263,11 @@ def test_targets_of_experiments(files: Space) -> None:
 
 def test_an_unknown_target_is_refused(files: Space) -> None:
     hint = "hint: `dodo stage list` says what is read\n"
-    for target in ("nix.json", "raw.txt", "../x", "/etc/passwd", ""):
+    for target in ("nix.json", "nix", "../x", "/etc/passwd", ""):
         said = refused(files, "metrics", "show", target)
         assert said == f"error: no metrics file {target!r}\n{hint}"
-    assert refused(files, "params", "show", "top.json") == (
-        f"error: no params file 'top.json'\n{hint}"
+    assert refused(files, "params", "show", "nix.json") == (
+        f"error: no params file 'nix.json'\n{hint}"
     )
 
 
