@@ -174,6 +174,7 @@ def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> R
     from dodo_exp.cli import tell
     from dodo_exp.exps import queue
     from dodo_exp.exps.submit import submit
+    from dodo_exp.pipeline.overrides import settings
 
     progress = tell.Progress(quiet=given["quiet"])
     include = given["copy_paths"]
@@ -188,18 +189,21 @@ def _several(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> R
         if variant and len(made) > 1 and not given["quiet"]:
             tell.line(f"{job.name}: {_words(variant)}")
         lines.append(f"Queued experiment {job.name!r} for future execution.\n")
-        data.append({"experiment": job.name, "params": {each.name: each.value for each in variant}})
+        data.append({"experiment": job.name, "params": settings(variant)})
     return Report(data, "".join(lines), form="json" if given["as_json"] else "text")
 
 
 def _words(variant: tuple[Any, ...]) -> str:
+    from dodo_exp.pipeline.overrides import settings
     from dodo_exp.pipeline.values import canonical
 
-    return " ".join(f"{each.name}={canonical(each.value)}" for each in variant)
+    return " ".join(f"{name}={canonical(value)}" for name, value in settings(variant).items())
 
 
 def _listed(made: list[Any], given: dict[str, Any]) -> Report:
-    rows = [{change.name: change.value for change in each} for each in made]
+    from dodo_exp.pipeline.overrides import settings
+
+    rows = [settings(each) for each in made]
     name = given["name"]
     names = [f"{name}-{i}" if name else None for i in range(1, len(rows) + 1)]
     names = [name] if len(rows) == 1 else names

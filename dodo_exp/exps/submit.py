@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from dodo_exp.engine.slots import Limits
-    from dodo_exp.events import Listener
+    from dodo_exp.events import Event, Listener
     from dodo_exp.exps.run import Order
     from dodo_exp.pipeline.graph import Selection
     from dodo_exp.project import Project
@@ -170,8 +170,16 @@ def _all_planned(
     for text in workspace.notes:
         listener(Note("warning", text))
     limits = repro.limits_of(project)
+    said: set[Event] = set()
+
+    def once(event: Event) -> None:
+        """Pass on a note that several experiments of a sweep give rise to once."""
+        if event not in said:
+            said.add(event)
+            listener(event)
+
     return [
-        _plan(workspace, project, order, name, variant, limits, listener)
+        _plan(workspace, project, order, name, variant, limits, once)
         for name, variant in zip(wanted, variants, strict=True)
     ]
 

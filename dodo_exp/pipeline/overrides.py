@@ -21,7 +21,7 @@ from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 SET, ADD, FORCE, DELETE = "", "+", "++", "~"
@@ -103,13 +103,16 @@ def expand(
 ) -> list[tuple[Change, ...]]:
     """Every experiment that the sweeps make, in the order of the options; one without sweeps.
 
+    Mappings that are given for one key combine, as single values do; a single value replaces a
+    sweep that was given before it.
+
     Args:
         find: the files that match a pattern, for `glob()`.
 
     Raises:
-        UsageError: too many, or a pattern that matches nothing.
+        UsageError: too many, a pattern that matches nothing, or a sweep that another one replaces.
     """
-    axes: dict[tuple[str, tuple[str, ...]], list[Change]] = {}
+    axes: list[list[Change]] = []
     size = 1
     for change in changes:
         values: list[Any] = [change.value]
@@ -119,12 +122,67 @@ def expand(
                 raise UsageError(f"-S {change.name}: no file matches {change.value}")
         elif isinstance(change.value, Sweep):
             values = sweeps.plain(list(change.value.values))
-        axes[change.file, change.keys] = [change._replace(value=value) for value in values]
-    for axis in axes.values():
+        if len(values) == 1 and not isinstance(values[0], dict):
+            # One value replaces a sweep that was given for it before, with a warning.
+            same = change.file, change.keys
+            axes = [axis[:1] if (axis[0].file, axis[0].keys) == same else axis for axis in axes]
+        axes.append([change._replace(value=value) for value in values])
+    for axis in axes:
         size *= len(axis)
     if size > MAX_EXPERIMENTS:
         raise UsageError(f"a sweep of {size:,} experiments; at most {MAX_EXPERIMENTS:,}")
-    return list(product(*axes.values()))
+    _check_overlap(axes)
+    return list(product(*axes))
+
+
+def settings(changes: Iterable[Change]) -> dict[str, Any]:
+    """What one experiment sets, by name; mappings that are given for one key are merged."""
+    found: dict[str, Any] = {}
+    for change in changes:
+        found[change.name] = _merged(found.get(change.name), change.value)
+    return found
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+
+
+def _check_overlap(axes: list[list[Change]]) -> None:
+    """Refuse a sweep of values that another `-S` replaces: its experiments would be the same.
+
+    Raises:
+        UsageError
+    """
+    set_by: dict[tuple[str, ...], tuple[Change, int]] = {}
+    for axis in axes:
+        places = {
+            (change.file, *keys): (change, len(axis))
+            for change in axis
+            for keys in _places(change.keys, change.value)
+        }
+        for place, (change, count) in places.items():
+            for other, (known, times) in set_by.items():
+                both = min(len(place), len(other))
+                if place[:both] == other[:both] and max(count, times) > 1:
+                    name = dotted(place[1:both])
+                    raise UsageError(
+                        f"-S {change.name}: a sweep and another -S both set {name}, one in vain",
+                        f"give all values of it in one: -S {name}=..."
+                        if known.name == change.name
+                        else f"leave out -S {known.name} or -S {change.name}",
+                    )
+        set_by |= places
+
+
+def _places(keys: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
+    """The keys of every value that is replaced; a mapping merges into one that is there."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _places((*keys, str(key)), inner)
+    else:
+        yield keys
 
 
 class _Reader:

@@ -847,3 +847,85 @@ def test_a_record_that_waits_and_cannot_be_read_keeps_gc_from_removing(project: 
     Path(job.path).write_bytes(data)
     project.dodo("exp", "run", "--run-all")
     assert states(project) == {"one": "success"}
+
+
+# -- sweeps over one key, given twice --------------------------------------------------------
+
+
+def listed(space: Space, *texts: str) -> list[dict[str, Any]]:
+    """What each experiment of a sweep sets."""
+    options = [word for text in texts for word in ("-S", text)]
+    rows = space.dodo("exp", "run", "--queue", "--dry", "--json", *options).json
+    return [row["params"] for row in rows]
+
+
+def test_sweeps_over_mappings_of_one_key_combine(project: Space) -> None:
+    project.write("params.yaml", "train: {lr: 1}\n")
+    assert listed(project, "+a={x: 1},{x: 2}", "+a={y: {z: 3}},{y: {z: 4}}") == [
+        {"a": {"x": 1, "y": {"z": 3}}},
+        {"a": {"x": 1, "y": {"z": 4}}},
+        {"a": {"x": 2, "y": {"z": 3}}},
+        {"a": {"x": 2, "y": {"z": 4}}},
+    ]
+    assert listed(project, "+a={x: 1},{x: 2}", "+a={y: 3}") == [
+        {"a": {"x": 1, "y": 3}},
+        {"a": {"x": 2, "y": 3}},
+    ]
+    project.dodo("exp", "run", "--queue", "-n", "s", "-S", "+a={x: 1},{x: 2}", "-S", "+a={y: 3}")
+    project.dodo("exp", "run", "--run-all")
+    project.dodo("exp", "apply", "s-2")
+    assert project.read("params.yaml") == "train: {lr: 1}\na: {x: 2, y: 3}\n"
+
+
+@pytest.mark.parametrize(
+    "texts, told",
+    [
+        (
+            ["seed=1,2", "seed=3,4"],
+            "error: -S seed: a sweep and another -S both set seed, one in vain\n"
+            "hint: give all values of it in one: -S seed=...\n",
+        ),
+        (
+            ["seed=3", "seed=1,2"],
+            "error: -S seed: a sweep and another -S both set seed, one in vain\n"
+            "hint: give all values of it in one: -S seed=...\n",
+        ),
+        (
+            ["train.lr=1,2", "train={lr: 3}"],
+            "error: -S train: a sweep and another -S both set train.lr, one in vain\n"
+            "hint: leave out -S train.lr or -S train\n",
+        ),
+        (
+            ["train.lr=1,2", "~train"],
+            "error: -S train: a sweep and another -S both set train, one in vain\n"
+            "hint: leave out -S train.lr or -S train\n",
+        ),
+    ],
+)
+def test_a_sweep_whose_values_another_option_replaces_is_refused(
+    project: Space, texts: list[str], told: str
+) -> None:
+    options = [word for text in texts for word in ("-S", text)]
+    for more in (["--dry"], []):
+        assert project.dodo("exp", "run", "--queue", *more, *options, code=2).err == told
+
+
+@pytest.mark.parametrize("first", ["seed=1", "seed=1,4"])
+def test_of_two_values_for_a_queued_experiment_the_last_counts_with_a_warning(
+    project: Space, first: str
+) -> None:
+    ran = project.dodo("exp", "run", "--queue", "-n", "one", "-S", first, "-S", "seed=2")
+    assert ran.err == "warning: -S seed is given twice: the last one counts\n"
+    assert states(project) == {"one": "queued"}
+
+
+@pytest.mark.parametrize("more", [["--dry"], []])
+def test_what_holds_for_a_whole_sweep_is_said_once(project: Space, more: list[str]) -> None:
+    ran = project.dodo(
+        "exp", "run", "--queue", *more, "-S", "new=range(4)", "-S", "train.lr=fast,slow"
+    )
+    assert [line for line in ran.err.splitlines() if "warning" in line] == [
+        "warning: 'new' is not in params.yaml: added",
+        'warning: train.lr becomes text, "fast"; it was a number, 0.1',
+        'warning: train.lr becomes text, "slow"; it was a number, 0.1',
+    ]
