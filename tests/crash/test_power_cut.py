@@ -362,9 +362,11 @@ def trial(base: Path, kind: str, count: int) -> None:
                     checker.check(copy)
                 copy.path.unlink()
                 looked += 1
+                print(f"{kind} {looked}: {copy.words}", flush=True)
                 if checker.faults:
                     text = "\n  ".join(checker.faults)
                     faults.append(f"{kind}, copy {looked}, {copy.words}:\n  {text}")
+                    print(faults[-1], flush=True)
     print(f"{kind}: {looked} power cuts, {len(faults)} with faults (DODO_SEED={seed})")
     assert faults == [], f"{len(faults)} of {looked}\n" + "\n".join(faults)
 

@@ -40,7 +40,7 @@ TEARS: dict[str, Callable[[bytes], bytes]] = {
 CONTENTS = (
     "VERSION", "objects", "trees", "records", "runs", "logs", "replaced", "partial", "tmp",
 )  # fmt: skip
-"""Not torn here. VERSION is synced when the store is made; without it nothing can be read."""
+"""Not torn here. VERSION is synced when the store is made; without it nothing may be read."""
 
 Commands = tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]
 COMMANDS: Commands = (
