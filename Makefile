@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 
-.PHONY: demo test page soak oracle record lint format docs bench instructions clean
+.PHONY: demo test fast page soak oracle record lint format docs bench instructions clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.made:
@@ -40,6 +40,17 @@ demo: $(VENV)/.demo  ## Run a real experiment and show it
 
 test: $(VENV)/.test  ## Run the default test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+FAST := tests/test_api.py tests/test_floors.py tests/test_imports.py tests/exps \
+  $(addprefix tests/cli/test_, checkout_commit.py exp_run.py exp_show.py queue.py repro.py status.py) \
+  $(addprefix tests/engine/test_, compile.py journal.py run.py runcache.py) \
+  $(addprefix tests/pipeline/test_, dvcyaml.py edit.py expand.py params.py template.py) \
+  $(addprefix tests/store/test_, check.py ledger.py locks.py pool.py record.py refs.py snapshot.py \
+    store.py tree.py walk.py) \
+  tests/compat/test_goldens.py tests/crash/test_kill.py
+
+fast: $(VENV)/.test  ## Run a part of the suite that takes a minute: something of every layer
+	$(BIN)/python -m pytest -n auto $(FAST) $(ARGS)
 
 page: $(VENV)/.page  ## Drive the HTML page in Chromium, which has to be installed
 	$(BIN)/python -m pytest -m browser tests/page $(ARGS)
