@@ -585,14 +585,17 @@ def test_a_damaged_one_is_not_believed(full: Space, capfd: pytest.CaptureFixture
     os.chdir(full.root)
     try:
         assert still.answer(["status"])
-        for i in range(len(data)):
-            for damaged in (data[:i], data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :]):
-                path.write_bytes(damaged)
+        with path.open("r+b", buffering=0) as file:  # write_bytes waits for the disk each time
+            for i in range(len(data)):
+                os.pwrite(file.fileno(), bytes([data[i] ^ 1 << i % 8]), i)
                 assert not still.answer(["status"]), i
-        path.write_bytes(data + b"\0")
-        assert not still.answer(["status"])
-        path.write_bytes(data)
-        assert still.answer(["status"])
+                os.pwrite(file.fileno(), data[i : i + 1], i)
+            assert still.answer(["status"])
+            os.pwrite(file.fileno(), b"\0", len(data))
+            assert not still.answer(["status"])
+            for i in reversed(range(len(data))):
+                file.truncate(i)
+                assert not still.answer(["status"]), i
     finally:
         os.chdir(here)
     assert capfd.readouterr().out == UP * 2

@@ -111,9 +111,10 @@ def test_who_asks_is_told_that_the_run_was_killed(space: Space) -> None:
     trainer.build(space)
     text = space.read("train.py")
     told = f'print("kept", make_checkpoint(), file=open("{space.base}/told", "a"))'
-    asked = f"time.sleep(1)\n        {told}"
+    pause = 'time.sleep(float(os.environ.get("PAUSE", 0)))'
+    asked = f"{pause}\n        {told}"
     space.write("train.py", text.replace('print("kept", make_checkpoint())', asked))
-    process = space.start("exp", "run", "-n", "big")
+    process = space.start("exp", "run", "-n", "big", env={"PAUSE": "1"})
     wait_for(lambda: (space.base / "told").exists())
     training = [
         pid for pid in tagged(space) if b"train.py" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -71,6 +71,7 @@ def test_what_it_started_ends_with_it(space: Space) -> None:
 def test_a_child_that_does_not_listen_ends_as_well(space: Space) -> None:
     stubborn = f"sh -c 'trap : TERM; echo $$ > {space.base}/child; for i in $(seq 40); do sleep 1;"
     stage(space, f"{stubborn} done' > /dev/null 2>&1 & sleep 60; touch out")
+    space.write("dodo.toml", '[run]\ngrace = "1s"\n')
     ended(space)
     gone(space.base / "child")
 
