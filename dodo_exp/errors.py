@@ -22,7 +22,7 @@ from dodo_store.named import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class Location(Named):
@@ -61,6 +61,18 @@ class BadInput(UsageError):
         self.others: list[BadInput] = []
 
 
+class LeavesRoot(BadInput):
+    """A path in a dvc.yaml leads outside the project; `path` is where to, absolute.
+
+    `outside` says how a file outside can be named all the same, if it can.
+    """
+
+    def __init__(self, at: Location | str, message: str, path: str, outside: str = "") -> None:
+        super().__init__(at, message, outside or None)
+        self.path = path
+        self.outside = outside
+
+
 class Faults:
     """Collects faults, so that a user sees all of them at once.
 
@@ -81,6 +93,9 @@ class Faults:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def __iter__(self) -> Iterator[BadInput]:
+        return iter(self._found.values())
 
     def add(self, error: BadInput) -> None:
         """Note a fault and those that came with it, each once."""

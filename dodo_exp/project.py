@@ -10,6 +10,7 @@ from dodo_store.store import PLACES, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.events import Listener
     from dodo_exp.settings import Settings
 
 STATE = ".dodo"
@@ -46,19 +47,17 @@ class Project:
             here = here or os.getcwd()
         except FileNotFoundError:
             raise Failure("the current folder does not exist any more") from None
+        parts = here.split("/")
+        for i in range(len(parts) - 4, -1, -1):
+            if parts[i : i + 2] == [STATE, PLACES] and parts[i + 3] == PROJECT:
+                # A stage of an experiment, or a look at one, in the folder that was made for it.
+                place, home = "/".join(parts[: i + 3]), "/".join(parts[:i]) or "/"
+                inside, local = "/".join(parts[i + 4 :]), f"{place}/state"
+                return cls(f"{place}/{PROJECT}", inside, home=home, local=local)
         root = find_root(here)
         if root is None:
-            raise NoProject(
-                f"no {PIPELINE_FILE} here or in any folder above",
-                "`dodo stage add` writes one; see `dodo stage add --help`",
-            )
+            raise NoProject(f"no {PIPELINE_FILE} here or in any folder above", _way_in(here))
         folder = os.path.relpath(here, root)
-        parts = folder.split("/")
-        if parts[:2] == [STATE, PLACES] and parts[3:4] == [PROJECT]:
-            # A stage of an experiment, or a look at one, in the folder that was made for it.
-            place = os.path.join(root, *parts[:3])
-            inside, local = "/".join(parts[4:]), f"{place}/state"
-            return cls(f"{place}/{PROJECT}", inside, home=root, local=local)
         return cls(root, "" if folder == "." else folder)
 
     @property
@@ -79,8 +78,10 @@ class Project:
             self._settings = settings.read(self.home)
         return self._settings
 
-    def write(self) -> Store:
+    def write(self, listener: Listener | None = None) -> Store:
         """The store, made ready for writing in the way that the settings say.
+
+        The *listener* is told where the project begins if this is what makes the store.
 
         Raises:
             BadInput, UsageError: from the settings.
@@ -90,7 +91,12 @@ class Project:
         given = self.settings
         durable.set_level(given.durability)
         self.store.links = given.link == "hardlink"
+        is_new = not self.store.exists
         self.store.create()
+        if is_new and listener is not None:
+            from dodo_exp.events import Note
+
+            listener(Note("info", f"Initialized project in {self.home}"))
         self.store.sweep()
         return self.store
 
@@ -106,19 +112,53 @@ class Project:
 
 
 def find_root(start: str) -> str | None:
-    """The nearest folder with `.dodo/`, else with `.dvc/` or `.git`, else with a dvc.yaml."""
-    by_repository = by_pipeline = None
+    """The nearest folder upward with a `.dodo/` or `.dvc/`, else the nearest with a dvc.yaml.
+
+    A `.git` does not count: a repository, or a home folder that is one, may hold far more than the
+    project.
+    """
+    by_pipeline = None
     folder = start
     while True:
-        if os.path.exists(os.path.join(folder, STATE, "VERSION")):
+        if has_root(folder):
             return folder
-        if by_repository is None and any(
-            os.path.exists(os.path.join(folder, name)) for name in (".dvc", ".git")
-        ):
-            by_repository = folder
         if by_pipeline is None and os.path.isfile(os.path.join(folder, PIPELINE_FILE)):
             by_pipeline = folder
         parent = os.path.dirname(folder)
         if parent == folder:
-            return by_repository or by_pipeline
+            return by_pipeline
         folder = parent
+
+
+def has_root(folder: str) -> bool:
+    """Whether a project begins in *folder*, whatever is above it."""
+    return os.path.exists(os.path.join(folder, STATE, "VERSION")) or os.path.isdir(
+        os.path.join(folder, ".dvc")
+    )
+
+
+def _way_in(here: str) -> str:
+    """What helps in a folder that is in no project."""
+    below = _pipeline_below(here)
+    if below is None:
+        return "`dodo stage add` writes one; see `dodo stage add --help`"
+    import shlex
+
+    enter = f"`cd {shlex.quote(os.path.dirname(below))}`"
+    return f"there is {below}: {enter}, or `dodo init` to make this folder the project"
+
+
+def _pipeline_below(here: str, depth: int = 3, most: int = 1000) -> str | None:
+    """The nearest pipeline file in the folders below, relative to *here*; a short look only."""
+    folders = [""]
+    for folder in folders:
+        if folder and os.path.isfile(os.path.join(here, folder, PIPELINE_FILE)):
+            return f"{folder}/{PIPELINE_FILE}"
+        if folder.count("/") + bool(folder) < depth and len(folders) < most:
+            try:
+                with os.scandir(os.path.join(here, folder)) as entries:
+                    names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+            except OSError:
+                continue
+            folders += [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    return None

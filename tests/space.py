@@ -52,12 +52,19 @@ def told(error: BaseException) -> str:
     return re.sub(r"^(\S+?:\d+):\d+: ", r"\1: ", str(error))
 
 
+INITIALIZED = re.compile(r"^Initialized project in (.+)\n", re.MULTILINE)
+
+
 class Ran(NamedTuple):
-    """How a command ended and what it printed."""
+    """How a command ended and what it printed.
+
+    The line about a new project is not in `err`: `root` is what it says, "" without one.
+    """
 
     code: int
     out: str
     err: str
+    root: str = ""
 
     @property
     def json(self) -> Any:
@@ -169,7 +176,10 @@ class Space:
         out, err = process.communicate(stdin, timeout=60)
         assert "Traceback" not in err, err
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
-        return Ran(process.returncode, out, err)
+        began = INITIALIZED.search(err)
+        return Ran(
+            process.returncode, out, INITIALIZED.sub("", err), began.group(1) if began else ""
+        )
 
     def exp(self, *args: str, code: int = 0) -> Ran:
         """`dodo exp run ARGS`, with the result as JSON."""

@@ -56,7 +56,7 @@ def drain(project: Any, jobs: int, *, quiet: bool, command: str, form: str) -> R
     from dodo_exp.exps.recover import recover
 
     session.check_outside(project)
-    project.write()
+    project.write(tell.Progress(quiet=quiet))
     recover(project)
     if not queue.waiting(project.store) and not queue.running(project.store):
         return Report([], "No experiments in the queue.\n", form=form)

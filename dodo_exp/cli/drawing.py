@@ -62,7 +62,9 @@ def report(names: list[str], targets: tuple[str, ...], given: dict[str, Any]) ->
     if at:
         path = os.path.abspath(at if at.endswith(".html") else os.path.join(at, "index.html"))
     else:
-        project.write()
+        from dodo_exp.cli import tell
+
+        project.write(tell.Progress())
     return pages.write(project, page.of_plots(project, sides, wanted), path, opens=given["opens"])
 
 

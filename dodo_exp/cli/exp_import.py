@@ -22,7 +22,12 @@ def command(file: str, force: bool, as_json: bool) -> Report:
     from dodo_exp.project import Project
 
     got = receive(
-        Project.find(), file, options.command_line(), tell.Bytes("importing"), force=force
+        Project.find(),
+        file,
+        options.command_line(),
+        tell.Bytes("importing"),
+        force=force,
+        listener=tell.Progress(),
     )
     lines = [f"Imported {name!r}" for name in got.new]
     lines += [f"{name!r} is here already" for name in got.known]

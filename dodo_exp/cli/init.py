@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def command(folder: str, interactive: bool, propose: bool, yes: bool) -> Report:
     """Make FOLDER a project of its own, and propose stages for the scripts in it.
 
-    Not needed where there is a dvc.yaml: the first command that writes does the same. It settles
-    where the project's root is, for example inside a larger repository.
+    Not needed where there is a dvc.yaml: the first command that writes makes its folder the project
+    and says so. Needed where the project begins above it, for example in a repository of several
+    folders with pipelines that read each other's files.
 
     What is proposed comes from reading the scripts: which files they seem to open, which params
     they name. Look it over: paths that a script puts together while it runs are not seen.
@@ -40,7 +41,7 @@ def command(folder: str, interactive: bool, propose: bool, yes: bool) -> Report:
         return Report({"stages": dict(stages)}, _yaml(stages))
     is_new, root = _settle(folder)
     has_pipeline = os.path.exists(os.path.join(folder, "dvc.yaml"))
-    said = f"Made {root} a project.\n" if is_new else "This is a project already.\n"
+    said = f"Initialized project in {root}\n" if is_new else "This is a project already.\n"
     if interactive or yes:
         return _write(folder, root, is_new, said, ask=not yes)
     if not is_new:
@@ -48,8 +49,8 @@ def command(folder: str, interactive: bool, propose: bool, yes: bool) -> Report:
     following = "dodo exp run" if has_pipeline else "dodo stage add --help"
     if not has_pipeline and _proposed(folder):
         following = "dodo init -i"
-        said = said.rstrip("\n") + " There are scripts that look like stages.\n"
-    return Report({"root": root, "new": True}, f"{said.rstrip()} Next: `{following}`\n")
+        said += "There are scripts that look like stages.\n"
+    return Report({"root": root, "new": True}, f"{said}Next: `{following}`\n")
 
 
 def _settle(folder: str) -> tuple[bool, str]:

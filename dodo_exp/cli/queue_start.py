@@ -39,6 +39,7 @@ def _detached(project: object, jobs: int, form: str) -> Report:
     import subprocess
     import sys
 
+    from dodo_exp.cli import tell
     from dodo_exp.engine import disk, session
     from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
@@ -47,7 +48,7 @@ def _detached(project: object, jobs: int, form: str) -> Report:
 
     assert isinstance(project, Project)
     session.check_outside(project)
-    project.write()
+    project.write(tell.Progress())
     recover(project)
     disk.check(project.state, then=WAITS)
     host = os.uname().nodename

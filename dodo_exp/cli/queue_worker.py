@@ -48,7 +48,9 @@ def command(max_time: float | None, idle_exit: float, quiet: bool) -> int:
 
     project = Project.find()
     session.check_outside(project)
-    project.write()
+    from dodo_exp.cli import tell
+
+    project.write(tell.Progress(quiet=quiet))
     told = drain.told(quiet=quiet, is_alone=True)
     code = work(project, Terms(max_time, idle_exit), told, options.command_line(), None)
     return 0 if code in (0, 75) else code

@@ -6,7 +6,7 @@ import os
 import re
 from fnmatch import translate
 
-from dodo_exp.errors import BadInput, Faults
+from dodo_exp.errors import BadInput, Faults, LeavesRoot
 from dodo_exp.pipeline import dvcyaml, yaml12
 from dodo_exp.pipeline.expand import expand
 from dodo_exp.pipeline.template import Arguments, TemplateError
@@ -48,8 +48,40 @@ def compile_text(
     faults = Faults()
     document = dvcyaml.parse(text, path, faults)
     made = expand(document, Surroundings(workspace, watch), faults)
+    suggest_root(faults, workspace.root)
     faults.tell()
     return made
+
+
+def suggest_root(faults: Faults, root: str) -> None:
+    """Give paths that leave the project a hint that helps all of them, from where the user stands.
+
+    That is the nearest folder that has all of them in it, if the root is not settled yet; but not a
+    home folder or one with homes in it, which nobody wants to keep a copy of.
+    """
+    leaving = [fault for fault in faults if isinstance(fault, LeavesRoot)]
+    if not leaving:
+        return
+    root = os.path.abspath(root)
+    top = os.path.commonpath([root, *(fault.path for fault in leaving)])
+    settled = next((name for name in (STATE_VERSION, ".dvc") if _is_at(root, name)), None)
+    if settled is not None:
+        way = f"the project begins in {root}, which has {settled.partition('/')[0]}"
+    elif os.path.join(os.path.expanduser("~"), "").startswith(os.path.join(top, "")):
+        way = f"the project begins in {root}, with the dvc.yaml"
+    else:
+        import shlex
+
+        way = f"`dodo init {shlex.quote(os.path.relpath(top))}` lets the project begin in {top}"
+    for fault in leaving:
+        fault.hint = f"{way}; {fault.outside}" if fault.outside else way
+
+
+STATE_VERSION = ".dodo/VERSION"
+
+
+def _is_at(root: str, name: str) -> bool:
+    return os.path.exists(os.path.join(root, name))
 
 
 class Surroundings:
@@ -72,6 +104,10 @@ class Surroundings:
         if full == root or full.startswith(root + "/"):
             return os.path.relpath(full, root)
         return path
+
+    def full(self, path: str) -> str:
+        """The absolute path of one relative to the root."""
+        return os.path.normpath(os.path.join(os.path.abspath(self._workspace.root), path))
 
     def arguments(self) -> Arguments:
         """The settings of a `.dvc/config` that say how a mapping becomes arguments."""

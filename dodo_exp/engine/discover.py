@@ -37,12 +37,11 @@ def pipeline_files(
             has_pipeline, inner = memo.get("folder", folder, full, partial(_list, full))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
-        if (
-            folder
-            and STATE in inner
-            and memo.is_there(f"{folder}/{STATE}/VERSION", full[: -len(folder)])
+        if folder and (
+            ".dvc" in inner
+            or (STATE in inner and memo.is_there(f"{folder}/{STATE}/VERSION", full[: -len(folder)]))
         ):
-            continue  # a project of its own
+            continue  # a project of its own; see project.find_root
         if has_pipeline:
             path = f"{folder}/{PIPELINE_FILE}" if folder else PIPELINE_FILE
             found[path] = read(path)
@@ -60,6 +59,6 @@ def _list(folder: str) -> tuple[bool, tuple[str, ...]]:
         for entry in entries:
             if entry.name == PIPELINE_FILE:
                 has_pipeline = True
-            elif entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False) or entry.name == STATE:
                 inner.append(entry.name)
     return has_pipeline, tuple(sorted(inner))

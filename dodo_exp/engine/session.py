@@ -11,7 +11,7 @@ from dodo_exp.engine import desk, history, journal, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.tag import TAG
 from dodo_exp.engine.workspace import Workspace
-from dodo_exp.errors import Busy, Failure, Stopped
+from dodo_exp.errors import BadInput, Busy, Failure, LeavesRoot, Stopped
 from dodo_exp.events import Note, Waiting
 from dodo_store import locks, own
 from dodo_store.errors import Held
@@ -85,8 +85,10 @@ def begin(
 def _held(
     project: Project, listener: Listener, wait: bool, tolerant: bool, seen: Workspace | None
 ) -> Iterator[Workspace]:
+    if not project.store.exists:
+        _check_root(project, tolerant)
     try:
-        project.write()
+        project.write(listener)
         with locks.hold(
             _lock(project),
             describe(),
@@ -104,6 +106,19 @@ def _held(
         raise Busy(f"the workspace is held by {error.owner}") from None
     except PermissionError as error:
         raise Failure(f"{error.filename or project.state}: no permission") from None
+
+
+def _check_root(project: Project, tolerant: bool) -> None:
+    """Before a store settles where the project begins: does the pipeline agree?
+
+    Raises:
+        BadInput
+    """
+    try:
+        _ = Workspace(project.root, project.store).files
+    except BadInput as error:
+        if not tolerant or any(isinstance(e, LeavesRoot) for e in (error, *error.others)):
+            raise
 
 
 def _lock(project: Project) -> str:

@@ -180,7 +180,7 @@ def _root(folder: str) -> str:
     # As project.find_root, of a project that has a store: no other has anything kept.
     while not os.path.exists(f"{folder}/.dodo/VERSION"):
         above = os.path.dirname(folder)
-        if above == folder:
+        if above == folder or os.path.isdir(f"{folder}/.dvc"):
             raise FileNotFoundError
         folder = above
     return folder

@@ -133,7 +133,10 @@ class Workspace:
                 return PipelineFile(path)
 
             found = discover.pipeline_files(self.root, self._pipeline_ignore, self.memo, read)
-            if not self._tolerant:
+            if not self._tolerant and len(faults):
+                from dodo_exp.engine.compile import suggest_root
+
+                suggest_root(faults, self.root)
                 faults.tell()
             self._files = found
         return self._files

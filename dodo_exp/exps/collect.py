@@ -60,7 +60,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     store = project.store
     now = time.time()
     if not policy.dry:
-        project.write()
+        project.write(listener)
         history.finish(store)
         recover.recover(project)
     gone = _experiments(store, policy, now)

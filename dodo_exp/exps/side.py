@@ -258,7 +258,7 @@ def files(project: Project, one: Side, other: Side, listener: Listener) -> tuple
     if None in nodes:
         from dodo_exp.exps.capture import capture
 
-        project.write()
+        project.write(listener)
         workspace = _workspace(project, tolerant=True)
         with project.store.writing():
             now = capture(workspace, listener, after_run=True)

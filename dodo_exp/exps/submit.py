@@ -73,7 +73,7 @@ def submit(
     """
     if order.rev is None:
         return _submit(project, order, variants, listener, put, where, include, None)
-    project.write()
+    project.write(listener)
     found = find.find(project.store, order.rev, find.READABLE)
     with temp.borrow(project) as place:
         step = Step(found.oid, load(project.store, found.oid))
@@ -95,10 +95,10 @@ def _submit(
 ) -> T:
     """The same, from the *project* as it lies there, or from the step that was laid out there."""
     session.tidy(project, listener)
-    project.write()
     store = project.store
     workspace = Workspace(project.root, store)
     planned = _all_planned(workspace, project, order, variants, listener)
+    project.write(listener)  # not before: what is refused leaves no store behind
     queue.create(store)
     extra = tuple(project.inside(path) for path in include)
     made = []

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO
 
+    from dodo_exp.events import Listener
     from dodo_exp.exps.record import Experiment
     from dodo_exp.project import Project
     from dodo_store.oid import Oid
@@ -153,7 +154,15 @@ def _to_file(
     return out, sha
 
 
-def receive(project: Project, path: str, command: str, told: Told, *, force: bool) -> Got:
+def receive(
+    project: Project,
+    path: str,
+    command: str,
+    told: Told,
+    *,
+    force: bool,
+    listener: Listener | None = None,
+) -> Got:
     """Read a file that `send` wrote; "-" is standard input. All of it is kept, or nothing.
 
     Raises:
@@ -161,7 +170,7 @@ def receive(project: Project, path: str, command: str, told: Told, *, force: boo
         BadInput: the file is damaged, or made to harm.
         Failure
     """
-    store = project.write()
+    store = project.write(listener)
     history.finish(store)
     with _opened(path) as source, store.scratch() as scratch, store.writing():
         batch = Batch(scratch)

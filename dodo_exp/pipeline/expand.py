@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Protocol
 
-from dodo_exp.errors import BadInput
+from dodo_exp.errors import BadInput, LeavesRoot
 from dodo_exp.pipeline import needs, template, yaml12
 from dodo_exp.pipeline.dvcyaml import Data, Draft, Group, Text
 from dodo_exp.pipeline.model import (
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 MAX_STAGES = 100_000
 MAX_FILLED = 100 << 20
-ROOT = "the project begins at the nearest folder with .dodo, .dvc or .git: `dodo init` makes one"
+WATCHED = "an output outside is only watched, with 'cache: false'"
+ABSOLUTE = "a dependency outside is named by its absolute path"
 PROTECTED_FILES = (
     *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
     *(".dvcignore", ".gitignore", ".dodoignore"),
@@ -54,6 +55,9 @@ class Around(Protocol):
 
     def inside(self, path: str) -> str:
         """A path that begins with `/` or `../`, as one of the project if it leads back there."""
+
+    def full(self, path: str) -> str:
+        """The absolute path of one relative to the root."""
 
     def glob(self, folder: str, pattern: str) -> list[str]:
         """The files that match, relative to *folder*, in order of name.
@@ -153,6 +157,9 @@ class _Expansion:
                     if "\0" in path or not _is_possible(path):
                         raise TemplateError(f"a path that no file system takes: {path[:60]!r}...")
                     path = join(folder, path)
+                    if _leaves(path):
+                        path = self.around.inside(path)
+                        self.check_dep_path(path, item.node)
                     values = self.around.params(path)
                     if values is None:
                         raise TemplateError(f"there is no file {path}")
@@ -384,10 +391,9 @@ class _Expansion:
         if text is None or not written:
             return self.folder or "."
         wdir = self.path(self.folder, text, context)
-        if wdir.startswith("/") or wdir.split("/")[0] == "..":
-            raise self.fault(
-                text.node, f"'wdir' leads outside the project: {_shown(text.node, wdir)}", ROOT
-            )
+        if wdir.startswith("/") or _leaves(wdir):
+            what = f"'wdir' leads outside the project: {_shown(text.node, wdir)}"
+            raise self.leaving(wdir, text.node, what)
         return wdir
 
     def commands(self, draft: Draft, context: Context) -> tuple[str, ...]:
@@ -424,6 +430,7 @@ class _Expansion:
                     paths = [join(wdir, each) for each in self.glob(wdir, pattern, text.node)]
                     for path in paths:
                         self.check_unicode(path, text.node)
+                        self.check_dep_path(path, text.node)
                     self.matched.update(paths)
                     found.update(dict.fromkeys(paths))
                     continue
@@ -431,7 +438,7 @@ class _Expansion:
                 is_dvcs = os.path.basename(path) == "dvc.yaml" or path.endswith(".dvc")
                 if is_dvcs and "://" not in path:
                     raise self.fault(text.node, f"{path!r} cannot be a dependency")
-                self.check_not_reserved(path, text.node)
+                self.check_dep_path(path, text.node)
                 found[path] = None
         return tuple(found)
 
@@ -455,7 +462,7 @@ class _Expansion:
                     self.path(wdir, entry.file, context) if entry.file else join(wdir, PARAMS_FILE)
                 )
                 if entry.file:
-                    self.check_not_reserved(file, entry.file.node)
+                    self.check_dep_path(file, entry.file.node)
                 named = [self.text(key, context) for key in entry.keys]
                 keys.setdefault(file, []).extend(named)
                 if not named:
@@ -465,9 +472,14 @@ class _Expansion:
             for file, named in keys.items()
         )
 
-    def check_not_reserved(self, path: str, node: Node) -> None:
+    def check_dep_path(self, path: str, node: Node) -> None:
         """Raises: BadInput: no snapshot holds it, so a queued experiment would not find it."""
-        if is_reserved(path) and "://" not in path and not path.startswith(("/", "../")):
+        if "://" in path or path.startswith("/"):
+            return
+        if _leaves(path):
+            what = f"{_shown(node, path)} lies outside the project"
+            raise self.leaving(path, node, what, ABSOLUTE)
+        if is_reserved(path):
             raise self.fault(
                 node,
                 f"{_shown(node, path)} cannot be a dependency: it is part of no experiment",
@@ -515,10 +527,10 @@ class _Expansion:
         shown = _shown(node, path)
         if "://" in path:
             raise self.fault(node, f"output {shown} is not a path: outputs are files and folders")
-        if path.startswith("/") or path.split("/")[0] == "..":
+        if path.startswith("/") or _leaves(path):
             if cache:
-                outside = f"output {shown} lies outside the project"
-                raise self.fault(node, outside, f"{ROOT}; or watch it only, with 'cache: false'")
+                what = f"output {shown} lies outside the project"
+                raise self.leaving(path, node, what, WATCHED)
             return
         if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
             raise self.fault(
@@ -566,13 +578,19 @@ class _Expansion:
         if "://" in path:
             return path
         path = join(folder, path)
-        return self.around.inside(path) if path.startswith(("/", "../")) else path
+        return self.around.inside(path) if path.startswith("/") or _leaves(path) else path
+
+    def leaving(self, path: str, node: Node, what: str, outside: str = "") -> LeavesRoot:
+        """The fault of a path that leads outside the project."""
+        return LeavesRoot(yaml12.at(node, self.file), what, self.around.full(path), outside)
 
     def paths(self, texts: Sequence[Text], context: Context) -> tuple[str, ...]:
         found = []
         for text in texts:
             with self.faults:
-                found.append(self.path(self.folder, text, context))
+                path = self.path(self.folder, text, context)
+                self.check_dep_path(path, text.node)
+                found.append(path)
         return tuple(found)
 
     def freely(self, items: Sequence[Data], context: Context) -> Iterator[Any]:
@@ -590,6 +608,11 @@ _COMPOUND = pattern(
 def _shown(node: Node, path: str) -> str:
     """A path for a message: as written, or what its template came to."""
     return repr(path if template.is_template(node.value) else node.value)
+
+
+def _leaves(path: str) -> bool:
+    """Whether a path that is relative to the root leads out of it."""
+    return path == ".." or path.startswith("../")
 
 
 def _is_script(draft: Draft) -> bool:

@@ -135,7 +135,7 @@ def test_what_makes_a_pipeline_useless_can_be_removed(space: Space) -> None:
 
 def test_a_stage_of_another_folder(space: Space) -> None:
     space.write("sub/dvc.yaml", "stages:\n  a: {cmd: echo > x, outs: [x]}\n  b: {cmd: echo}\n")
-    (space.root / ".git").mkdir()
+    (space.root / ".dvc").mkdir()
     assert space.dodo("stage", "remove", "sub/dvc.yaml:a").out == "Removed sub/dvc.yaml:a\n"
     assert space.dodo("freeze", "b", cwd="sub").out == "Froze b\n"
     assert space.read("sub/dvc.yaml") == "stages:\n  b: {cmd: echo, frozen: true}\n"

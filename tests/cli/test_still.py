@@ -507,7 +507,7 @@ def test_ctrl_c_after_the_answer_ends_silently(full: Space) -> None:
         text=True,
         timeout=20,
     )
-    assert Ran(ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, expected.out, "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, expected.out, "")
 
 
 def _on_a_terminal(space: Space, columns: int, **env: str) -> bytes:

@@ -30,6 +30,9 @@ class Folder:
     def inside(self, path: str) -> str:
         return path
 
+    def full(self, path: str) -> str:
+        return path
+
     def glob(self, folder: str, pattern: str) -> list[str]:
         return self._names
 

@@ -189,7 +189,6 @@ def test_a_stage_without_a_command_is_refused(body: str) -> None:
         ("a//b", "a/b"),
         ("a/./b", "a/b"),
         ("a/b/..", "a"),
-        ("../a", "../a"),
         ("/tmp/./a", "/tmp/a"),
         ("//tmp/a", "/tmp/a"),
         ("a b", "a b"),
