@@ -122,7 +122,7 @@ def find_root(start: str) -> str | None:
     while True:
         if has_root(folder):
             return folder
-        if by_pipeline is None and os.path.isfile(os.path.join(folder, PIPELINE_FILE)):
+        if by_pipeline is None and os.path.lexists(os.path.join(folder, PIPELINE_FILE)):
             by_pipeline = folder
         parent = os.path.dirname(folder)
         if parent == folder:

@@ -321,7 +321,8 @@ def _text(ran: Any) -> str:
         return "" if ran.outcome.failures else "Nothing has run.\n"
     if not ran.outcome.has_run:
         if ran.is_new:
-            return f"Kept experiment {ran.experiment!r}: nothing had to run\n"
+            why = "nothing had to run" if ran.outcome.results else "there are no stages to run"
+            return f"Kept experiment {ran.experiment!r}: {why}\n"
         return f"Up to date: experiment {ran.experiment!r} holds this result\n"
     if ran.is_new:
         return f"Ran experiment {ran.experiment!r}: {counts}\n{_how_to_apply(ran)}"

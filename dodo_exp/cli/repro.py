@@ -46,6 +46,8 @@ def command(**given: Any) -> Report:
     results.tell_failures(outcome)
     done = all(result.how == "unchanged" for result in outcome.results)
     text = "Data and pipelines are up to date.\n" if done else f"{results.counts(outcome)}\n"
+    if not outcome.results:
+        text = "There are no stages to run.\n"
     code = 1 if results.failed(outcome, how.ignore_errors) else 0
     data = results.outcome_data(outcome) if form == "json" else None
     return Report(data, text, form=form, code=code, facts=outcome.facts)

@@ -422,7 +422,7 @@ class Maker:
             for out in sorted(stage.outs, key=lambda out: out.path):
                 self._check_made(stage, out)
                 if not self._is_kept(stage):
-                    node = workspace.out_look(out.path) or workspace.out_node(out.path)
+                    node = workspace.out_node(out.path, stored=out.is_stored)
                 elif out.is_stored:
                     shared = source._replace(links=self._shares(stage, out))
                     node = snapshot.take(self._store, batch, shared, out.path)

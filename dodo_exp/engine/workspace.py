@@ -6,6 +6,7 @@ again, unless `forget` says that time has passed.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -177,6 +178,8 @@ class Workspace:
             row = self.memo.get_watched("pipeline", path, self.root, read)
         except FileNotFoundError:
             raise BadInput(path, "a link that leads nowhere") from None
+        except OSError as error:
+            raise self._looped(path, error) from None
         if path not in self._compiled or self._compiled[path][0] is not row:
             self._compiled[path] = row, pipeline_file_of(row)
         return self._compiled[path][1]
@@ -196,7 +199,14 @@ class Workspace:
                     raise BadInput(path, f"larger than {most >> 20} MiB")
                 return file.read()
         except PermissionError:
-            raise Failure(f"{path}: no permission to read it") from None
+            raise BadInput(path, "no permission to read it") from None
+
+    def _looped(self, path: str, error: OSError) -> Exception:
+        """A file of the user's that is a link to itself is bad input; else the error itself."""
+        if error.errno != errno.ELOOP:
+            return error
+        path = os.path.relpath(error.filename, self.root) if error.filename else path
+        return BadInput(path, "a link that leads to itself")
 
     def params(self, path: str) -> dict[Any, Any] | None:
         """The contents of a parameter file; None where there is none.
@@ -234,6 +244,8 @@ class Workspace:
             value: dict[Any, Any] = self.memo.get("params", path, self.path(path), read)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise self._looped(path, error) from None
         return value
 
     def metrics(self, path: str) -> Any:
@@ -384,16 +396,18 @@ class Workspace:
             raise Failure(f"{error.path}: {error}") from None
         return node
 
-    def out_node(self, path: str) -> Node:
+    def out_node(self, path: str, *, stored: bool = False) -> Node:
         """An output that is not stored: known by its digest, kept by the user.
 
+        *stored* names it as the store would, for it may get there later.
+
         Raises:
-            Failure
+            Failure, NotStorable
         """
-        node = self.out_look(path)
+        node, _ = look(self._source(False), path, follow=False)
         if node is None:
             raise Failure(f"{path}: it vanished")
-        return node._replace(oid=node.digest)
+        return node if stored else node._replace(oid=node.digest)
 
     @property
     def listings(self) -> Listings | None:

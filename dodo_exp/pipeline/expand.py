@@ -38,13 +38,16 @@ if TYPE_CHECKING:
 
 MAX_STAGES = 100_000
 MAX_FILLED = 100 << 20
+MAX_COMMAND = (128 << 10) - 1
+"""Bytes that Linux lets one argument have; the shell gets a command as one."""
+FILE_INSTEAD = "put it into a script, or its data into a file"
 WATCHED = "an output outside is only watched, with 'cache: false'"
 ABSOLUTE = "a dependency outside is named by its absolute path"
 PROTECTED_FILES = (
     *("dvc.yaml", "dvc.lock", "dodo.lock", "params.yaml", "dodo.py"),
     *(".dvcignore", ".gitignore", ".dodoignore"),
 )
-PROTECTED_FOLDERS = (".dvc", ".hg", ".svn")
+PROTECTED_FOLDERS = frozenset({".dvc", ".hg", ".svn"})
 
 
 class Around(Protocol):
@@ -154,6 +157,8 @@ class _Expansion:
                         context = context.plus(item.raw, f"{name}[{i}]")
                         continue
                     path, _, keys = item.raw.partition(":")
+                    if not path:
+                        raise TemplateError("an empty path")
                     if "\0" in path or not _is_possible(path):
                         raise TemplateError(f"a path that no file system takes: {path[:60]!r}...")
                     path = join(folder, path)
@@ -405,6 +410,16 @@ class _Expansion:
                 if "\0" in command:
                     raise self.fault(text.node, "a NUL character in a command")
                 lines = [command] if draft.is_list or _is_script(draft) else command.splitlines()
+                written = text.raw.splitlines()
+                if len(lines) > len(written):
+                    filled = (
+                        self.text(Text(line, text.node), context, in_command=True)
+                        for line in written
+                    )
+                    lines = [line for each in filled for line in _unbroken(each.splitlines())]
+                if any(len(os.fsencode(line)) > MAX_COMMAND for line in lines):
+                    message = f"a command of more than {MAX_COMMAND:,} bytes"
+                    raise self.fault(text.node, message, FILE_INSTEAD)
                 if len(lines) > 1:
                     self.check_lines(draft, text, lines)
                 cmds += [line for line in lines if line.strip()]
@@ -532,11 +547,11 @@ class _Expansion:
                 what = f"output {shown} lies outside the project"
                 raise self.leaving(path, node, what, WATCHED)
             return
-        if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]", path):
+        if path.startswith("~") or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
             raise self.fault(
-                node, f"output {shown}: '~' and drives are not read, paths are relative"
+                node, f"output {shown}: '~', drives and shares are not read, paths are relative"
             )
-        if path == "." or is_reserved(path) or path.split("/")[0] in PROTECTED_FOLDERS:
+        if path == "." or is_reserved(path) or not PROTECTED_FOLDERS.isdisjoint(path.split("/")):
             raise self.fault(node, f"output {shown} is a protected path")
         if os.path.basename(path) in PROTECTED_FILES or path.endswith(".dvc"):
             raise self.fault(node, f"output {shown} is a protected path")
@@ -603,6 +618,29 @@ _COMPOUND = pattern(
     r"\\$|<<-?\s*['\"]?\w|^\s*(?:for|while|until|if|case|select|function|then|do|else|elif|fi|done"
     r"|esac|\{|\})\b|\(\)\s*\{|^\s*(?:cd|export|source|\.)\s"
 )
+
+
+def _unbroken(lines: list[str]) -> list[str]:
+    """Lines that templates have made of one, joined where a line break is inside quotes."""
+    found: list[str] = []
+    quote = ""
+    for line in lines:
+        if quote:
+            found[-1] += f"\n{line}"
+        else:
+            found.append(line)
+        is_escaped, before = False, " "
+        for char in line:
+            if char == "#" and not quote and before.isspace():
+                break
+            if is_escaped:
+                is_escaped = False
+            elif char == "\\" and quote != "'":
+                is_escaped = True
+            elif char in ("'", '"') and quote in ("", char):
+                quote = "" if quote else char
+            before = char
+    return lines if quote else found
 
 
 def _shown(node: Node, path: str) -> str:

@@ -179,6 +179,8 @@ def _told(text: str, file: str) -> Iterator[None]:
         yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if _is_open(error, text):
+            mark = error.context_mark
         where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1)
         raise BadInput(where, *_words(error.problem or "", text, mark)) from None
     except yaml.YAMLError as error:
@@ -186,6 +188,16 @@ def _told(text: str, file: str) -> Iterator[None]:
         place = Location(file, text.count("\n", 0, position) + 1) if position else file
         words = " ".join(str(error).split())
         raise BadInput(place, f"not valid YAML: {words}") from None
+
+
+def _is_open(error: Any, text: str) -> bool:
+    """Whether a quote or a bracket has no end; such a fault is told where that begins."""
+    if "quoted scalar" in (error.context or ""):
+        return "end of stream" in (error.problem or "")
+    if "flow" not in (error.context or "") or error.problem_mark is None:
+        return False
+    is_later = bool(error.problem_mark.line > error.context_mark.line)
+    return is_later or text[error.problem_mark.index : error.problem_mark.index + 1] in ("]", "}")
 
 
 def _parser(text: str, file: str) -> _Parser:
@@ -211,6 +223,7 @@ def _words(problem: str, text: str, mark: Any) -> tuple[str, str | None]:
         "expected '-' indicator": "begin each item of a list with '- ', in one column",
         "expected <block end>": "keys that belong together begin in one column",
         "found unexpected end of stream": "a quote or a bracket is not closed",
+        "expected ',' or": "a bracket is not closed, or a ',' is missing",
         "could not find expected ':'": "a key is written 'key: value'",
         "alias": "text that begins with '*' needs quotes",
     }

@@ -389,7 +389,7 @@ def test_a_core_tag_must_fit_its_value(text: str) -> None:
     [
         ("a: 1\n---\nb: 2\n", 2),
         ("a: 1\n\tb: 2\n", 2),
-        ("a: 'open\n", 2),
+        ("x: 1\na: 'open\nb: 1\n", 2),
         ("x: 1\na: b: c\n", 2),
         ("x: 1\na: *nowhere\n", 2),
         ("x: 1\na: ]\n", 2),
