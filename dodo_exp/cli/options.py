@@ -40,7 +40,7 @@ selection = declare.grouped(
         "--single-item",
         "--single-stage",
         is_flag=True,
-        help="Only the targets, nothing before or after them.",
+        help="Only the targets, in the order given; nothing before or after them.",
     ),
     declare.option(
         "-p", "--pipeline", is_flag=True, help="Everything that is connected with the targets."

@@ -247,7 +247,7 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
                 faults.add(BadInput(stage.at, f"{text} leads outside the project"))
         for line in step.verdict.print.missing:
             path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
-            if not _is_made(workspace, selection, path):
+            if not _is_made(workspace, selection, stage, path):
                 missing = _missing_param if key else _missing_file
                 fault = missing(workspace, stage, path, key)
                 lost = [r.name for r in step.verdict.reasons if r.kind == "missing"]
@@ -283,12 +283,13 @@ def _check_frozen(workspace: Workspace, step: Step) -> None:
             )
 
 
-def _is_made(workspace: Workspace, selection: Selection, path: str) -> bool:
+def _is_made(workspace: Workspace, selection: Selection, stage: Stage, path: str) -> bool:
     graph = workspace.graph
     if data.can_come_back(workspace, path):
         return True
     makers = {graph.maker(path), *(graph.maker(out) for out in graph.made_inside(path))}
-    return any(name in selection.after for name in makers if name)
+    first = selection.after[stage.address] if selection.is_in_turn else selection.after
+    return any(name in first for name in makers if name)
 
 
 def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> BadInput:

@@ -42,6 +42,11 @@ def select(workspace: Workspace, request: Request, folder: str) -> Selection:
     graph = workspace.graph
     if request.all_pipelines:
         return graph.select(graph.stages)
+    if request.single_item and request.targets and not request.recursive:
+        targets = request.targets
+        return graph.select_in_turn(
+            [_resolved(workspace, target, folder, request.glob) for target in targets]
+        )
     names = list(dict.fromkeys(_named(workspace, request, folder)))
     if request.pipeline:
         connected = graph.component(names)

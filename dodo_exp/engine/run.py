@@ -168,7 +168,8 @@ def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Opt
     made = doit_tasks.tasks(part, turn.is_up_to_date, turn.perform)
     # A stage that the user declines ends its branch, not the run.
     keep_going = options.keep_going or turn.asks
-    doit_tasks.run(made, jobs=options.jobs, keep_going=keep_going)
+    jobs = 1 if selection.is_in_turn else options.jobs
+    doit_tasks.run(made, jobs=jobs, keep_going=keep_going)
     if turn.bug is not None:
         raise turn.bug
 

@@ -26,6 +26,8 @@ class Selection(Named):
 
     stages: tuple[Stage, ...]
     after: dict[str, tuple[str, ...]]
+    is_in_turn: bool = False
+    """Whether they run one at a time, because a stage comes before one that it reads from."""
 
 
 class Graph:
@@ -211,6 +213,24 @@ class Graph:
             tuple(self.stages[name] for name in order),
             {name: tuple(n for n in self.before[name] if n in kept) for name in order},
         )
+
+    def select_in_turn(self, groups: Iterable[Iterable[str]]) -> Selection:
+        """Put groups of stages, and nothing before them, in the order given, as DVC's `-s` does.
+
+        The stages of one group are in an order in which they can run.
+        """
+        stages = {
+            stage.address: stage
+            for names in groups
+            for stage in self.select(names, only=True).stages
+        }
+        after: dict[str, tuple[str, ...]] = {}
+        is_in_turn = False
+        for name in stages:
+            among = [each for each in self.before[name] if each in stages]
+            after[name] = tuple(each for each in among if each in after)
+            is_in_turn = is_in_turn or len(after[name]) < len(among)
+        return Selection(tuple(stages.values()), after, is_in_turn)
 
     def resolve(self, target: str, folder: str, *, glob: bool = False) -> list[str]:
         """Addresses that *target* means, said in *folder* (relative to the root, "" for it).
