@@ -14,17 +14,19 @@ now.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from dodo_exp.engine import disk
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
-from dodo_exp.errors import Failure, UsageError
+from dodo_exp.errors import DodoError, Failure, UsageError
 from dodo_exp.exps import queue as jobs
 from dodo_exp.exps.run import Order
 from dodo_exp.pipeline.overrides import Change
@@ -34,12 +36,11 @@ from dodo_store.named import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dodo_exp.events import Event
 
 Path = str | os.PathLike[str]
 Params = Mapping[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
 POLL = 0.02
 """Seconds between two looks at an experiment that is waited for; it grows to ten times as many."""
 
@@ -54,9 +55,46 @@ class Result(Named):
     """False if an experiment with the same result was kept already: `name` is that one."""
 
 
+# -- messages --------------------------------------------------------------------------------
+
+
+def _in_python(function: F) -> F:
+    """Lets the errors of a function name its parameters rather than the options of a command."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **given: Any) -> Any:
+        try:
+            return function(*args, **given)
+        except DodoError as error:
+            known = function.__kwdefaults__ or {}
+            error.args = (_named(str(error), known),)
+            error.hint = _named(error.hint, known) if error.hint else None
+            raise
+
+    return cast("F", wrapped)
+
+
+def _named(text: str, known: Mapping[str, Any]) -> str:
+    """A message with parameters for options; what is between backquotes is a command and stays."""
+
+    def parameter(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        if name not in known:
+            return match[0]
+        return f"{name}=True" if known[name] is False else name
+
+    pieces = text.split("`")
+    for i in range(0, len(pieces), 2):
+        plain = re.sub(r"(?<!\S)-S (?=\S)", "params: ", pieces[i])
+        plain = re.sub(r"--filter '(.*)'", r'filter="\1"', plain)
+        pieces[i] = re.sub(r"(?<![\w-])--([a-z][a-z-]*)", parameter, plain)
+    return "`".join(pieces)
+
+
 # -- looking ---------------------------------------------------------------------------------
 
 
+@_in_python
 def exp_show(
     *,
     filter: str = "",
@@ -108,6 +146,7 @@ def _iso(seconds: float | None) -> str | None:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) if seconds else None
 
 
+@_in_python
 def params_show(
     *targets: str, rev: str | None = None, deps: bool = False, project: Path = "."
 ) -> dict[str, Any]:
@@ -122,6 +161,7 @@ def params_show(
     return _show(targets, rev, deps, project, "params")
 
 
+@_in_python
 def metrics_show(*targets: str, rev: str | None = None, project: Path = ".") -> dict[str, Any]:
     """Metrics of the workspace, or of the experiment *rev*, in the shape of `params_show`.
 
@@ -162,6 +202,7 @@ def _show(
 # -- running ---------------------------------------------------------------------------------
 
 
+@_in_python
 def run(
     params: Params | None = None,
     *,
@@ -207,6 +248,7 @@ def run(
     return Result(ran.experiment, metrics, params_, ran.is_new)
 
 
+@_in_python
 def queue(
     params: Params | None = None,
     *,
@@ -329,6 +371,7 @@ def _start_workers(project: Project, count: int) -> None:
         time.sleep(POLL)
 
 
+@_in_python
 def apply(name: str, *paths: str, exact: bool = False, project: Path = ".") -> list[str]:
     """Bring an experiment's files, or *paths* of them, into the workspace; returns what changed.
 

@@ -15,14 +15,22 @@ def command(file: str, force: bool, as_json: bool) -> Report:
 
     FILE may be - for standard input. Everything in it is checked before anything is kept: a file
     that is damaged, or made to harm, is refused whole. What is here already is not kept twice.
-    Nothing in the workspace changes; `dodo exp apply NAME` does that.
+    Nothing in the workspace changes; `dodo exp apply NAME` does that. A folder without a project
+    becomes one.
     """
+    import os
+
     from dodo_exp.cli import tell
+    from dodo_exp.errors import NoProject
     from dodo_exp.exps.transfer import receive
     from dodo_exp.project import Project
 
+    try:
+        project = Project.find()
+    except NoProject:
+        project = Project(os.getcwd(), "")
     got = receive(
-        Project.find(),
+        project,
         file,
         options.command_line(),
         tell.Bytes("importing"),

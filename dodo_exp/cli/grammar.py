@@ -199,4 +199,27 @@ def _usage(error: click.UsageError, args: list[str]) -> tuple[str, str]:
         if not isinstance(entry, dict):
             break
         table = entry
-    return message, f"see `{' '.join(words)} --help`"
+    see = f"see `{' '.join(words)} --help`"
+    if isinstance(error, click.NoSuchOption):
+        params = error.ctx.command.params if error.ctx is not None else []
+        known = [opt for p in params for opt in p.opts if not getattr(p, "hidden", False)]
+        near = _near(error.option_name, known)
+        return f"no such option {error.option_name!r}", f"did you mean {near!r}?" if near else see
+    return message, see
+
+
+def _near(option: str, known: list[str]) -> str | None:
+    """The option that is spelled like another one or has it as a word; None if there is none.
+
+    The dashes that all have in common are not compared: they make '--rev' look like '--csv'.
+    """
+    from difflib import get_close_matches
+
+    names = {each.lstrip("-"): each for each in known if each.startswith("--")}
+    name = option.lstrip("-")
+    if not option.startswith("--") or len(name) < 3:
+        return None
+    found = get_close_matches(name, names, n=1, cutoff=0.75)
+    words = (each for each in names if len(each) > 2 and (each in name or name in each.split("-")))
+    best = found[0] if found else next(words, None)
+    return names[best] if best is not None else None

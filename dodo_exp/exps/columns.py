@@ -41,6 +41,9 @@ def finder(table: Table, what: str) -> Find:
         UsageError: there is none, or several.
     """
 
+    is_query = what == "--filter"
+    known: list[str] = []
+
     def find(text: str) -> Get:
         if text in table.headers:
             return table.getter(table.columns[table.headers.index(text)])
@@ -53,10 +56,25 @@ def finder(table: Table, what: str) -> Find:
             return table.getter(named[0])
         if text.lower() in OWN:
             return OWN[text.lower()]
-        ends = [header for header in table.headers if header.endswith(f".{text}")]
-        known = [*table.headers, *OWN]
-        hint = f"did you mean {ends[0]!r}?" if ends else did_you_mean(text, known, "columns")
+        ends = [
+            header
+            for header in table.headers
+            if header.endswith(f".{text}") or header.startswith(f"{text} ")
+        ]
+        if not known:
+            names = (*table.headers, *OWN)
+            known.extend(in_query(name) if is_query else name for name in names)
+        near = in_query(ends[0]) if ends and is_query else "".join(ends[:1])
+        hint = f"did you mean {near!r}?" if near else did_you_mean(text, known, "columns")
         few = "`dodo exp show --csv` has all of them in its first line"
-        raise UsageError(f"{what}: no column {text!r}", hint or few)
+        quotes = "; in a query unusual names go between backquotes" if is_query else ""
+        raise UsageError(f"{what}: no column {text!r}", hint or few + quotes)
 
     return find
+
+
+def in_query(name: str) -> str:
+    """A column's name as `--filter` reads it: between backquotes, unless it is a plain word."""
+    from dodo_exp.exps import query
+
+    return name if query.is_word(name) else f"`{name}`"

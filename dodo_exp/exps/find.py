@@ -64,6 +64,7 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
         raise UsageError(f"{text!r} is the beginning of several ids", f"they are of {names}")
     if found:
         return found[0]
+    _check_not_in_queue(store, text)
     what = " or ".join(kinds)
     known = [name for kind in kinds for name in history.refs_of(store, kind).names()]
     known += queued
@@ -71,6 +72,18 @@ def find(store: Store, text: str, kinds: tuple[str, ...] = KINDS) -> Found:
     if known:
         hint = did_you_mean(text, known, "known") or "`dodo exp list` has them all"
     raise UsageError(f"no {what} {text!r}", hint)
+
+
+def _check_not_in_queue(store: Store, text: str) -> None:
+    """Raises: UsageError: an experiment of this name runs or waits, so it has no result yet."""
+    from dodo_exp.exps import queue
+
+    if any(job.name == text for job in queue.running(store)):
+        hint = f"`dodo queue logs -f {text}` follows it until it is over"
+        raise UsageError(f"experiment {text!r} is running and has no result yet", hint)
+    if any(job.name == text for job in queue.waiting(store)):
+        hint = "`dodo queue start` runs what waits"
+        raise UsageError(f"experiment {text!r} waits in the queue and has no result yet", hint)
 
 
 def _step(store: Store, text: str, kinds: tuple[str, ...]) -> Found:

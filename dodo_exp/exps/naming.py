@@ -41,7 +41,15 @@ def check_kept(project: Project, name: str | None, replace: bool, mine: str | No
     Raises:
         UsageError
     """
-    store = project.store
+    check_kept_in(project.store, name, replace, mine)
+
+
+def check_kept_in(store: Store, name: str | None, replace: bool, mine: str | None = None) -> None:
+    """As `check_kept`, of a store.
+
+    Raises:
+        UsageError
+    """
     if name is None or name == mine:
         return
     if store.snapshots.has(name):
@@ -51,7 +59,7 @@ def check_kept(project: Project, name: str | None, replace: bool, mine: str | No
     if not find.has_failed(store, name) or find.has_steps(store, name):
         raise UsageError(
             f"there is an experiment {name!r} already",
-            "choose another name, or --replace it",
+            "choose another name, or replace it with --replace",
         )
 
 

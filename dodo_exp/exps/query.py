@@ -53,6 +53,24 @@ MOST_TEXT = 10_000
 """Characters of a value that a pattern is tried on."""
 
 
+def is_word(text: str) -> bool:
+    """Whether a query takes the text as it is for the name of a column."""
+    match = _TOKEN.fullmatch(text)
+    is_name = match is not None and match.lastgroup == "word" and text.strip() == text
+    return is_name and text.lower() not in WORDS and text.lower() not in CONSTANTS
+
+
+class _Constant:
+    """A value that is the same in every row."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self, line: Line) -> Any:
+        """The value."""
+        return self.value
+
+
 class Token(Named):
     """A piece of the query: `kind` is value, name or sign; `at` is where it begins."""
 
@@ -122,6 +140,25 @@ class _Parser:
         hint = "for example: --filter 'acc > 0.9 and train.lr < 0.1'"
         return UsageError(f"--filter: {what} {where}", hint)
 
+    def _no_column(self, at: int, *constants: Any) -> UsageError:
+        """The fault of comparing nothing but constants, which is the same for every row."""
+        texts = [each for each in constants if isinstance(each, str)]
+        # "k.d" in quotes may be the column k.d, or the one whose own name has quotes.
+        names = [name for text in texts for name in (text, f'"{text}"') if self._is_column(name)]
+        error = self._fault("no column to compare", at)
+        if names:
+            error.hint = f"between backquotes it is a column: `{names[0]}`"
+        elif texts:
+            error.hint = f"quotes are for values, backquotes for columns: `{texts[0]}`"
+        return error
+
+    def _is_column(self, name: str) -> bool:
+        try:
+            self._find(name)
+        except UsageError:
+            return False
+        return True
+
     def _sign(self) -> str:
         """The sign that comes next, "" for something else."""
         token = self._tokens[self._next] if self._next < len(self._tokens) else None
@@ -183,16 +220,22 @@ class _Parser:
         return made
 
     def _comparison(self) -> Ask:
+        at = self._at()
         left = self._value(is_first=True)
         steps: list[tuple[str, Get, Get]] = []
         while sign := self._compared():
             right = self._value(is_first=left is None)
+            both = [each.value for each in (left, right) if isinstance(each, _Constant)]
+            if len(both) == 2 and both != [None, None]:
+                raise self._no_column(at, *both)
             if sign in ("=~", "!~"):
                 self._check_pattern(right)
             steps.append((sign, left, right))
             left = right
         if not steps:
             alone = left
+            if isinstance(alone, _Constant) and isinstance(alone.value, str):
+                raise self._no_column(at, alone.value)
             return lambda line: bool(alone(line))
         tests = [_test(*step) for step in steps]
         return tests[0] if len(tests) == 1 else lambda line: all(test(line) for test in tests)
@@ -222,12 +265,12 @@ class _Parser:
         token = self._tokens[self._next]
         self._next += 1
         if token.kind == "value":
-            return lambda line: token.value
+            return _Constant(token.value)
         if not is_first:  # `model == resnet`: a word that is no column stands for itself
             try:
                 return self._find(token.value)
             except UsageError:
-                return lambda line: token.value
+                return _Constant(token.value)
         return self._find(token.value)
 
     def _several(self) -> Get:
@@ -241,6 +284,8 @@ class _Parser:
             values.append(self._value(is_first=False))
         if not self._take(")"):
             raise self._fault("')' expected", self._at())
+        if all(isinstance(value, _Constant) for value in values):
+            return _Constant([value(None) for value in values])  # type: ignore[arg-type]
         return lambda line: [value(line) for value in values]
 
 

@@ -109,8 +109,11 @@ def run_experiment(
     if not (edits and edits.texts) and not order.options.force:
         ran = _already(glance, order, project.folder)
         if ran is not None:
+            _note(project, order, ran)
             return ran
-    naming.check_kept(project, order.name, order.replace, state.current(glance))
+    is_known = _is_known(glance, order, project.folder, edits)
+    if not is_known:
+        naming.check_kept(project, order.name, order.replace, state.current(glance))
     with session.begin(
         project, listener, wait=order.options.wait, stopped=session.OF_A_RUN, seen=glance
     ) as workspace:
@@ -121,7 +124,8 @@ def run_experiment(
             recover.recover(project)  # of this workspace none can be alive
         same = going.same(workspace, order, project.folder, edits)
         same = same if order.name in (None, same) else ""
-        naming.check_free(project, order.name, order.replace, same)
+        if not is_known:
+            naming.check_free(project, order.name, order.replace, same)
         name = order.name or same or fresh_name(project)
         jobs, command = order.options.jobs, order.command
         started = time.monotonic()
@@ -145,7 +149,8 @@ def run_experiment(
             note = watched.finished(project, name, how, reason, seconds)
             if note is not None:
                 listener(note)
-        return ran
+    _note(project, order, ran)
+    return ran
 
 
 def run_apart(project: Project, order: Order, name: str, listener: Listener) -> Ran:
@@ -183,7 +188,7 @@ def _run(
     from dodo_exp.engine.execute import TimedOut
     from dodo_exp.engine.signals import Signalled
     from dodo_exp.errors import Stopped
-    from dodo_exp.exps import going
+    from dodo_exp.exps import find, going
     from dodo_exp.exps.capture import capture
 
     started, start = time.time(), order.start
@@ -201,7 +206,8 @@ def _run(
         )
         for note in edits.notes if edits else ():
             listener(note)
-        if start is None and name != same and project.store.experiments.has(name):
+        may_go = order.replace or find.has_failed(project.store, name)
+        if start is None and name != same and may_go and project.store.experiments.has(name):
             listener(Note("warning", f"experiment {name!r} will be replaced"))
         with project.store.writing():
             outs = way.captured(workspace) if way is not None and start is None else {}
@@ -296,6 +302,46 @@ def _already(workspace: Workspace, order: Order, folder: str) -> Ran | None:
     return ran
 
 
+def _note(project: Project, order: Order, ran: Ran) -> None:
+    """Keep the message of an order whose result was kept already with that experiment."""
+    if not order.message or ran.is_new or ran.experiment is None:
+        return
+    from dodo_exp.exps import label
+
+    label.note(project, ran.experiment, order.message, order.command)
+
+
+def _is_known(workspace: Workspace, order: Order, folder: str, edits: Plan | None) -> bool:
+    """Whether the experiment of the order's name has the result that its run would bring back."""
+    from dodo_exp.engine import runcache
+    from dodo_exp.exps import find
+    from dodo_exp.pipeline import params
+
+    store, name = workspace.store, order.name
+    if name is None or order.replace or order.options.force or not store.experiments.has(name):
+        return False
+    texts = edits.texts if edits is not None else {}
+    values = {path: params.parse(text.encode(), path) for path, text in texts.items()}
+    with workspace.supposing(values):
+        _, steps = repro.plan(workspace, order.request, order.options, folder)
+        made = dict(workspace.records)
+        for step in steps:
+            if step.action == planning.UNCHANGED:
+                continue
+            run = None
+            if step.action == planning.RESTORE and not step.stage.frozen:
+                run = runcache.find(store, step.verdict.print.key)
+            if run is None:
+                return False
+            made[step.stage.address] = run.record
+        wanted = state.of(workspace, made)
+    try:
+        found = find.experiment(store, name, ("experiment",))
+    except (DodoError, StoreError):
+        return False
+    return found.state == wanted and not found.error
+
+
 def _edits(workspace: Workspace, order: Order, folder: str) -> Plan | None:
     if not order.changes:
         return None
@@ -342,9 +388,10 @@ def _record(
     # A run in place that has failed without a checkpoint is kept as one of the queue is.
     is_plain_failure = has_failed and order.start is None and course is None
     known = None
-    if not has_failed and not order.name and not outcome.tainted and course is None:
+    may_be_known = not order.name or (order.start is None and not order.replace)
+    if not has_failed and may_be_known and not outcome.tainted and course is None:
         known = state.known_as(workspace, held)
-    if known is not None:
+    if known is not None and order.name in (None, known):
         state.remember(store, known, held)
         workspace.save_caches()
         return Ran(known, False, outcome, metrics, params)
@@ -393,6 +440,8 @@ def _record(
         if store.experiments.has(name) and not find.has_failed(store, name):
             name = naming.other_name(experiment)
             experiment = experiment._replace(name=name, was=(order.name,) if order.name else ())
+    elif order.start is None and course is None:
+        naming.check_kept_in(store, order.name, order.replace)
     oid = keep(store, experiment)
     is_held = order.start is None and not is_plain_failure
     journal.expect(name, oid, str(state.Held(name, oid)) if is_held else "")

@@ -19,10 +19,11 @@ from dodo_store.oid import Oid, of_bytes, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
+    from dodo_exp.pipeline.lockfile import StageRecord
     from dodo_exp.pipeline.model import Stage
     from dodo_store.store import Store
 
@@ -195,11 +196,15 @@ def held(store: Store) -> str | None:
     return str(found) if found is not None else None
 
 
-def of(workspace: Workspace) -> Oid:
-    """Names what all stages were made from and made, and the params, also those none reads."""
+def of(workspace: Workspace, records: Mapping[str, StageRecord] | None = None) -> Oid:
+    """Names what all stages were made from and made, and the params, also those none reads.
+
+    *records* are taken for those of the workspace.
+    """
     rows: list[Any] = [canonical(params_of(workspace))]
-    for address in sorted(workspace.records):
-        made = workspace.records[address]
+    known = workspace.records if records is None else records
+    for address in sorted(known):
+        made = known[address]
         rows.append((address, made.key, sorted((path, node.digest) for path, node in made.outs)))
     return of_bytes(record.pack(rows))
 

@@ -170,9 +170,23 @@ def receive(
         BadInput: the file is damaged, or made to harm.
         Failure
     """
-    store = project.write(listener)
+    with _opened(path) as source:
+        store = project.write(listener)
+        return _receive(project, store, path, source, command, told, force=force)
+
+
+def _receive(
+    project: Project,
+    store: Store,
+    path: str,
+    source: IO[bytes],
+    command: str,
+    told: Told,
+    *,
+    force: bool,
+) -> Got:
     history.finish(store)
-    with _opened(path) as source, store.scratch() as scratch, store.writing():
+    with store.scratch() as scratch, store.writing():
         batch = Batch(scratch)
         read: dict[Oid, Experiment] = {}
 

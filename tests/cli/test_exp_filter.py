@@ -293,3 +293,40 @@ def test_the_command_says_what_is_wrong_in_two_lines(space: Space) -> None:
     shown = space.dodo("exp", "show", "--filter", "acc > 0.9").out.splitlines()
     assert [row.split()[0] for row in shown] == ["Experiment", "workspace"]
     assert space.dodo("exp", "list", "--filter", "acc < 0.9", "--name-only").out == "one\n"
+
+
+@pytest.mark.parametrize(
+    "text, hint",
+    [
+        ("'lr' > 0.2", "between backquotes it is a column: `lr`"),
+        ('"a b" > 4', "between backquotes it is a column: `a b`"),
+        ("'nothing' == 'x'", "quotes are for values, backquotes for columns: `nothing`"),
+        ("not ('lr' < 1 or acc > 0)", "between backquotes it is a column: `lr`"),
+        ("'x' in ('x', y)", "quotes are for values, backquotes for columns: `x`"),
+        ("'lr'", "between backquotes it is a column: `lr`"),
+        ("1 < 2", "for example: --filter 'acc > 0.9 and train.lr < 0.1'"),
+        ("0.1 < lr < 2 < 3", "for example: --filter 'acc > 0.9 and train.lr < 0.1'"),
+    ],
+)
+def test_a_comparison_of_constants_is_refused(text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="--filter: no column to compare at") as caught:
+        query.compile(text, columns.finder(TABLE, "--filter"))
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["'best' in tags", "0.1 <= lr < 0.5", "model == resnet", "true"])
+def test_a_constant_beside_a_column_is_not(text: str) -> None:
+    query.compile(text, columns.finder(TABLE, "--filter"))
+
+
+def test_a_hint_names_a_column_as_a_query_reads_it(space: Space) -> None:
+    space.write("dvc.yaml", "params: [params.yaml]\nstages: {}\n")
+    space.write("params.yaml", "a b: 9\nk.d: 9\nplain: 9\n")
+    space.dodo("exp", "save", "-n", "one")
+    for text, name in (("k.d", '`"k.d"`'), ("a", "`a b`"), ("plian", "plain")):
+        ran = space.dodo("exp", "show", "--filter", f"{text} > 4", code=2)
+        assert ran.err.endswith(f"hint: did you mean {name!r}?\n")
+        shown = space.dodo("exp", "show", "--csv", "--hide-workspace", "--filter", f"{name} > 4")
+        assert shown.out.splitlines()[1].startswith("one,")
+    ran = space.dodo("exp", "show", "--sort-by", "k.d", code=2)
+    assert ran.err.endswith("hint: did you mean '\"k.d\"'?\n")

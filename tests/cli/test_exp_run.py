@@ -123,7 +123,8 @@ def test_a_taken_name_is_refused_before_anything_runs(project: Space) -> None:
     project.forget_runs()
     ran = project.dodo("exp", "run", "-n", "mine", "-S", "train.lr=3", code=2)
     assert ran.err == (
-        "error: there is an experiment 'mine' already\nhint: choose another name, or --replace it\n"
+        "error: there is an experiment 'mine' already\nhint: choose another name, or replace"
+        " it with --replace\n"
     )
     assert project.runs == []
     assert project.exp("-n", "mine", "-S", "train.lr=3", "--replace").json["new"] is True

@@ -169,3 +169,17 @@ def test_python_keeps_it_too(trained: Space) -> None:
         api.run({"lr": 0.9}, name="bad", project=trained.root)
     (row,) = api.exp_show(names=["bad"], project=trained.root)
     assert (row["State"], row["lr"], row["acc"]) == ("Failed", 0.9, None)
+
+
+def test_a_running_experiment_is_said_to_run(trained: Space) -> None:
+    trained.write("train.sh", "echo begun > ../begun\nsleep 60\n")
+    process = trained.start("exp", "run", "-n", "going", "-S", "lr=0.5")
+    try:
+        wait_for((trained.base / "begun").exists)
+        assert trained.dodo("exp", "apply", "going", code=2).err == (
+            "error: experiment 'going' is running and has no result yet\n"
+            "hint: `dodo queue logs -f going` follows it until it is over\n"
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)

@@ -57,7 +57,12 @@ def test_every_command_explains_itself(space: Space, words: tuple[str, ...]) -> 
     [
         (["rpero"], "no command 'rpero' in `dodo`\nhint: did you mean 'repro'?"),
         (["exp", "rnu"], "no command 'rnu' in `dodo exp`\nhint: did you mean 'run'?"),
-        (["repro", "--froce"], "--froce"),
+        (["repro", "--froce"], "no such option '--froce'\nhint: did you mean '--force'?"),
+        (["exp", "show", "--sortby", "x"], "hint: did you mean '--sort-by'?"),
+        (["exp", "show", "--number", "3"], "hint: did you mean '--num'?"),
+        (["exp", "diff", "--rev", "x"], "'--rev'\nhint: see `dodo exp diff --help`"),
+        (["exp", "run", "--foo=1"], "'--foo'\nhint: see `dodo exp run --help`"),
+        (["exp", "run", "-y"], "'-y'\nhint: see `dodo exp run --help`"),
         (["repro", "-j", "0"], "invalid value for '-j' / '--jobs'"),
         (["repro", "-j", "many"], "invalid value for '-j' / '--jobs'"),
         (["--cd", "nowhere", "status"], "--cd 'nowhere': No such file or directory"),

@@ -391,3 +391,19 @@ def test_a_reader_that_goes_away_ends_the_command_as_a_pipe_does(looked_at: Spac
             text=True,
         )
         assert (done.stdout[1:], done.stderr) == ("141\n", "")
+
+
+def test_import_makes_an_empty_folder_a_project(kept: Space) -> None:
+    (kept.base / "empty").mkdir()
+    kept.dodo("exp", "export", "../out.pack")
+    refused = kept.dodo("exp", "import", "nowhere.pack", cwd="../empty", code=2)
+    assert refused.err.startswith("error: nowhere.pack: ")
+    assert not (kept.base / "empty/.dodo").exists()
+    ran = kept.dodo("exp", "import", "../out.pack", cwd="../empty")
+    assert f"Initialized project in {kept.base / 'empty'}\n" in ran.err
+    names = [each["name"] for each in kept.dodo("exp", "list", "--json", cwd="../empty").json]
+    assert sorted(names) == sorted(kept.store.experiments.names())
+    kept.dodo("exp", "show", cwd="../empty")
+    kept.dodo("exp", "apply", names[0], cwd="../empty")
+    assert (kept.base / "empty/dvc.yaml").exists()
+    assert kept.dodo("exp", "import", "../out.pack", cwd="../empty").err == ""
