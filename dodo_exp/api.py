@@ -29,6 +29,7 @@ from dodo_exp.engine.request import Request
 from dodo_exp.errors import DodoError, Failure, UsageError
 from dodo_exp.exps import queue as jobs
 from dodo_exp.exps.run import Order
+from dodo_exp.live import of_array
 from dodo_exp.pipeline.overrides import Change
 from dodo_exp.pipeline.values import parts
 from dodo_exp.project import Project
@@ -218,9 +219,13 @@ def run(
 ) -> Result:
     """Run the pipeline in place with these params set, as `dodo exp run -S`.
 
-    Params are named as with `-S`: `train.lr`, `conf/other.yaml:lr`. What a stage writes goes to the
-    *listener* (see dodo_exp.events), and to the experiment's log. *allow_missing* skips stages
-    whose data is missing if nothing else has changed.
+    Params are named as with `-S`: `train.lr`, `conf/other.yaml:lr`. NumPy's numbers and arrays are
+    taken as numbers and lists. Stages with checkpoints go on from their last one. What a stage
+    writes goes to the *listener* (see dodo_exp.events), and to the experiment's log.
+    *allow_missing* skips stages whose data is missing if nothing else has changed.
+
+    If *name* is there already with the same result, that is returned; another result is refused,
+    unless *replace*. A run that fails is kept as a failed experiment.
 
     Raises:
         DodoError: also if a stage fails.
@@ -403,7 +408,7 @@ def _order(
     changes = tuple(_change(key, value) for key, value in (params or {}).items())
     return Order(
         Request(tuple(targets)),
-        Options(jobs=jobs, force=force, allow_missing=allow_missing),
+        Options(jobs=jobs, force=force, allow_missing=allow_missing, goes_on=True),
         changes,
         name,
         message,
@@ -422,8 +427,7 @@ def _change(key: str, value: Any) -> Change:
 
 def _plain(key: str, value: Any) -> Any:
     """Raises: UsageError"""
-    if hasattr(value, "item") and not isinstance(value, dict):
-        value = value.item()  # a number of NumPy's
+    value = of_array(value)
     if isinstance(value, Mapping):
         return {str(name): _plain(key, inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

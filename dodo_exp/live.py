@@ -210,23 +210,38 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
+def of_array(value: Any) -> Any:
+    """A number or an array of NumPy, or a tensor, as Python's own; any other value as it is.
+
+    NumPy's float64 is a float, too, but its repr is no number.
+    """
+    to_list = getattr(value, "tolist", None)
+    if not callable(to_list) or isinstance(value, type):
+        return value
+    try:
+        return to_list()
+    except (TypeError, ValueError, RuntimeError):  # such as a tensor without values
+        return value
+
+
 def _scalar(name: str, value: Any) -> Value:
     """A plain value; a number of NumPy's or an array of one, too.
 
     Raises:
         TypeError
     """
-    if isinstance(value, bool | int | float | str):
-        return value
-    if hasattr(value, "item"):
-        found = value.item()
-        if isinstance(found, bool | int | float | str):
-            return found
-    raise TypeError(f"metric {name!r}: {type(value).__name__} is no number, text or flag")
+    found = of_array(value)
+    while found is not value and isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if isinstance(found, bool | int | float | str):
+        return found
+    what = f"an array of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
+    raise TypeError(f"metric {name!r}: {what} is no number, text or flag")
 
 
 def _plain(name: str, value: Any) -> Any:
     """Raises: TypeError"""
+    value = of_array(value)
     if value is None:
         return None
     if isinstance(value, Mapping):

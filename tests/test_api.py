@@ -40,6 +40,46 @@ def test_a_stage_that_fails_raises_what_the_command_line_says(here: Space) -> No
         api.run()
 
 
+def test_a_stage_with_checkpoints_goes_on_as_with_the_command(here: Space) -> None:
+    here.write(
+        "dvc.yaml",
+        """\
+        stages:
+          train:
+            cmd: echo more >> model.txt; echo train >> ../runs.log
+            params: [train.lr]
+            outs: [model.txt: {checkpoint: true}]
+        """,
+    )
+    api.run(name="long")
+    api.run()
+    assert here.runs == ["train"] * 2
+    here.dodo("exp", "run")
+    assert here.runs == ["train"] * 3
+    assert here.read("model.txt") == "more\n" * 3
+
+
+def test_values_of_numpy_are_taken_as_pythons(here: Space) -> None:
+    np = pytest.importorskip("numpy")
+    ran = api.run(
+        {
+            "train.lr": np.float64(0.25),
+            "train.layers": np.array([[1, 2], [3, 4]]),
+            "seed": np.int32(8),
+        }
+    )
+    assert ran.params == {"train.lr": 0.25, "train.layers": [[1, 2], [3, 4]], "seed": 8}
+    assert "lr: 0.25  # rate" in here.read("params.yaml")
+    given = {"a": np.bool_(True), "b": [np.float32(0.5), np.array(3)], "c": np.array([])}
+    assert api.run({"train": given}).params["train.a"] is True
+    shown = api.params_show()["train"]
+    assert {key: shown[key] for key in given} == {"a": True, "b": [0.5, 3], "c": []}
+    with pytest.raises(DodoError, match="seed: complex is no value for a param"):
+        api.run({"seed": np.complex128(1j)})
+    with pytest.raises(DodoError, match="seed: datetime is no value for a param"):
+        api.queue({"seed": [np.datetime64("2026-01-01T00:00")]})
+
+
 def test_the_table_as_dicts(here: Space) -> None:
     api.run({"train.lr": 0.1}, name="one", message="first")
     api.run({"train.lr": 0.2}, name="two")

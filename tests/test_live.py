@@ -110,6 +110,31 @@ def test_what_is_no_number_is_refused_before_anything_is_written(tmp_path: Path)
     assert not (tmp_path / "dvclive/plots").exists()
 
 
+def test_values_of_numpy_are_taken_as_pythons(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    with Live(tmp_path) as live:
+        live.log_metric("loss", np.float64(0.1))
+        live.log_metric("acc", np.array([[0.5]]))
+        live.log_metric("ok", np.bool_(True))
+        live.log_params({"lr": np.float64(1e-05), "n": np.int64(3), "sizes": np.array([1, 2])})
+        live.log_param("deep", {"x": [np.float32(0.5), np.array(7)]})
+        with pytest.raises(TypeError, match=r"'loss': an array of shape \(3,\) is no number"):
+            live.log_metric("loss", np.zeros(3))
+        with pytest.raises(TypeError, match="'z': complex is no plain value"):
+            live.log_param("z", np.complex128(1j))
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "loss": 0.1,
+        "acc": 0.5,
+        "ok": True,
+    }
+    assert params.parse((tmp_path / "params.yaml").read_bytes(), "params.yaml") == {
+        "lr": 1e-05,
+        "n": 3,
+        "sizes": [1, 2],
+        "deep": {"x": [0.5, 7]},
+    }
+
+
 def test_importing_it_needs_no_other_package() -> None:
     code = (
         "import sys; import dodo_exp.live; print({'click', 'yaml', 'msgpack'} & set(sys.modules))"
