@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from tests.crash import power
-from tests.space import OWN
+from tests.space import OWN, wait_for
 
 COPIES = 6
 """How many are taken of one disk."""
@@ -240,25 +240,33 @@ def session(disk: power.Disk, base: Path, env: dict[str, str], dice: random.Rand
     with disk.mounted() as folder:
         running = Session(folder / "p", env, dice)
         running.begin()
-        over = threading.Event()
+        over, hold, idle = threading.Event(), threading.Event(), threading.Event()
         failed: list[BaseException] = []
 
         def work() -> None:
             try:
                 while not over.is_set():
                     running.run_one()
-                    time.sleep(dice.choice([0, 0, 0.05, 0.3]))
+                    if hold.is_set():
+                        idle.set()
+                        wait_for(lambda: not hold.is_set(), 120)
+                        idle.clear()
             except BaseException as error:
                 failed.append(error)
+                idle.set()
 
         worker = threading.Thread(target=work)
         worker.start()
         moments = random.Random(dice.random())
         for number in range(COPIES):
-            time.sleep(moments.uniform(0.05, 1.2))
+            if moments.random() < 0.4:
+                hold.set()  # a command has ended, and the next has not begun
+                idle.wait(120)
+            time.sleep(moments.uniform(0.0, 1.2))
             before, target = running.known, base / f"copy-{number}.img"
             disk.copy(target)
             copies.append(Copy(target, before, running.known))
+            hold.clear()
         over.set()
         worker.join()
     if failed:
