@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from _thread import allocate_lock
 
 from dodo_exp.events import Note, Waiting
 from dodo_exp.wording import Wording, printable
@@ -67,6 +68,8 @@ class Progress:
     def __init__(self, *, jobs: int = 1, quiet: bool = False, label: str = "") -> None:
         self._wording = Wording(jobs=jobs, label=label)
         self._quiet = quiet
+        self._lock = allocate_lock()
+        """Guards the wording, which knows of half lines, and keeps what is written in order."""
         self._label = f"{label} | " if label else ""
 
     def __call__(self, event: Event) -> None:
@@ -74,7 +77,8 @@ class Progress:
         if isinstance(event, Note) and event.level == "warning":
             warning(f"{self._label}{event.text}")
         elif not self._quiet or isinstance(event, Waiting):
-            _write(self._wording(event))
+            with self._lock:
+                _write(self._wording(event))
 
 
 def _write(data: bytes) -> None:

@@ -6,6 +6,7 @@ others begin with none. This one only counts the steps; experiments keep them, s
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Mapping
 from contextlib import contextmanager
 
@@ -41,6 +42,8 @@ class Course:
         self.reset = reset
         self.made = 0
         """Steps kept in this run."""
+        self._lock = allocate_lock()
+        """Steps of several stages are kept one after the other; guards all that they change."""
 
     def bring(self, stage: Stage) -> None:
         """Make the stage's outputs what they were at the step that it goes on from.
@@ -56,10 +59,11 @@ class Course:
     @contextmanager
     def step(self, stage: Stage, found: Fingerprint, outs: Nodes) -> Iterator[Step]:
         """A step, whose outputs are in the store durably: kept when the block ends."""
-        step = Step(f"checkpoint {self.made + 1}")
-        yield step
-        self.made += 1
-        step.is_kept = True
+        with self._lock:
+            step = Step(f"checkpoint {self.made + 1}")
+            yield step
+            self.made += 1
+            step.is_kept = True
 
     def has(self, path: str, node: Node) -> bool:
         """Whether a step that is kept has this for an output."""

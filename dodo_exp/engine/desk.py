@@ -9,6 +9,7 @@ not say which stage asks, nor can it say that nothing was kept: then the stage i
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from contextlib import suppress
 from itertools import count
 
@@ -29,6 +30,8 @@ PAUSE = 0.02
 _serial = count()
 _open: dict[str, int] = {}
 """How many desks there are at each root."""
+_lock = allocate_lock()
+"""Guards `_open`: stages begin and end in threads of their own."""
 
 
 def sweep(local: str) -> None:
@@ -62,14 +65,16 @@ class Desk:
             # For writing too, so that it never comes to an end.
             flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
             self._bell = os.open(f"{self._folder}/{BELL}", flags)
-        _open[self._root] = _open.get(self._root, 0) + 1
-        if _open[self._root] == 1:
-            with suppress(OSError):  # of a run that was killed
-                os.unlink(self._signal)
+        with _lock:
+            _open[self._root] = _open.get(self._root, 0) + 1
+            if _open[self._root] == 1:
+                with suppress(OSError):  # of a run that was killed
+                    os.unlink(self._signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _open[self._root] -= 1
+        with _lock:
+            _open[self._root] -= 1
         if self._bell is not None:
             os.close(self._bell)
         import shutil
@@ -114,7 +119,9 @@ class Desk:
 
     def _serve_dvc(self) -> None:
         try:
-            if _open[self._root] > 1:
+            with _lock:
+                is_shared = _open[self._root] > 1
+            if is_shared:
                 raise StageFailed(
                     f"{SIGNAL} does not say which of several stages it is for",
                     "`meta: {dodo: {mutex: training}}` lets them take turns;"

@@ -71,12 +71,18 @@ class Executor:
         self._experiment = experiment
         self._limits = limits
         self._who = who
-        self.used: dict[str, Used] = {}
-        """What each stage's commands took, also of stages that failed."""
+        self._used: dict[str, Used] = {}
+        self._lock = threading.Lock()
+        """Guards `_used`."""
 
     def stop(self) -> None:
         """Start nothing more; what ends from here on ends because of us."""
         self._stopping.set()
+
+    def used(self, stage: Stage) -> Used:
+        """What the stage's commands took, also if it failed."""
+        with self._lock:
+            return self._used.get(stage.address, Used())
 
     def has_to_stop(self) -> bool:
         """Whether the run is being ended."""
@@ -172,7 +178,9 @@ class Executor:
             try:
                 is_late = self._forward(stage, child, read, log, until, desk)
                 code, used = child.wait()
-                self.used[stage.address] = used.plus(self.used.get(stage.address, Used()))
+                with self._lock:
+                    so_far = self._used.get(stage.address, Used())
+                    self._used[stage.address] = used.plus(so_far)
             finally:
                 self._reaper.done(process.pid)
         finally:

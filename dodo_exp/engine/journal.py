@@ -174,13 +174,13 @@ class Journal:
         self._open: tuple[list[Change], str] | None = None
         self._asides: dict[str, list[Move]] = {}
         self._stays: dict[str, Stay] = {}
-        self.was: dict[str, Stay] = {}
-        """Outputs of stages that go on, as they were before the run."""
+        self._was: dict[str, Stay] = {}
         self._going = 0
         self._unheld: list[tuple[str, Oid, str]] = []
         self._made: dict[str, dict[str, StageRecord | None]] = {}
         self._serial = count()
         self._lock = threading.Lock()
+        """Guards the file and every collection above: stages of a run call from their threads."""
         self._has_durable_name = False
         self._write(["begin", {path: _lock_content(root, path) for path in pipelines}])
 
@@ -240,7 +240,8 @@ class Journal:
         ]
         is_only_copy = any(move.spot and not move.is_known for move in moves)
         self._write(["aside", stage, moves], sync=is_only_copy)
-        self._asides[stage] = moves
+        with self._lock:
+            self._asides[stage] = moves
         for move in moves:
             if move.spot:
                 os.makedirs(os.path.dirname(move.spot), exist_ok=True)
@@ -259,13 +260,21 @@ class Journal:
     def put_back(self, stage: str, moves: list[Move]) -> None:
         """Undo `aside`; what the stage left meanwhile is kept for a look, as `partial`."""
         _put_back(self._store, self._root, stage, moves)
-        self._asides.pop(stage, None)
+        with self._lock:
+            self._asides.pop(stage, None)
         self._write(["back", stage])
 
     def note_was(self, stage: str, outs: Stay) -> None:
         """So a stage's outputs were before the run."""
         self._write(["was", stage, outs], sync=True)
-        self.was[stage] = outs
+        with self._lock:
+            self._was[stage] = outs
+
+    @property
+    def was(self) -> dict[str, Stay]:
+        """Outputs of stages that go on, as they were before the run; a copy."""
+        with self._lock:
+            return dict(self._was)
 
     def stay(self, stage: str, outs: Stay, kept: Kept | None = None) -> None:
         """The stage has come so far: cut short from here on, its outputs are to be these.
@@ -279,8 +288,9 @@ class Journal:
 
     def stayed(self, stage: str, outs: Stay) -> None:
         """What `stay` has said holds. What was out of the stage's way can go: see `let_go`."""
-        self._stays[stage] = outs
-        self._asides.pop(stage, None)
+        with self._lock:
+            self._stays[stage] = outs
+            self._asides.pop(stage, None)
 
     def let_go(self, stage: str, moves: list[Move]) -> str | None:
         """Drop what was moved out of the stage's way; returns where that is kept which the store
@@ -289,18 +299,21 @@ class Journal:
 
     def back_to_stay(self, stage: str, scratch: str) -> list[str]:
         """The stage was cut short: bring its outputs to where it had come; says which were not."""
-        outs = self._stays[stage]
+        with self._lock:
+            outs = self._stays[stage]
         partial = place(self._store, "partial", stage)
         restore.remove(partial)
         changed = rewind.rewind(self._store, self._root, outs, partial, scratch)
-        self._stays.pop(stage)
+        with self._lock:
+            self._stays.pop(stage)
         self._write(["back", stage])
         return changed
 
     def leave(self, stage: str, moves: list[Move]) -> str | None:
         """The stage's new outputs stay though they have no record; see `finish_stage`."""
-        self._asides.pop(stage, None)
-        self._stays.pop(stage, None)
+        with self._lock:
+            self._asides.pop(stage, None)
+            self._stays.pop(stage, None)
         kept = self._let_go(stage, moves)
         self._write(["back", stage])
         return kept
@@ -321,9 +334,10 @@ class Journal:
         Returns where those are kept that the store does not know.
         """
         self._write(["stage", pipeline, name, lockfile.plain(made)], sync=True)
-        self._asides.pop(address(pipeline, name), None)
-        self._stays.pop(address(pipeline, name), None)
-        self._made.setdefault(pipeline, {})[name] = made
+        with self._lock:
+            self._asides.pop(address(pipeline, name), None)
+            self._stays.pop(address(pipeline, name), None)
+            self._made.setdefault(pipeline, {})[name] = made
         return self._let_go(address(pipeline, name), moves)
 
     def drop_stage(self, pipeline: str, name: str, moves: list[Move]) -> str | None:
@@ -332,8 +346,9 @@ class Journal:
         Returns where those are kept that the store does not know.
         """
         self._write(["gone", pipeline, name], sync=True)
-        self._asides.pop(address(pipeline, name), None)
-        self._made.setdefault(pipeline, {})[name] = None
+        with self._lock:
+            self._asides.pop(address(pipeline, name), None)
+            self._made.setdefault(pipeline, {})[name] = None
         return self._let_go(address(pipeline, name), moves)
 
     def hold(self, node: Node) -> None:
@@ -367,9 +382,11 @@ class Journal:
 
         Where that fails too, the journal stays for the next command.
         """
-        for stage, moves in list(self._asides.items()):
+        with self._lock:
+            asides, stays = dict(self._asides), list(self._stays)
+        for stage, moves in asides.items():
             self.put_back(stage, moves)
-        for stage in list(self._stays):
+        for stage in stays:
             with self._store.scratch() as scratch:
                 self.back_to_stay(stage, scratch)
         if self._open is None:
@@ -388,14 +405,19 @@ class Journal:
 
     @property
     def made(self) -> dict[str, dict[str, StageRecord | None]]:
-        """Records of stages that are finished and not folded in: pipeline -> stage -> record."""
-        return self._made
+        """Records of stages that are finished and not folded in: pipeline -> stage -> record.
+
+        A copy: other stages of the run may finish while the caller reads it.
+        """
+        with self._lock:
+            return {pipeline: dict(made) for pipeline, made in self._made.items()}
 
     def fold(self, write: Write) -> None:
         """Let the records of finished stages be written into the lock files."""
-        for pipeline, made in self._made.items():
+        for pipeline, made in self.made.items():
             write(pipeline, made)
-        self._made.clear()
+        with self._lock:
+            self._made.clear()
 
     def close(self, write: Write, *, keep_edits: bool) -> None:
         """Fold everything in: lock files first, then the journal goes."""
@@ -430,8 +452,9 @@ class Journal:
 
     def _shut(self) -> None:
         # A thread that comes too late must not write into what has this number next.
-        fd, self._fd = self._fd, -1
-        os.close(fd)
+        with self._lock:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ import stat
 import time
 
 from dodo_exp.engine import fingerprint, runcache
-from dodo_exp.engine.child import Used
 from dodo_exp.engine.decide import as_recorded, going_on
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Stopping
@@ -32,6 +31,7 @@ from dodo_store.walk import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.engine.child import Used
     from dodo_exp.engine.course import Course
     from dodo_exp.engine.decide import Reason
     from dodo_exp.engine.execute import Executor
@@ -391,7 +391,7 @@ class Maker:
 
     def used(self, stage: Stage) -> Used:
         """What its commands took, if they ran."""
-        return self._executor.used.get(stage.address, Used())
+        return self._executor.used(stage)
 
     def _log(self, stage: Stage) -> str:
         return f"{place(self._store, 'logs', stage.address)}.log"

@@ -8,6 +8,7 @@ file may be deleted at any time.
 from __future__ import annotations
 
 import os
+from _thread import RLock
 from contextlib import suppress
 from errno import ELOOP
 
@@ -41,10 +42,11 @@ class Memo:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._lock = RLock()
+        """Guards the tables; not held while a file is read."""
         self._dirty = False
         self._values: dict[str, tuple[bytes, Any]] = {}
-        self.used: dict[str, Mark | None] = {}
-        """What was asked for, with the mark that the answer is good for; None: not there."""
+        self._used: dict[str, Mark | None] = {}
         try:
             version, code, boot, table = record.read(record.CACHE, path, lists=True)
             # A file that was read before the machine stopped may hold zeros now.
@@ -52,6 +54,12 @@ class Memo:
             self._table: dict[str, Any] = table if is_good else {}
         except (OSError, StoreError, ValueError, TypeError):
             self._table = {}
+
+    @property
+    def used(self) -> dict[str, Mark | None]:
+        """What was asked for, with the mark that the answer is good for; None: not there."""
+        with self._lock:
+            return dict(self._used)
 
     def get(self, kind: str, path: str, full: str, read: Callable[[], Any]) -> Any:
         """The value of the file at *full*, from the table or by *read*.
@@ -101,8 +109,9 @@ class Memo:
         if of_file(full) != entry[2]:
             return False
         if is_settled(found, started):
-            entry[2] = b""
-            self._dirty = True
+            with self._lock:
+                entry[2] = b""
+                self._dirty = True
         return True
 
     def get_watched(
@@ -133,40 +142,44 @@ class Memo:
 
     def _value(self, name: str, packed: bytes) -> Any:
         """Raises: ValueError, where it is not what we write."""
-        kept = self._values.get(name)
-        if kept is None or kept[0] is not packed:
-            kept = self._values[name] = (packed, record.unpack(packed))
-        return kept[1]
+        with self._lock:
+            kept = self._values.get(name)
+            if kept is None or kept[0] is not packed:
+                kept = self._values[name] = (packed, record.unpack(packed))
+            return kept[1]
 
     def _keep(self, name: str, marks: Any, value: Any, oid: bytes = b"") -> None:
-        self._table.pop(name, None)
-        try:
-            packed = record.pack(value)
-        except (OverflowError, ValueError, TypeError):
-            return  # an integer beyond 64 bits, say: what holds it is read anew each time
-        self._table[name] = [marks, packed, oid]
-        self._values[name] = (packed, value)
-        self._dirty = True
+        with self._lock:
+            self._table.pop(name, None)
+            try:
+                packed = record.pack(value)
+            except (OverflowError, ValueError, TypeError):
+                return  # an integer beyond 64 bits, say: what holds it is read anew each time
+            self._table[name] = [marks, packed, oid]
+            self._values[name] = (packed, value)
+            self._dirty = True
 
     def _use_all(self, marks: Iterable[tuple[str, list[int] | None]]) -> None:
         for name, was in marks:
             self._use(name, None if was is None else _as_mark(was))
 
     def _use(self, path: str, found: Mark | None) -> None:
-        if self.used.setdefault(path, found) != found:
-            self.used[path] = NO_MARK
+        with self._lock:
+            if self._used.setdefault(path, found) != found:
+                self._used[path] = NO_MARK
 
     def save(self) -> None:
         """Write the table if it changed; where that cannot be, only time is lost."""
-        if not self._dirty:
-            return
-        try:
-            row = [VERSION, code_identity(), boot_id(), self._table]
-            data = record.encode(record.CACHE, row)
-            durable.replace(self._path, data, sync=False)
-        except (OSError, StoreError, OverflowError, ValueError, TypeError):
-            return
-        self._dirty = False
+        with self._lock:
+            if not self._dirty:
+                return
+            try:
+                row = [VERSION, code_identity(), boot_id(), self._table]
+                data = record.encode(record.CACHE, row)
+                durable.replace(self._path, data, sync=False)
+            except (OSError, StoreError, OverflowError, ValueError, TypeError):
+                return
+            self._dirty = False
 
 
 def _mark(root: str, name: str) -> list[int] | None:

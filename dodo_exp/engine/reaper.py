@@ -11,6 +11,7 @@ import contextlib
 import os
 import resource
 import signal
+import threading
 import time
 
 from dodo_exp.engine.tag import tagged
@@ -35,23 +36,28 @@ class Reaper:
     def __init__(self, root: str) -> None:
         self.tag = f"{os.getpid()}-{os.urandom(6).hex()}:{root}"
         read, self._write = os.pipe()
+        kept = locks.descriptors()  # before the fork: a lock that guards it stays locked in there
         # What a signal's handler raises in the middle of a fork is dropped by Python.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         self._pid = os.fork()
         if self._pid == 0:
-            _watch(read, self.tag, locks.descriptors())
+            _watch(read, self.tag, kept)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(read)
         self._groups: set[int] = set()
+        self._lock = threading.Lock()
+        """Guards `_groups`: each stage's thread adds and removes its own."""
 
     def add(self, group: int) -> None:
         """A process group of the run has begun."""
-        self._groups.add(group)
+        with self._lock:
+            self._groups.add(group)
         self._tell(b"+%d\n" % group)
 
     def done(self, group: int) -> None:
         """The group's first process has been waited for."""
-        self._groups.discard(group)
+        with self._lock:
+            self._groups.discard(group)
         self._tell(b"-%d\n" % group)
 
     def _tell(self, line: bytes) -> None:
@@ -61,7 +67,9 @@ class Reaper:
 
     def signal(self, number: int) -> None:
         """Send a signal to every group that runs."""
-        for group in list(self._groups):
+        with self._lock:
+            groups = list(self._groups)
+        for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
 

@@ -208,6 +208,7 @@ class Turn:
         self._forced: set[str] = set()
         self._busy = 0
         self._idle = threading.Condition()
+        """Guards all that is collected above; stages end in threads of their own."""
         for stage in selection.stages:
             if stage.frozen:
                 text = f"stage {stage.address!r} is frozen: its dependencies are not looked at"
@@ -238,17 +239,25 @@ class Turn:
             elif force or self.options.force:
                 why += (Reason("forced", "", "--force"),)
             elif self.options.force_downstream:
+                with self._idle:
+                    results = {
+                        name: self._results[name].how
+                        for name in self._selection.after[stage.address]
+                        if name in self._results
+                    }
                 why += tuple(
                     Reason("forced", name, f"{name!r} ran (--force-downstream)")
-                    for name in self._selection.after[stage.address]
-                    if name in self._results and self._results[name].how in ("ran", "restored")
+                    for name, how in results.items()
+                    if how in ("ran", "restored")
                 )
             if any(reason.kind in ("forced", GOES_ON) for reason in why):
-                self._forced.add(stage.address)
+                with self._idle:
+                    self._forced.add(stage.address)
         if why and self._confirm is not None and not self._is_confirmed(stage):
             self._end(stage, "skipped", 0.0)
             return False
-        self._why[stage.address] = why
+        with self._idle:
+            self._why[stage.address] = why
         if not why:
             self._end(stage, "unchanged", 0.0)
         return not why
@@ -265,10 +274,10 @@ class Turn:
 
     def perform(self, stage: Stage) -> bool:
         """Make one stage, in a thread of doit's pool; False if it failed."""
-        if stage.address in self._results:
-            return False
         started = time.monotonic()
         with self._idle:
+            if stage.address in self._results:
+                return False
             self._busy += 1
         try:
             how = self._make(stage)
@@ -294,7 +303,8 @@ class Turn:
             hint = disk.no_room(full, self._workspace.root).hint if full is not None else None
             error = StageFailed(f"stage {stage.address!r}: {in_words(error)}", hint)
             error.__cause__ = found
-        self.failures[stage.address] = error
+        with self._idle:
+            self.failures[stage.address] = error
         self._end(stage, "failed", seconds)
 
     def _make(self, stage: Stage) -> str:
@@ -302,28 +312,32 @@ class Turn:
         if stage.frozen:
             self.maker.restore_frozen(stage, self._workspace.record(stage))
             return "restored"
-        why = self._why.get(stage.address, ())
-        look_up = self.options.run_cache and stage.address not in self._forced
+        with self._idle:
+            why = self._why.get(stage.address, ())
+            look_up = self.options.run_cache and stage.address not in self._forced
         made = self.maker.make(stage, why, look_up=look_up)
-        self.made[stage.address] = made.record
-        if made.record is None:
-            self._tainted.append(stage.address)
+        with self._idle:
+            self.made[stage.address] = made.record
+            if made.record is None:
+                self._tainted.append(stage.address)
         return made.how
 
     def _end(self, stage: Stage, how: str, seconds: float) -> None:
-        why = tuple(map(str, self._why.get(stage.address, ())))
         used = self.maker.used(stage) if self.maker is not None else ()
-        self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
+        with self._idle:
+            why = tuple(map(str, self._why.get(stage.address, ())))
+            self._results[stage.address] = StageResult(stage.address, how, why, seconds, *used)
         self._listener(StageEnded(stage.address, how, seconds, *used))
 
     @property
     def touched(self) -> list[str]:
         """Outputs that were made or restored."""
+        with self._idle:
+            results = dict(self._results)
         return [
             out.path
             for stage in self._selection.stages
-            if stage.address in self._results
-            and self._results[stage.address].how in ("ran", "restored")
+            if stage.address in results and results[stage.address].how in ("ran", "restored")
             for out in stage.outs
         ]
 
@@ -342,12 +356,15 @@ class Turn:
     def outcome(self) -> Outcome:
         """The stages in order; those that never had their turn were skipped."""
         unchanged = self._unchanged
+        with self._idle:
+            made, failures = dict(self._results), tuple(self.failures.values())
+            tainted = tuple(self._tainted)
         results = tuple(
-            self._results.get(name)
+            made.get(name)
             or StageResult(name, "unchanged" if name in unchanged else "skipped", (), 0.0, 0.0, 0)
             for name in self._selection.after
         )
-        return Outcome(results, tuple(self.failures.values()), tuple(self._tainted))
+        return Outcome(results, failures, tainted)
 
 
 def _end(

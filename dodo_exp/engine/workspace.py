@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from _thread import RLock
 from contextlib import contextmanager
 
 from dodo_exp.engine import discover, journal
@@ -43,6 +44,8 @@ class Workspace:
     def __init__(self, root: str, store: Store, *, tolerant: bool = False) -> None:
         """A *tolerant* one takes a pipeline or lock file that cannot be read for an empty one."""
         self._tolerant = tolerant
+        self._lock = RLock()
+        """Guards the caches below; not held while a stage's files are read or hashed."""
         self.root = root
         self.store = store
         self.stamps = Stamps(f"{store.local}/stamps", store.generation)
@@ -104,10 +107,14 @@ class Workspace:
     def leads_outside(self, path: str) -> bool:
         """Whether a link on the way to a path of the project leads out of it."""
         folder = os.path.dirname(self.path(path))
-        if self._live or folder not in self._outside:
+        with self._lock:
+            known = None if self._live else self._outside.get(folder)
+        if known is None:
             root, real = os.path.realpath(self.root), os.path.realpath(folder)
-            self._outside[folder] = real != root and not real.startswith(root + "/")
-        return self._outside[folder]
+            known = real != root and not real.startswith(root + "/")
+            with self._lock:
+                self._outside[folder] = known
+        return known
 
     def inside(self, folder: str, path: str) -> str:
         """A path that the user gave, standing in *folder*, relative to the root."""
@@ -125,22 +132,23 @@ class Workspace:
         Raises:
             BadInput: with all that is wrong in any of them.
         """
-        if self._files is None:
-            faults = Faults()
+        with self._lock:
+            if self._files is None:
+                faults = Faults()
 
-            def read(path: str) -> PipelineFile:
-                with faults:
-                    return self._pipeline_file(path)
-                return PipelineFile(path)
+                def read(path: str) -> PipelineFile:
+                    with faults:
+                        return self._pipeline_file(path)
+                    return PipelineFile(path)
 
-            found = discover.pipeline_files(self.root, self._pipeline_ignore, self.memo, read)
-            if not self._tolerant and len(faults):
-                from dodo_exp.engine.compile import suggest_root
+                found = discover.pipeline_files(self.root, self._pipeline_ignore, self.memo, read)
+                if not self._tolerant and len(faults):
+                    from dodo_exp.engine.compile import suggest_root
 
-                suggest_root(faults, self.root)
-                faults.tell()
-            self._files = found
-        return self._files
+                    suggest_root(faults, self.root)
+                    faults.tell()
+                self._files = found
+            return self._files
 
     @property
     def notes(self) -> list[str]:
@@ -150,13 +158,14 @@ class Workspace:
     @property
     def graph(self) -> Graph:
         """All stages and what they wait for."""
-        if self._graph is None:
-            files = list(self.files.values())
-            known = self._connected
-            if known is None or [*map(id, known[0])] != [*map(id, files)]:
-                self._connected = known = files, self._connect(files)
-            self._graph = known[1]
-        return self._graph
+        with self._lock:
+            if self._graph is None:
+                files = list(self.files.values())
+                known = self._connected
+                if known is None or [*map(id, known[0])] != [*map(id, files)]:
+                    self._connected = known = files, self._connect(files)
+                self._graph = known[1]
+            return self._graph
 
     def _connect(self, files: list[PipelineFile]) -> Graph:
         try:
@@ -214,9 +223,13 @@ class Workspace:
         Raises:
             BadInput
         """
-        if self._live or path not in self._params:
-            self._params[path] = self._read_params(path)
-        return self._params[path]
+        with self._lock:
+            if not self._live and path in self._params:
+                return self._params[path]
+        found = self._read_params(path)
+        with self._lock:
+            self._params[path] = found
+        return found
 
     @contextmanager
     def supposing(self, contents: dict[str, dict[Any, Any]]) -> Iterator[None]:
@@ -285,27 +298,29 @@ class Workspace:
     @property
     def records(self) -> dict[str, StageRecord]:
         """Every stage's last good run: the lock files, then what a run has yet to fold in."""
-        if self._records is None:
-            locks = self._locks
-            self._records = {
-                stage.address: locks[path][stage.name]
-                for path, file in self.files.items()
-                for stage in file.stages
-                if stage.name in locks[path]
-            }
-        return self._records
+        with self._lock:
+            if self._records is None:
+                locks = self._locks
+                self._records = {
+                    stage.address: locks[path][stage.name]
+                    for path, file in self.files.items()
+                    for stage in file.stages
+                    if stage.name in locks[path]
+                }
+            return self._records
 
     @property
     def data(self) -> dict[str, Node]:
         """What the user has added without a stage, by path; see engine/data.py."""
-        if self._data is None:
-            if PIPELINE_FILE in self.files:
-                records = self._locks[PIPELINE_FILE]
-            else:
-                records = self.lock_records(PIPELINE_FILE)
-            found = (record.outs[0] for name, record in records.items() if is_data(name, record))
-            self._data = {path: node for path, node in found if _is_inside(path)}
-        return self._data
+        with self._lock:
+            if self._data is None:
+                if PIPELINE_FILE in self.files:
+                    records = self._locks[PIPELINE_FILE]
+                else:
+                    records = self.lock_records(PIPELINE_FILE)
+                rows = (record.outs[0] for name, record in records.items() if is_data(name, record))
+                self._data = {path: node for path, node in rows if _is_inside(path)}
+            return self._data
 
     def known_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records of one dvc.yaml, those of stages that are no more among them."""
@@ -313,10 +328,12 @@ class Workspace:
 
     @property
     def _locks(self) -> dict[str, dict[str, StageRecord]]:
-        if self._all_records is None:
-            self._all_records = {path: self.lock_records(path) for path in self.files}
-            journal.overlay(self.store, self.root, self._all_records)
-        return self._all_records
+        with self._lock:
+            if self._all_records is None:
+                found = {path: self.lock_records(path) for path in self.files}
+                journal.overlay(self.store, self.root, found)
+                self._all_records = found
+            return self._all_records
 
     def lock_records(self, pipeline: str) -> dict[str, StageRecord]:
         """The records in the dodo.lock beside one dvc.yaml, by stage name."""
@@ -335,9 +352,10 @@ class Workspace:
             if self._tolerant:
                 return {}
             raise
-        if path not in self._parsed or self._parsed[path][0] is not rows:
-            self._parsed[path] = rows, {n: lockfile.of_plain(row) for n, row in rows.items()}
-        return dict(self._parsed[path][1])
+        with self._lock:
+            if path not in self._parsed or self._parsed[path][0] is not rows:
+                self._parsed[path] = rows, {n: lockfile.of_plain(row) for n, row in rows.items()}
+            return dict(self._parsed[path][1])
 
     def write_lock(self, pipeline: str, made: dict[str, StageRecord | None]) -> None:
         """Renew stages' blocks in the dodo.lock beside a dvc.yaml; None takes a block out."""
@@ -368,17 +386,22 @@ class Workspace:
         """Digest of an input as a program would read it; None where it is missing."""
         if "://" in path:
             return self._digest_elsewhere(path)
-        made = self._seen.get((path, False))
+        with self._lock:
+            made = self._seen.get((path, False))
         if made is not None and made.is_same_for_both and not self._live:
             return made.digest
         return self._digest(path, follow=True)
 
     def _digest_elsewhere(self, url: str) -> Oid | None:
-        if self._live or url not in self._urls:
-            from dodo_exp.engine import elsewhere
+        with self._lock:
+            if not self._live and url in self._urls:
+                return self._urls[url]
+        from dodo_exp.engine import elsewhere
 
-            self._urls[url] = elsewhere.digest(self, url)
-        return self._urls[url]
+        found = elsewhere.digest(self, url)
+        with self._lock:
+            self._urls[url] = found
+        return found
 
     def out_digest(self, path: str) -> Oid | None:
         """Digest of an output as the store would keep it; None where it is missing."""
@@ -417,7 +440,8 @@ class Workspace:
     @property
     def looked_at(self) -> Iterator[tuple[str, bool]]:
         """Paths whose content was looked at, and whether as inputs are, by where links lead."""
-        return iter(self._seen)
+        with self._lock:
+            return iter(list(self._seen))
 
     @property
     def rules_from(self) -> Iterator[str]:
@@ -437,18 +461,22 @@ class Workspace:
 
     def _digest(self, path: str, follow: bool) -> Oid | None:
         key = (path, follow)
-        if self._live or key not in self._seen:
+        with self._lock:
+            found = None if self._live else self._seen.get(key)
+        if found is None:
             try:
                 oid = self._stamped(path)
                 if oid is not None:
-                    self._seen[key] = Digest(oid, True)
-                    return oid
-                self._seen[key] = digest(self._source(follow), path, follow=follow)
+                    found = Digest(oid, True)
+                else:
+                    found = digest(self._source(follow), path, follow=follow)
             except PermissionError:
                 raise Failure(f"{path}: no permission to read it") from None
             except NotStorable as error:
                 raise Failure(f"{error.path}: {error}") from None
-        return self._seen[key].digest
+            with self._lock:
+                self._seen[key] = found
+        return found.digest
 
     def _source(self, follow: bool) -> Source:
         ignore = self.input_ignore if follow else self.output_ignore

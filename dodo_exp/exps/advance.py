@@ -7,7 +7,6 @@ step is what it has come to.
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 
@@ -133,7 +132,6 @@ class Advance(Course):
         self._is_in_place = is_in_place
         self._result = draft.base
         self._folded: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
         self._began = time.time()
         self.last = way.last
         """The last step that is kept, of this run or the one that it goes on from."""
@@ -170,8 +168,9 @@ class Advance(Course):
 
     def has(self, path: str, node: Node) -> bool:
         """Whether the last step has this for an output."""
+        last = self.last
         try:
-            found = self._store.find(self.last.experiment.result, path) if self.last else None
+            found = self._store.find(last.experiment.result, path) if last else None
         except StoreError:
             return False
         return found is not None and is_same(found, node)
@@ -244,7 +243,7 @@ class Advance(Course):
                     # Steps of an earlier turn, which the beginning of this one knows nothing of.
                     came = self._from.experiment.result
                     grafts |= dict(steps.outs(store, came, self._running))
-                for pipeline, made in list(self._journal.made.items()):
+                for pipeline, made in self._journal.made.items():
                     if self._folded.get(pipeline) != set(made):
                         self._folded[pipeline] = set(made)
                         records = {**self._workspace.known_records(pipeline), **made}

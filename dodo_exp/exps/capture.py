@@ -94,15 +94,14 @@ class Progress:
         self._lock = threading.Lock()
 
     def __call__(self, size: int, was_read: bool) -> None:
-        self._passed += size
-        if not was_read:
-            return
-        self._files += 1
-        self._bytes += size
-        if time.monotonic() < self._next:
-            return
         with self._lock:  # several threads may be at it
-            self._tell()
+            self._passed += size
+            if not was_read:
+                return
+            self._files += 1
+            self._bytes += size
+            if time.monotonic() >= self._next:
+                self._tell()
 
     def _tell(self) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from _thread import allocate_lock
 
 from dodo_exp.engine.execute import shell
 from dodo_exp.engine.log import Log
@@ -34,10 +35,13 @@ class Recorder:
         self._log = log
         self._wording = Wording(jobs=jobs)
         self._onward = onward
+        self._lock = allocate_lock()
+        """Guards the wording, which knows of half lines."""
 
     def __call__(self, event: Event) -> None:
         """Listen to a run; called from the threads that run stages."""
-        self._log.write(self._wording(event))
+        with self._lock:
+            self._log.write(self._wording(event))
         if isinstance(event, StageEnded) and event.how in ("ran", "failed"):
             used = f"{event.seconds:.1f} s, {event.cpu:.1f} s of processor"
             if event.memory:

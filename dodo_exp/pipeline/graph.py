@@ -7,6 +7,7 @@ holds it. All paths are relative to the project's root.
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from bisect import bisect_left
 
 from dodo_exp.errors import BadInput, Faults, UsageError, did_you_mean
@@ -50,6 +51,8 @@ class Graph:
         self._outs = sorted(self._makers)
         self._around = self._folders_around_outs()
         self._holders: dict[str, str | None] = {}
+        self._lock = allocate_lock()
+        """Guards `_holders`, all that changes once the graph is made."""
         self._check_overlaps()
         self.before = {name: self._before(name, stage) for name, stage in self.stages.items()}
         self._faults.tell()
@@ -69,11 +72,12 @@ class Graph:
     def _holder(self, folder: str) -> str | None:
         """Address of the stage that makes the folder or one around it; folders recur, so kept."""
         known, trail = self._holders, []
-        while folder and folder not in known and folder not in self._makers:
-            trail.append(folder)
-            folder = folder.rpartition("/")[0]
-        found = self._makers.get(folder) or known.get(folder)
-        known.update(dict.fromkeys(trail, found))
+        with self._lock:
+            while folder and folder not in known and folder not in self._makers:
+                trail.append(folder)
+                folder = folder.rpartition("/")[0]
+            found = self._makers.get(folder) or known.get(folder)
+            known.update(dict.fromkeys(trail, found))
         return found
 
     def made_inside(self, path: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from _thread import RLock
 
 from dodo_store import durable
 from dodo_store.errors import TooLarge
@@ -54,6 +55,8 @@ class Ignore:
         self._chains: dict[str, tuple[tuple[int, tuple[Rule, ...]], ...]] = {}
         self._marks: dict[str, bytes] = {}
         self._files: list[str] = []
+        self._lock = RLock()
+        """Guards what is known of folders; several threads walk at a time."""
         self.tag = ("+2" if defaults else "-2") + ",".join(names)
         """Tells rules apart that are read from different files; the number is the version of the
         rules that are built in, so that what a walk remembers of an earlier one is not used."""
@@ -61,18 +64,21 @@ class Ignore:
     @property
     def sources(self) -> Iterator[str]:
         """Files that said what is passed over, and the folders in which they were looked for."""
-        yield from self._files
-        yield from self._chains
+        with self._lock:
+            found = [*self._files, *self._chains]
+        yield from found
 
     def mark(self, folder: str, folders: list[str]) -> bytes:
         """Moves whenever a verdict on what lies in *folder* could, *folders* among it."""
-        self._chain(folder)
+        with self._lock:
+            self._chain(folder)
+            own = self._marks[folder]
         venvs = [
             name
             for name in (folders if self._defaults else ())
             if self._is_venv(f"{folder}/{name}" if folder else name)
         ]
-        return self._marks[folder] + "/".join(venvs).encode(errors="surrogateescape")
+        return own + "/".join(venvs).encode(errors="surrogateescape")
 
     def skips(self, path: str, is_folder: bool) -> bool:
         """Whether to pass over *path* (relative, `/`); its parents are known to be walked."""
@@ -97,13 +103,16 @@ class Ignore:
         """A Python environment says so itself (PEP 405)."""
         is_one = os.path.exists(os.path.join(self._root, path, VENV))
         if is_one:
-            self._files.append(f"{path}/{VENV}")
+            with self._lock:
+                self._files.append(f"{path}/{VENV}")
         return is_one
 
     def _chain(self, folder: str) -> tuple[tuple[int, tuple[Rule, ...]], ...]:
         """Rules that apply in *folder*, nearest first, each with where its relative paths start."""
-        chain = self._chains.get(folder)
-        if chain is None:
+        with self._lock:
+            chain = self._chains.get(folder)
+            if chain is not None:
+                return chain
             outer = folder.rpartition("/")[0]
             above = self._chain(outer) if folder else ()
             text = self._read(folder)
@@ -114,7 +123,7 @@ class Ignore:
             if own:
                 lines = "\n".join(text).encode(errors="surrogateescape")
                 self._marks[folder] = of_bytes(self._marks[folder] + lines)
-        return chain
+            return chain
 
     def _read(self, folder: str) -> list[str]:
         lines: list[str] = []

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _held: dict[str, int] = {}
 """Descriptors of locks that this process holds, by path."""
+_guard = allocate_lock()
+"""Guards `_held`: threads take and release locks of their own."""
 
 
 def descriptors() -> set[int]:
@@ -30,12 +32,22 @@ def descriptors() -> set[int]:
 
     A fork that keeps them keeps the locks, when the process that took them is gone.
     """
-    return set(_held.values())
+    with _guard:
+        return set(_held.values())
 
 
 def descriptor(path: str) -> int | None:
     """The same of one of them. Whoever inherits it has the lock too, until it is released."""
-    return _held.get(path)
+    with _guard:
+        return _held.get(path)
+
+
+def _note(path: str, fd: int | None) -> None:
+    with _guard:
+        if fd is None:
+            _held.pop(path, None)
+        else:
+            _held[path] = fd
 
 
 def owner(path: str) -> str:
@@ -80,8 +92,8 @@ def hold(
             fd = at_once
         else:
             fd = _in_turn(path, kept, timeout, waiting, is_enough)
-        _held[path] = fd
-        kept.callback(_held.pop, path, None)
+        _note(path, fd)
+        kept.callback(_note, path, None)
         found = None
         with contextlib.suppress(OSError):
             found = mark(os.fstat(fd))

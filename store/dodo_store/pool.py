@@ -59,8 +59,19 @@ class Pool:
     def __init__(self, folder: str, quarantine: str) -> None:
         self.folder = folder
         self._quarantine = quarantine
-        self.damaged: set[Oid] = set()
-        """What `has` has found to be there and not what its name says."""
+        self._damaged: set[Oid] = set()
+        self._lock = allocate_lock()
+        """Guards `_damaged`."""
+
+    @property
+    def damaged(self) -> set[Oid]:
+        """What `has` has found to be there and not what its name says; a copy."""
+        with self._lock:
+            return set(self._damaged)
+
+    def _note_damaged(self, oid: Oid) -> None:
+        with self._lock:
+            self._damaged.add(oid)
 
     def path(self, oid: Oid) -> str:
         """Where the content of this name is kept."""
@@ -78,9 +89,9 @@ class Pool:
             is_untouched = found.st_mtime_ns == time_of(oid) * 1_000_000_000
             if is_untouched or self.verify(oid):
                 return True
-            self.damaged.add(oid)
+            self._note_damaged(oid)
         elif not is_file or not self.verify(oid):
-            self.damaged.add(oid)
+            self._note_damaged(oid)
         return False
 
     def verify(self, oid: Oid) -> bool:
@@ -180,7 +191,8 @@ class Pool:
         os.makedirs(self._quarantine, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path(oid), os.path.join(self._quarantine, oid.hex()))
-        self.damaged.discard(oid)
+        with self._lock:
+            self._damaged.discard(oid)
 
     def oids(self) -> list[Oid]:
         """Every name in the pool, in order."""
@@ -308,13 +320,14 @@ class Batch:
         with self._lock:
             files, self._files = self._files, []
         try:
-            self._folders |= _name(files)
+            folders = _name(files)
         except BaseException:
             with self._lock:
                 self._files += files
             raise
-        if files:
-            with self._lock:
+        with self._lock:
+            self._folders |= folders
+            if files:
                 self._names.clear()
 
     def drop(self) -> None:
@@ -529,7 +542,7 @@ def _copy_parts(source: int, target: int, hasher: Hasher, size: int) -> None:
 
 
 _cannot_clone: set[int] = set()
-"""Devices whose file systems have said so: they are asked once."""
+"""Devices whose file systems have said so: they are asked once. Only added to, one by one."""
 
 
 def _clone(source: int, target: int, device: int) -> bool:

@@ -21,6 +21,7 @@ import contextlib
 import os
 import struct
 import time
+from _thread import RLock
 
 import msgpack
 
@@ -134,6 +135,8 @@ class Stamps:
     def __init__(self, path: str, generation: Callable[[], Any] = lambda: None) -> None:
         """*generation* tells when memos may no longer be believed; see `Store.generation`."""
         self._path = path
+        self._lock = RLock()
+        """Held in every public method: stages of a run ask from threads of their own."""
         self._generation = generation
         self._packed: dict[str, bytes] = {}
         self._open: dict[str, _Folder] = {}
@@ -154,7 +157,8 @@ class Stamps:
 
     def seen(self, folder: str, name: str, found: Mark) -> Oid | None:
         """The same, of a name in a folder."""
-        entry = self._folder(folder).files.get(name)
+        with self._lock:
+            entry = self._folder(folder).files.get(name)
         if isinstance(entry, bytes) and len(entry) in _LENGTHS and entry[:32] == _pack(found):
             return Oid(entry[32:48])
         return None
@@ -162,8 +166,9 @@ class Stamps:
     def of(self, path: str, found: os.stat_result) -> Oid | None:
         """As `get`, of what a stat has just said; most of what a large pipeline asks."""
         folder, _, name = path.rpartition("/")
-        held = self._open.get(folder) or self._folder(folder)
-        entry = held.files.get(name)
+        with self._lock:
+            held = self._open.get(folder) or self._folder(folder)
+            entry = held.files.get(name)
         if isinstance(entry, bytes) and len(entry) in _LENGTHS:
             try:
                 now = _MARK.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
@@ -177,8 +182,9 @@ class Stamps:
         """Remember that hashing, begun at *started* (ns), saw this content."""
         if is_settled(found, started):
             folder, _, name = path.rpartition("/")
-            kept = self._folder(folder)
-            self._set(folder, kept, name, _pack(found) + oid)
+            with self._lock:
+                kept = self._folder(folder)
+                self._set(folder, kept, name, _pack(found) + oid)
 
     def _set(self, folder: str, kept: _Folder, name: str, entry: bytes) -> None:
         if kept.files.get(name) != entry:
@@ -189,13 +195,14 @@ class Stamps:
     def set_all(self, seen: Iterable[tuple[str, Mark, Oid]], started: int) -> None:
         """The same of many paths; those of one folder best come one after another."""
         last, kept = None, None
-        for path, found, oid in seen:
-            if not is_settled(found, started):
-                continue
-            folder, _, name = path.rpartition("/")
-            if kept is None or folder != last:
-                last, kept = folder, self._folder(folder)
-            self._set(folder, kept, name, _pack(found) + oid)
+        with self._lock:
+            for path, found, oid in seen:
+                if not is_settled(found, started):
+                    continue
+                folder, _, name = path.rpartition("/")
+                if kept is None or folder != last:
+                    last, kept = folder, self._folder(folder)
+                self._set(folder, kept, name, _pack(found) + oid)
 
     def prove(self, root: str) -> None:
         """Sync the files that were hashed since the last time, so that later boots believe it.
@@ -203,27 +210,32 @@ class Stamps:
         *root* is what paths are relative to. A file that has moved, or cannot be synced, stays
         fresh.
         """
-        self._load()
-        if durable.is_off() or not self._fresh:
-            return
+        with self._lock:
+            self._load()
+            if durable.is_off() or not self._fresh:
+                return
+            fresh = [
+                (folder, name, entry, os.path.join(root, folder, name))
+                for folder in sorted(self._fresh)
+                for name, entry in self._folder(folder).files.items()
+                if _is_fresh(entry)
+            ]
         synced = []
-        for folder in sorted(self._fresh):
-            for name, entry in self._folder(folder).files.items():
-                if _is_fresh(entry):
-                    full = os.path.join(root, folder, name)
-                    with contextlib.suppress(OSError):
-                        if entry[:32] == _pack(mark(os.stat(full))):
-                            synced.append((folder, name, entry, full))
+        for folder, name, entry, full in fresh:
+            with contextlib.suppress(OSError):
+                if entry[:32] == _pack(mark(os.stat(full))):
+                    synced.append((folder, name, entry, full))
         try:
             durable.sync_paths([full for *_, full in synced])
         except OSError:
             return
-        for folder, name, entry, _ in synced:
-            kept = self._folder(folder)
-            if kept.files.get(name) == entry:
-                kept.files[name] = entry[:48]
-                kept.is_dirty = self._dirty = True
-        self._fresh = {folder for folder in self._fresh if self._has_fresh(folder)}
+        with self._lock:
+            for folder, name, entry, _ in synced:
+                kept = self._folder(folder)
+                if kept.files.get(name) == entry:
+                    kept.files[name] = entry[:48]
+                    kept.is_dirty = self._dirty = True
+            self._fresh = {folder for folder in self._fresh if self._has_fresh(folder)}
 
     def _has_fresh(self, folder: str) -> bool:
         return any(map(_is_fresh, self._folder(folder).files.values()))
@@ -232,28 +244,31 @@ class Stamps:
 
     def memo(self, folder: str, tag: str) -> Memo | None:
         """What a walk kept of the folder under *tag*."""
-        return self._folder(folder).memos.get(tag)
+        with self._lock:
+            return self._folder(folder).memos.get(tag)
 
     def keep(self, folder: str, tag: str, memo: Memo, names: dict[str, Any]) -> None:
         """Keep a memo of a folder whose files are *names*; stamps of other names go."""
-        kept = self._folder(folder)
-        kept.memos[tag] = memo
-        if len(kept.files) > len(names):
-            kept.files = {name: entry for name, entry in kept.files.items() if name in names}
-        kept.is_dirty = self._dirty = True
+        with self._lock:
+            kept = self._folder(folder)
+            kept.memos[tag] = memo
+            if len(kept.files) > len(names):
+                kept.files = {name: entry for name, entry in kept.files.items() if name in names}
+            kept.is_dirty = self._dirty = True
 
     def known(self, folder: str) -> list[tuple[str, int]]:
         """Folders at and below one as the table was read, and about how many files are in each."""
         from bisect import bisect_left
 
-        self._load()
-        if self._names is None:
-            self._names = sorted(
-                name
-                for name, packed in self._packed.items()
-                if isinstance(packed, bytes) and _is_path(name)
-            )
-        names, packed = self._names, self._packed
+        with self._lock:
+            self._load()
+            if self._names is None:
+                self._names = sorted(
+                    name
+                    for name, packed in self._packed.items()
+                    if isinstance(packed, bytes) and _is_path(name)
+                )
+            names, packed = self._names, self._packed
         if folder:
             first, last = (bisect_left(names, folder + each) for each in ("/", _AFTER))
             own = [folder] if isinstance(packed.get(folder), bytes) else []
@@ -262,9 +277,10 @@ class Stamps:
 
     def renew(self) -> None:
         """Forget all memos if the store they speak of has lost something since they were read."""
-        self._load()
-        if self._generation() != self._born:
-            self._forget_memos()
+        with self._lock:
+            self._load()
+            if self._generation() != self._born:
+                self._forget_memos()
 
     def _forget_memos(self) -> None:
         for name in list(self._packed):
@@ -278,10 +294,11 @@ class Stamps:
 
     def forget(self) -> None:
         """Forget everything; the next walk reads every file."""
-        self._loaded = True
-        self._packed, self._open, self._fresh = {}, {}, set()
-        self._born = self._generation()
-        self._dirty = True
+        with self._lock:
+            self._loaded = True
+            self._packed, self._open, self._fresh = {}, {}, set()
+            self._born = self._generation()
+            self._dirty = True
 
     # -- the file --------------------------------------------------------------------------
 
@@ -335,28 +352,21 @@ class Stamps:
 
     def save(self) -> None:
         """Write the table if it changed; where that is not allowed, nothing is lost but time."""
-        if not self._dirty:
-            return
-        self.renew()
-        for name, folder in self._open.items():
-            if folder.is_dirty:
-                self._packed[name] = folder.pack()
-                folder.is_dirty = False
-        try:
-            data = record.encode(
-                record.CACHE,
-                [
-                    VERSION,
-                    self._born,
-                    boot_id(),
-                    sorted(self._fresh),
-                    self._packed,
-                ],
-            )
-            durable.replace(self._path, data, sync=False)
-            self._dirty = False
-        except (OSError, StoreError):
-            return
+        with self._lock:
+            if not self._dirty:
+                return
+            self.renew()
+            for name, folder in self._open.items():
+                if folder.is_dirty:
+                    self._packed[name] = folder.pack()
+                    folder.is_dirty = False
+            try:
+                row = [VERSION, self._born, boot_id(), sorted(self._fresh), self._packed]
+                data = record.encode(record.CACHE, row)
+                durable.replace(self._path, data, sync=False)
+                self._dirty = False
+            except (OSError, StoreError):
+                return
 
 
 def _is_fresh(entry: Any) -> bool:
