@@ -144,13 +144,17 @@ def everything(store: Store, kinds: tuple[str, ...] = KINDS) -> list[Found]:
 
 def unreadable(store: Store) -> list[str]:
     """Where refs are kept that cannot be read."""
-    known = {(each.kind, each.name) for each in everything(store)}
-    return [
-        history.refs_of(store, kind).path(name)
-        for kind in KINDS
-        for name in sorted(history.refs_of(store, kind).names())
-        if (kind, name) not in known
-    ]
+    from dodo_store.errors import Damaged
+
+    found = []
+    for kind in KINDS:
+        refs = history.refs_of(store, kind)
+        for name in sorted(refs.names()):
+            try:
+                refs.get(name)  # None where it was removed meanwhile
+            except Damaged:
+                found.append(refs.path(name))
+    return found
 
 
 def renamed_from(store: Store, name: str) -> str | None:

@@ -49,8 +49,12 @@ class Mended(Named):
 
 
 def check(project: Project, share: float, progress: Told) -> Report:
-    """Everything that does not hold; *share* of the objects is read byte by byte."""
-    return checking.check(project.store, roots.everything(project, once=True), share, progress)
+    """Everything that does not hold; *share* of the objects is read byte by byte.
+
+    What gc removes meanwhile would be reported as missing, so it waits.
+    """
+    with project.store.reading():
+        return checking.check(project.store, roots.everything(project, once=True), share, progress)
 
 
 def repair(

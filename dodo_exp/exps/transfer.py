@@ -58,6 +58,11 @@ def send(project: Project, given: tuple[str, ...], path: str, told: Told, *, for
     Raises:
         UsageError, Damage, Failure
     """
+    with project.store.reading():
+        return _send(project, given, path, told, force=force)
+
+
+def _send(project: Project, given: tuple[str, ...], path: str, told: Told, *, force: bool) -> Sent:
     store = project.store
     found = [find.find(store, name) for name in given] if given else find.everything(store)
     unreadable = [] if given else find.unreadable(store)

@@ -149,6 +149,18 @@ class Store:
             yield
 
     @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold off gc for a block that reads what names refer to; others may write.
+
+        Where the lock cannot be taken, on a read-only disk, nobody can remove anything either.
+        """
+        with contextlib.ExitStack() as held:
+            if self.exists:
+                with contextlib.suppress(OSError):
+                    held.enter_context(self.writing())
+            yield
+
+    @contextlib.contextmanager
     def removing(self, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         """Keep all writers out for a block."""
         with locks.share(f"{self.folder}/locks/commit", exclusive=True, waiting=waiting):

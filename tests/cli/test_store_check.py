@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from dodo_store.oid import of_bytes
 from tests.space import Space
@@ -45,3 +48,20 @@ def test_content_that_only_an_undo_step_needs_is_checked_and_its_loss_mended(spa
     assert "undo step 2 is removed: lost" in out
     assert "all is well" in space.dodo("store", "check").out
     assert "Undone: `exp run -n one`" in space.dodo("undo").out
+
+
+@pytest.mark.parametrize("args", [["store", "check"], ["exp", "export", "-f", "../pack"]])
+def test_what_reads_the_store_waits_while_gc_removes(project: Space, args: list[str]) -> None:
+    project.exp("-n", "one")
+    with project.store.removing():
+        process = project.start(*args)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, (out, err)
+
+
+def test_a_check_of_a_project_without_a_store_makes_none(space: Space) -> None:
+    space.write("dvc.yaml", "stages: {}\n")
+    space.dodo("store", "check")
+    assert not space.exists(".dodo")
