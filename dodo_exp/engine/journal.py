@@ -419,26 +419,31 @@ class Journal:
         with self._lock:
             self._made.clear()
 
-    def close(self, write: Write, *, keep_edits: bool) -> None:
-        """Fold everything in: lock files first, then the journal goes."""
+    def close(self, write: Write, *, keep_edits: bool) -> list[str]:
+        """Fold everything in: lock files first, then the journal goes.
+
+        Says which edits could not be taken back.
+        """
+        notes: list[str] = []
         try:
             self._settle()
         except (OSError, StoreError):
             self._shut()
-            return
+            return notes
         self.fold(write)
         if self._going or not self._points():
             # Old outputs that nobody knows lie aside still, or there was no room for the pointer:
             # the next command sees to it.
             self._shut()
-            return
+            return notes
         if keep_edits:
             self._write(["keep"])
         else:
-            _roll_back(self._root, self._edited)
+            _, notes = _roll_back(self._root, self._edited)
         self._shut()
         os.unlink(self.path)
         restore.remove(f"{self._stem}.aside")
+        return notes
 
     def _points(self) -> bool:
         """Let the workspace's pointer say what it is to, where an error has come between."""
@@ -458,11 +463,13 @@ class Journal:
 
 
 @contextlib.contextmanager
-def journaled(workspace: Workspace) -> Iterator[Journal]:
+def journaled(
+    workspace: Workspace, warn: Callable[[str], None] = lambda text: None
+) -> Iterator[Journal]:
     """A journal that is folded in at the end of the block, whichever way it ends.
 
     Edits stay when stages had their turn, also if one failed; they are taken back when the run
-    was stopped or never began.
+    was stopped or never began. *warn* is told which could not be.
     """
     journal = Journal(workspace.store, workspace.root, list(workspace.files))
     keep = False
@@ -470,7 +477,8 @@ def journaled(workspace: Workspace) -> Iterator[Journal]:
         yield journal
         keep = True
     finally:
-        journal.close(workspace.write_lock, keep_edits=keep)
+        for text in journal.close(workspace.write_lock, keep_edits=keep):
+            warn(text)
 
 
 def _change_back(store: Store, root: str, made: list[Change], scratch: str) -> None:
@@ -610,21 +618,75 @@ def _put_back(store: Store, root: str, stage: str, moves: list[Move]) -> None:
             os.rename(spot, full)
 
 
-def _roll_back(root: str, edits: list[Edit]) -> list[str]:
-    """Take edits back, the last first, where the file is still what we wrote; say which."""
-    undone = []
+def _roll_back(root: str, edits: list[Edit]) -> tuple[list[str], list[str]]:
+    """Take edits back, the last first, where the file is still what we wrote.
+
+    Returns the paths that are as before, and a note for each that somebody else has edited since.
+    """
+    undone, notes = [], []
     for path, old, new in reversed(edits):
         full = os.path.realpath(os.path.join(root, path))
         with contextlib.suppress(FileNotFoundError):
             with open(full, "rb") as file:
-                current = of_bytes(file.read())
-            if current == new:
+                current = file.read()
+            if of_bytes(current) == new:
                 if old is None:
                     os.unlink(full)
                 else:
                     durable.replace(full, old)
                 undone.append(path)
-    return undone
+            elif current != old:
+                notes.append(_not_taken_back(path, old, current))
+    return undone, notes
+
+
+MOST_NAMED = 5
+"""Values of a params file that a note names."""
+
+
+def _not_taken_back(path: str, old: bytes | None, current: bytes) -> str:
+    """Say what a params file holds that was edited by somebody else during the run."""
+    from dodo_exp.errors import DodoError
+    from dodo_exp.pipeline import params
+    from dodo_exp.pipeline.values import canonical, leaves
+
+    text = f"{path} was edited during the run, so what the run had set in it was not taken back"
+    try:
+        before = dict(leaves(params.parse(old or b"", path)))
+        now = dict(leaves(params.parse(current, path)))
+    except DodoError:
+        return text
+    found = [
+        f"{name} is {canonical(now[name])} (was {canonical(before[name])})"
+        if name in now and name in before
+        else f"{name} is {canonical(now[name])} (new)"
+        if name in now
+        else f"{name} is gone"
+        for name in {**now, **before}
+        if name not in now or name not in before or canonical(now[name]) != canonical(before[name])
+    ]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"{text}: {', '.join(found[:MOST_NAMED])}{more}" if found else text
+
+
+def edited(store: Store, root: str) -> dict[str, bytes | None]:
+    """Params files that hold what a run has set for itself, with the user's own bytes of each.
+
+    None stands for no file. A file that somebody has edited since is the user's own as it is.
+    """
+    found: dict[str, bytes | None] = {}
+    for path in _paths(store.local):
+        edits: list[Edit] = []
+        for entry in _entries(path):
+            if entry[0] == "edit":
+                edits.append(entry[1:])
+            elif entry[0] == "keep" or (entry[0] == "name" and _is_there(store, *entry[1:3])):
+                edits.clear()
+        for name, old, new in edits:
+            with contextlib.suppress(OSError), open(os.path.join(root, name), "rb") as file:
+                if of_bytes(file.read()) == new:
+                    found[name] = old
+    return found
 
 
 def _write_lock(root: str, pipeline: str, records: dict[str, StageRecord]) -> None:
@@ -727,10 +789,9 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
             _sweep(os.path.dirname(os.path.join(root, pipeline)))
         for pipeline in pipelines:
             _write_lock(root, pipeline, locks.get(pipeline, {}))
-        notes += [
-            f"{name} is as it was before the run that was cut short"
-            for name in _roll_back(root, edits)
-        ]
+        undone, not_undone = _roll_back(root, edits)
+        notes += [f"{name} is as it was before the run that was cut short" for name in undone]
+        notes += not_undone
         os.unlink(path)
         notes += _clear_aside(store, path.removesuffix(".journal") + ".aside")
     return notes

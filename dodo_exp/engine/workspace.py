@@ -27,7 +27,7 @@ from dodo_store.walk import Digest, Source, digest, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from dodo_exp.pipeline.lockfile import StageRecord
@@ -78,6 +78,7 @@ class Workspace:
     def forget(self) -> None:
         """Read everything anew from here on; the caches on disk still spare what stood still."""
         self._live = self._supposed = False
+        self._instead: Mapping[str, bytes] = {}
         self._files: dict[str, PipelineFile] | None = None
         self._graph: Graph | None = None
         self._params: dict[str, dict[Any, Any] | None] = {}
@@ -199,6 +200,8 @@ class Workspace:
         Raises:
             BadInput: not a regular file, or not readable.
         """
+        if path in self._instead:
+            return self._instead[path]
         full = self.path(path)
         if self.memo.is_there(path, self.root) and not os.path.isfile(full):
             raise BadInput(path, "not a regular file")
@@ -246,6 +249,19 @@ class Workspace:
             yield
         finally:
             self._params, self._supposed, self._files, self._graph, self._records = before
+
+    @contextmanager
+    def reading_instead(self, files: Mapping[str, bytes]) -> Iterator[None]:
+        """For a block take these for the bytes of parameter files."""
+        from dodo_exp.pipeline import params
+
+        before = self._instead
+        self._instead = {**before, **files}
+        try:
+            with self.supposing({path: params.parse(data, path) for path, data in files.items()}):
+                yield
+        finally:
+            self._instead = before
 
     def _read_params(self, path: str) -> dict[Any, Any] | None:
         def read() -> dict[Any, Any]:

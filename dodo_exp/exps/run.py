@@ -198,7 +198,11 @@ def _run(
     before = trace.Before(workspace, edits.texts if edits else ()) if start is None else None
     limits = repro.limits_of(project, start.budget if start else None)
     # One scratch folder for all that a run keeps: making files is what it costs on many disks.
-    with workspace.store.scratch(), journaled(workspace) as journal:
+
+    def warn(text: str) -> None:
+        listener(Note("warning", text))
+
+    with workspace.store.scratch(), journaled(workspace, warn) as journal:
         _apply(workspace, journal, edits)
         way = going.of_order(workspace, order, project.folder)
         selection, steps = repro.ready(

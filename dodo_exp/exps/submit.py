@@ -6,10 +6,11 @@ from it by its params files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
-from dodo_exp.engine import repro, session
+from dodo_exp.engine import journal, repro, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.events import Note
@@ -28,7 +29,7 @@ from dodo_store.tree import EXEC, FILE, LINK, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
     from dodo_exp.engine.slots import Limits
@@ -97,57 +98,76 @@ def _submit(
     session.tidy(project, listener)
     store = project.store
     workspace = Workspace(project.root, store)
-    planned = _all_planned(workspace, project, order, variants, listener)
-    project.write(listener)  # not before: what is refused leaves no store behind
-    queue.create(store)
-    extra = tuple(project.inside(path) for path in include)
-    made = []
-    with store.writing(), store.scratch() as scratch:
-        last, parent = rev, state.current(workspace)
-        if rev is not None:
-            number = rev.experiment.step
-            base, name = rev.experiment.result, rev.experiment.name.partition(AT)[0]
-            parent = f"{name}{AT}{number}" if number else name
-        else:
-            reset = order.options.reset or where == queue.QUEUE
-            begun = going.begin(workspace, order.request, project.folder, reset=reset)
-            outs = begun.captured(workspace) if begun is not None else {}
-            base = capture(workspace, listener, after_run=False, include=extra, **outs)
-            last = begun.last if begun is not None else None
-        if last is not None and not last.experiment.step:
-            last = None
-        deps = state.deps_of(workspace)
-        batch = Batch(scratch)
-        try:
-            for each in planned:
-                node = _with_texts(workspace, batch, base, each.texts)
-                job = os.urandom(8).hex()
-                experiment = Experiment(
-                    name=each.name,
-                    created=time.time(),
-                    seconds=0.0,
-                    parent=parent,
-                    base=node,
-                    result=node,
-                    state=state.FAILED,
-                    params=each.params,
-                    metrics={},
-                    deps=deps,
-                    stages=(),
-                    stale=(),
-                    tainted=(),
-                    message=order.message,
-                    job=job,
-                    step=last.experiment.step if last is not None else 0,
-                    before=last.oid if last is not None else None,
-                )
-                oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
-                made.append((each.name, task_of(project, order, job, oid, where)))
-            batch.commit()
-        finally:
-            batch.drop()
-        workspace.save_caches()
-        return put(made)
+    # What a run that is going on has set in params files is its own affair.
+    own = journal.edited(store, workspace.root) if rev is None else {}
+    with contextlib.ExitStack() as instead:
+        instead.enter_context(_reading(workspace, own))
+        planned = _all_planned(workspace, project, order, variants, listener)
+        project.write(listener)  # not before: what is refused leaves no store behind
+        queue.create(store)
+        extra = tuple(project.inside(path) for path in include)
+        made = []
+        with store.writing(), store.scratch() as scratch:
+            last, parent = rev, state.current(workspace)
+            if rev is not None:
+                number = rev.experiment.step
+                base, name = rev.experiment.result, rev.experiment.name.partition(AT)[0]
+                parent = f"{name}{AT}{number}" if number else name
+            else:
+                reset = order.options.reset or where == queue.QUEUE
+                begun = going.begin(workspace, order.request, project.folder, reset=reset)
+                outs = begun.captured(workspace) if begun is not None else {}
+                base = capture(workspace, listener, after_run=False, include=extra, **outs)
+                late = journal.edited(store, workspace.root)
+                if late.keys() - own.keys():  # a run has begun meanwhile
+                    own = {**late, **own}
+                    instead.enter_context(_reading(workspace, own))
+                    planned = _all_planned(workspace, project, order, variants, lambda event: None)
+                last = begun.last if begun is not None else None
+            if last is not None and not last.experiment.step:
+                last = None
+            deps = state.deps_of(workspace)
+            batch = Batch(scratch)
+            try:
+                for each in planned:
+                    node = _with_texts(workspace, batch, base, _texts(own) | each.texts)
+                    job = os.urandom(8).hex()
+                    experiment = Experiment(
+                        name=each.name,
+                        created=time.time(),
+                        seconds=0.0,
+                        parent=parent,
+                        base=node,
+                        result=node,
+                        state=state.FAILED,
+                        params=each.params,
+                        metrics={},
+                        deps=deps,
+                        stages=(),
+                        stale=(),
+                        tainted=(),
+                        message=order.message,
+                        job=job,
+                        step=last.experiment.step if last is not None else 0,
+                        before=last.oid if last is not None else None,
+                    )
+                    oid = store.add_record(batch, record.EXPERIMENT, experiment._asdict())
+                    made.append((each.name, task_of(project, order, job, oid, where)))
+                batch.commit()
+            finally:
+                batch.drop()
+            workspace.save_caches()
+            return put(made)
+
+
+def _reading(
+    workspace: Workspace, files: dict[str, bytes | None]
+) -> contextlib.AbstractContextManager[None]:
+    return workspace.reading_instead({path: data or b"" for path, data in files.items()})
+
+
+def _texts(files: dict[str, bytes | None]) -> dict[str, str | None]:
+    return {path: data.decode() if data is not None else None for path, data in files.items()}
 
 
 def check(project: Project, order: Order, variants: list[Variant], listener: Listener) -> None:
@@ -258,13 +278,21 @@ def _check_inside(selection: Selection) -> None:
                 )
 
 
-def _with_texts(workspace: Workspace, batch: Batch, base: Node, texts: dict[str, str]) -> Node:
-    """The snapshot with other contents of some files; a link's goes where it leads."""
+def _with_texts(
+    workspace: Workspace, batch: Batch, base: Node, texts: Mapping[str, str | None]
+) -> Node:
+    """The snapshot with other contents of some files, None for no file.
+
+    A link's contents go where it leads.
+    """
     if not texts:
         return base
     store = workspace.store
     graft: dict[str, Node | None] = {}
     for path, text in texts.items():
+        if text is None:
+            graft[path] = None
+            continue
         data = text.encode()
         oid = of_bytes(data)
         batch.add_bytes(store.objects, oid, data)
