@@ -21,12 +21,13 @@ and a table `[run]`:
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from types import MappingProxyType
 
+from dodo_exp import units
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_store import durable
 from dodo_store.named import Named
-from dodo_store.pattern import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +42,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """The values that each setting may have; none: any text, or, of `grace`, a time."""
 TABLES = (*KNOWN, "resources")
-_AMOUNT = pattern(r"(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)B?\Z")
-_TIME = pattern(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|)")
-_TIMES = pattern(r"(?:\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?\s*(?:s|min|m|h|d)\s*)+)\Z")
-_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
 class Settings(Named):
@@ -137,11 +133,10 @@ def checked(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _time(name: str, value: Any) -> float:
-    found = seconds(value)
-    if found is None or found < 0:
-        text = f"[run] grace: no time: {value!r}"
-        raise BadInput(name, text, "seconds, or as in 90s, 5m")
-    return found
+    try:
+        return units.parse_duration(value)
+    except ValueError as error:
+        raise BadInput(name, f"[run] grace: {error}", units.DURATIONS) from None
 
 
 def _resource(name: str, key: str, value: Any) -> float | tuple[str, ...]:
@@ -149,31 +144,13 @@ def _resource(name: str, key: str, value: Any) -> float | tuple[str, ...]:
         names = tuple(map(str, value))
         if names and len(set(names)) == len(names) and all(type(n) in (str, int) for n in value):
             return names
-    size = amount(value)
-    if size is None or size <= 0 or not key.replace("-", "_").isidentifier():
+    size = 0.0
+    with suppress(ValueError):
+        size = units.parse_size(value)
+    if size <= 0 or not key.replace("-", "_").isidentifier():
         text = f"[resources] {key}: neither an amount nor a list of names"
         raise BadInput(name, text, 'for example gpu = 2, mem = "64G" or gpu = ["0", "3"]')
     return size
-
-
-def amount(value: Any) -> float | None:
-    """A number, or bytes in powers of ten (`8G`) or two (`8Gi`); None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if value == value and abs(value) != float("inf") else None
-    match = _AMOUNT.match(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    return float(match[1]) * int((1024 if match[3] else 1000) ** _POWERS[match[2]])
-
-
-def seconds(value: Any) -> float | None:
-    """A number of seconds, or with units, as in 90s, 2h or 3h55m; None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if value == value and abs(value) != float("inf") else None
-    text = value.strip() if isinstance(value, str) else ""
-    if not _TIMES.match(text):
-        return None
-    return sum(float(number) * _SECONDS[unit] for number, unit in _TIME.findall(text))
 
 
 def _check(name: str, table: str, key: str, value: Any) -> None:

@@ -32,17 +32,6 @@ HARMLESS = "\n\t\u200c\u200d"
 """Among them the joiners, which make one emoji of several and shape letters."""
 
 
-def size(count: int) -> str:
-    """Bytes for people, in powers of ten."""
-    if count < 1000:
-        return f"{count} B"
-    value, units = count / 1000, ["kB", "MB", "GB", "TB", "PB"]
-    while value >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.3g} {units[0]}"
-
-
 class Wording:
     """Events into bytes. With several stages at once each line is named; *label* names them all."""
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {"dodo_store": 0, "dodo_exp.pipeline": 1, "dodo_exp.engine": 2, "dodo_exp.exps": 3}
 BESIDE = tuple(
-    f"dodo_exp.{name}" for name in "checkpoint errors events project settings wording".split()
+    f"dodo_exp.{name}" for name in "checkpoint errors events project settings units wording".split()
 )
 SPEAKING = ("__main__.py", "reaper.py", "crew.py", "doit_plugins.py")
 """Beside the command line: a process's whole life, and what doit prints for us."""

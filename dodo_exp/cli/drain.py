@@ -6,6 +6,7 @@ import threading
 
 from dodo_exp.cli import tell
 from dodo_exp.cli.render import Grid, Report
+from dodo_exp.units import format_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,13 +122,4 @@ def _metrics(project: Any, name: str) -> dict[str, Any]:
 
 
 def _seconds(seconds: float | None) -> str | None:
-    return None if seconds is None else duration(seconds)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 3.2 s, 4:05, 2:03:04."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return None if seconds is None else format_duration(seconds)

@@ -69,7 +69,7 @@ def command(**given: Any) -> Report:
     left out. A dependency has a column where it varies.
 
     QUERY compares columns with values: `acc > 0.9 and (lr < 0.1 or model == resnet)`. It also knows
-    name, state, step, tags, note, created (a date), age and seconds (30s, 10m, 2h, 3d); `=~`
+    name, state, step, tags, note, created (a date), age and seconds (30s, 10m, 3h55m, 2d); `=~`
     matches a regular expression, `in` a list or a part of a text, `null` is what is not there.
     Names with unusual signs go between backquotes.
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from dodo_exp.cli import declare, options
 from dodo_exp.cli.render import Grid, Report
 
@@ -11,20 +9,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
-
 
 class Age(declare.Kind):
-    """A time span: 30d, 12h, 0."""
+    """A duration with its unit: 30d, 12h, 1w; or 0."""
 
     name = "age"
 
     def read(self, text: str) -> float:
-        """In seconds."""
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdwy]?)", text)
-        if not found or (not found[2] and float(found[1]) != 0):
-            raise ValueError(f"{text!r} is no age: a number and s, m, h, d, w or y, as in 30d")
-        return float(found[1]) * UNITS.get(found[2], 1)
+        """In seconds; a bare number is refused, since 30 seconds are seldom what is meant."""
+        from dodo_exp import units
+
+        try:
+            found = units.parse_duration(text)
+        except ValueError as error:
+            raise ValueError(f"{error}: an age is written as 30d, 12h, 1w or 0") from None
+        if found and text.strip()[-1] in ".0123456789":
+            raise ValueError(f"{text!r} has no unit: an age is written as {text}d or {text}h")
+        return found
 
 
 @declare.command("gc")

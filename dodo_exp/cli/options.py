@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from dodo_exp import units
 from dodo_exp.cli import declare
-from dodo_exp.wording import size as size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -244,6 +244,9 @@ precision = declare.option(
     metavar="N",
     help="Significant digits in tables (5).",
 )
+
+
+size = units.format_size
 
 
 def files(count: int) -> str:

@@ -6,18 +6,18 @@ from dodo_exp.cli import declare, options
 
 
 class Time(declare.Kind):
-    """Seconds, or with units: 90s, 3h55m."""
+    """A duration: 90s, 3h55m, or seconds."""
 
     name = "time"
 
     def read(self, text: str) -> float:
         """In seconds."""
-        from dodo_exp.settings import seconds
+        from dodo_exp import units
 
-        found = seconds(text)
-        if found is None or found < 0:
-            raise ValueError(f"{text!r} is no time: seconds, or as in 90s, 30m, 2h")
-        return found
+        try:
+            return units.parse_duration(text)
+        except ValueError as error:
+            raise ValueError(f"{error}: {units.DURATIONS}") from None
 
 
 @declare.command("worker")
@@ -25,14 +25,14 @@ class Time(declare.Kind):
     "--max-time",
     type=Time(),
     metavar="TIME",
-    help="End after this long; what is running then goes back to the queue.",
+    help="End after this long, as in 3h55m; what is running then goes back to the queue.",
 )
 @declare.option(
     "--idle-exit",
     type=Time(),
     default=0.0,
     metavar="TIME",
-    help="Wait this long for something new when nothing waits (0).",
+    help="Wait this long, as in 10m, for something new when nothing waits (0).",
 )
 @declare.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 def command(max_time: float | None, idle_exit: float, quiet: bool) -> int:

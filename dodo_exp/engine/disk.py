@@ -111,7 +111,7 @@ def no_room(error: OSError, folder: str, then: str = GC) -> NoRoom:
 
 def _left(error: OSError, where: str) -> str:
     """What the disk that holds *where* has left."""
-    from dodo_exp.wording import size
+    from dodo_exp.units import format_size
 
     if error.errno == errno.EROFS:
         return "that disk is read-only"
@@ -125,4 +125,4 @@ def _left(error: OSError, where: str) -> str:
         return "that disk is full"
     if found.f_files and not found.f_favail:
         return "that disk can hold no more files"
-    return f"{size(found.f_bavail * found.f_frsize)} free there"
+    return f"{format_size(found.f_bavail * found.f_frsize)} free there"

@@ -5,7 +5,8 @@
     both       = "not" both | "(" query ")" | comparison
     comparison = value (("==" | "=" | "is" | "!=" | "is not" | "<" | "<=" | ">" | ">=" | "=~" | "!~"
                          | "in" | "not in") value)*
-    value      = column | number | text | date | true | false | null | "(" value, ... ")"
+    value      = column | number | duration | size | text | date | true | false | null
+               | "(" value, ... ")"
 
 A column that a row does not have is null. Null is equal to null alone, and neither more nor less
 than anything; nor is text compared with numbers. Comparisons stand in a row as in mathematics:
@@ -18,7 +19,9 @@ import math
 import operator
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
+from dodo_exp import units
 from dodo_exp.errors import UsageError
 from dodo_exp.exps.table import Line
 from dodo_store.named import Named
@@ -34,7 +37,8 @@ Ask = Callable[[Line], bool]
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<date>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?![\w.])
-    | (?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[smhdw]?)(?![\w.])
+    | (?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.])
+    | (?P<amount>[+-]?(?:(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)[A-Za-z]++)++)(?![\w.])
     | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | `(?P<quoted>[^`]+)`
     | (?P<sign>=~|!~|==|!=|<=|>=|<|>|=|\(|\)|\[|\]|,|&&|\|\||!)
@@ -42,7 +46,6 @@ _TOKEN = re.compile(
     )""",
     re.X,
 )
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 WORDS = {"and", "or", "not", "in", "is"}
 SAME = {"&&": "and", "||": "or", "!": "not", "=": "==", "[": "(", "]": ")"}
 CONSTANTS = {"true": True, "false": False, "null": None, "none": None, "nan": math.nan}
@@ -117,7 +120,9 @@ class _Parser:
                 raise self._fault("a number too long", at)
             digits = digits.replace("_", "")
             value = float(digits) if any(c in digits for c in ".eE") else int(digits)
-            return Token("value", value * SECONDS.get(match["unit"], 1), at)
+            return Token("value", value, at)
+        if kind == "amount":
+            return Token("value", self._amount(match["amount"], at), at)
         if kind == "date":
             seconds = moment(match["date"])
             if seconds is None:
@@ -133,6 +138,18 @@ class _Parser:
                 return Token("value", CONSTANTS[word.lower()], at)
             return Token("name", word, at)
         return Token("sign", SAME.get(word, word.lower()), at)
+
+    def _amount(self, text: str, at: int) -> float:
+        """A duration in seconds, or a size in bytes."""
+        sign = -1 if text[0] == "-" else 1
+        text = text.lstrip("+-").replace("_", "")
+        for parse in (units.parse_duration, units.parse_size):
+            with suppress(ValueError):
+                found = parse(text)
+                return sign * (int(found) if found.is_integer() else found)
+        fault = self._fault("neither a duration nor a size", at)
+        fault.hint = f"{units.DURATIONS}; {units.SIZES}"
+        raise fault
 
     def _fault(self, what: str, at: int) -> UsageError:
         rest = self._text[at:].strip()

@@ -11,7 +11,7 @@ meta:
 from __future__ import annotations
 
 from dodo_exp.errors import BadInput, did_you_mean
-from dodo_exp.settings import amount, seconds
+from dodo_exp.units import DURATIONS, SIZES, parse_duration, parse_size
 from dodo_store.named import Named
 from dodo_store.pattern import pattern
 
@@ -67,10 +67,11 @@ def _resources(value: Any, at: Location | str) -> tuple[tuple[str, float], ...]:
     for name, each in value.items():
         if not isinstance(name, str) or not _NAME.match(name):
             raise BadInput(at, f"'meta.dodo.resources': not a name: {name!r}")
-        size = amount(each)
-        if size is None or size < 0:
-            text = f"'meta.dodo.resources': {name!r} is no amount: {each!r}"
-            raise BadInput(at, text, "a number, or bytes as in 8G or 500M")
+        try:
+            size = parse_size(each)
+        except ValueError:
+            text = f"'meta.dodo.resources': {name!r} is not an amount: {each!r}"
+            raise BadInput(at, text, f"an amount is a number, or a size; {SIZES}") from None
         if size:
             found.append((name, size))
     return tuple(sorted(found))
@@ -86,8 +87,10 @@ def _mutex(value: Any, at: Location | str) -> tuple[str, ...]:
 def _timeout(ours: dict[Any, Any], at: Location | str) -> float | None:
     if ours.get("timeout") is None:
         return None
-    found = seconds(ours["timeout"])
-    if found is None or found <= 0:
-        text = f"'meta.dodo.timeout' is no time: {ours['timeout']!r}"
-        raise BadInput(at, text, "seconds, or as in 90s, 30m, 2h, 1d")
+    try:
+        found = parse_duration(ours["timeout"])
+    except ValueError as error:
+        raise BadInput(at, f"'meta.dodo.timeout': {error}", DURATIONS) from None
+    if not found:
+        raise BadInput(at, "'meta.dodo.timeout' must be more than 0", DURATIONS)
     return found

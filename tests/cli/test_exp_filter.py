@@ -190,7 +190,7 @@ BROKEN = [
     ("model =~ acc", "a regular expression expected at 'acc'"),
     ("(" * 60 + "acc" + ")" * 60, "too deeply nested at"),
     ("not", "a column or a value expected at its end"),
-    ("acc > 3x", "not understood at '3x'"),
+    ("acc > 3x", "neither a duration nor a size at '3x'"),
 ]
 
 
