@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import threading
 import time
 from pathlib import Path
@@ -28,6 +30,21 @@ def test_a_run_sets_params_and_gives_its_metrics(here: Space) -> None:
                                                    "seed": 7})  # fmt: skip
     assert "lr: 0.25  # rate" in here.read("params.yaml")
     assert api.run({"train.lr": 0.25}) == ran._replace(is_new=False)
+
+
+def test_a_command_at_the_end_runs_where_standard_error_is_no_file(
+    here: Space,
+) -> None:
+    hook = "echo $DODO_STATUS; sleep 3 & dodo snapshot -n after"
+    here.write("dodo.toml", f"[run]\non_finish = '{hook}'\n")
+    told: list[object] = []
+    begun = time.monotonic()
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
+        api.run({"train.lr": 0.7}, listener=told.append)
+    assert stream.getvalue().startswith("success\n")
+    assert not [event for event in told if "on_finish" in str(event)]
+    assert here.dodo("store", "cat", "after:raw.txt").out == "raw\n"
+    assert time.monotonic() - begun < 30
 
 
 def test_a_list_is_one_value_and_no_sweep(here: Space) -> None:

@@ -114,43 +114,46 @@ def run_experiment(
     is_known = _is_known(glance, order, project.folder, edits)
     if not is_known:
         naming.check_kept(project, order.name, order.replace, state.current(glance))
-    with session.begin(
-        project, listener, wait=order.options.wait, stopped=session.OF_A_RUN, seen=glance
-    ) as workspace:
-        from dodo_exp.exps import going, queue, recover, watched
-        from dodo_exp.exps.save import fresh_name
+    name, started, how, reason = "", 0.0, "stopped", ""
+    try:
+        with session.begin(
+            project, listener, wait=order.options.wait, stopped=session.OF_A_RUN, seen=glance
+        ) as workspace:
+            from dodo_exp.exps import going, queue, recover, watched
+            from dodo_exp.exps.save import fresh_name
 
-        if queue.running(project.store):
-            recover.recover(project)  # of this workspace none can be alive
-        same = going.same(workspace, order, project.folder, edits)
-        same = same if order.name in (None, same) else ""
-        if not is_known:
-            naming.check_free(project, order.name, order.replace, same)
-        name = order.name or same or fresh_name(project)
-        jobs, command = order.options.jobs, order.command
-        started = time.monotonic()
-        how, reason = "stopped", ""
-        try:
-            with watched.in_place(project, name, jobs, command, listener) as (recorder, claim):
-                ran = _run(workspace, project, order, name, edits, recorder, confirm, same)
-                reason = reason_of(ran.outcome)
-                how = "success" if ran.experiment else "failed"
-                for error in ran.outcome.failures:
-                    recorder.say(f"error: {error}")
-                if ran.kept_as and not ran.has_steps:
-                    from dodo_exp.exps import ending
+            if queue.running(project.store):
+                recover.recover(project)  # of this workspace none can be alive
+            same = going.same(workspace, order, project.folder, edits)
+            same = same if order.name in (None, same) else ""
+            if not is_known:
+                naming.check_free(project, order.name, order.replace, same)
+            name = order.name or same or fresh_name(project)
+            jobs, command = order.options.jobs, order.command
+            started = time.monotonic()
+            try:
+                with watched.in_place(project, name, jobs, command, listener) as (recorder, claim):
+                    ran = _run(workspace, project, order, name, edits, recorder, confirm, same)
+                    reason = reason_of(ran.outcome)
+                    how = "success" if ran.experiment else "failed"
+                    for error in ran.outcome.failures:
+                        recorder.say(f"error: {error}")
+                    if ran.kept_as and not ran.has_steps:
+                        from dodo_exp.exps import ending
 
-                    ending.fail_in_place(project, claim, order, ran.kept_as, reason)
-        except (DodoError, StoreError, OSError) as error:
-            how, reason = "failed", str(error)
-            raise
-        finally:
+                        ending.fail_in_place(project, claim, order, ran.kept_as, reason)
+            except (DodoError, StoreError, OSError) as error:
+                how, reason = "failed", str(error)
+                raise
+        _note(project, order, ran)
+        return ran
+    finally:
+        # The workspace is free by now: the hook may run any command of ours in it.
+        if started:
             seconds = time.monotonic() - started
             note = watched.finished(project, name, how, reason, seconds)
             if note is not None:
                 listener(note)
-    _note(project, order, ran)
-    return ran
 
 
 def run_apart(project: Project, order: Order, name: str, listener: Listener) -> Ran:

@@ -23,6 +23,7 @@ from dodo_exp.wording import Wording
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO, Any
 
     from dodo_exp.events import Event, Listener
     from dodo_exp.project import Project
@@ -98,7 +99,10 @@ def in_place(
 
 
 def finished(project: Project, name: str, how: str, reason: str, seconds: float) -> Note | None:
-    """Run the command that the settings want run when an experiment is over; a word if it fails."""
+    """Run the settings' `on_finish` command; a note if it fails.
+
+    The caller does not hold the workspace: the command may need it.
+    """
     try:
         command = project.settings.on_finish
     except UsageError as error:
@@ -112,16 +116,45 @@ def finished(project: Project, name: str, how: str, reason: str, seconds: float)
         "DODO_SECONDS": f"{seconds:.1f}",
     }
     try:
-        done = subprocess.run(
-            shell(command),
-            cwd=project.home,
-            env={**os.environ, **facts},
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-            timeout=60,
-        )
+        with _standard_error() as stream:
+            done = subprocess.run(
+                shell(command),
+                cwd=project.home,
+                env={**os.environ, **facts},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                timeout=60,
+            )
     except (OSError, subprocess.SubprocessError) as error:
         return Note("warning", f"on_finish: {error}")
     if done.returncode:
         return Note("warning", f"on_finish: {command!r} exited with {done.returncode}")
     return None
+
+
+@contextlib.contextmanager
+def _standard_error() -> Iterator[IO[Any]]:
+    """A file for what a command writes, which comes to `sys.stderr` whatever that is.
+
+    A notebook's, or one that is redirected in Python, has no descriptor. A file rather than a
+    pipe: a process left in the background keeps nobody waiting.
+    """
+    stream = sys.stderr
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        pass
+    else:
+        yield stream
+        return
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        try:
+            yield file
+        finally:
+            file.seek(0)
+            text = file.read().decode(errors="replace")
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.write(text)

@@ -575,6 +575,16 @@ def test_a_command_at_the_end_is_told_how_it_went(project: Space) -> None:
     assert "on_finish" in project.dodo("exp", "run", "-n", "fine").err
 
 
+@pytest.mark.parametrize("where", ["here", "--temp"])
+def test_a_command_at_the_end_may_use_the_workspace(project: Space, where: str) -> None:
+    project.write("dodo.toml", "[run]\non_finish = 'dodo snapshot -n after'\n")
+    begun = time.monotonic()
+    ran = project.dodo("exp", "run", *([] if where == "here" else [where]))
+    assert "on_finish" not in ran.err
+    assert time.monotonic() - begun < 30  # it does not wait for the run that waits for it
+    assert project.dodo("store", "cat", "after:raw.txt").out == "raw\n"
+
+
 def test_reading_commands_work_while_everything_runs(gated: Space) -> None:
     gated.dodo("exp", "run", "--queue", "-n", "one")
     process = gated.start("exp", "run", "--run-all")
