@@ -11,23 +11,23 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import threading
 import time
 
 from dodo_exp.checkpoint import FOLDER
 from dodo_exp.engine import disk, dvclive
-from dodo_exp.engine.child import Child, Used
+from dodo_exp.engine.child import Used
 from dodo_exp.engine.desk import PAUSE
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE
-from dodo_exp.engine.tag import STAGE, TAG, tagged
+from dodo_exp.engine.tag import STAGE, TAG, descendants, tagged
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import CommandStarted, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dodo_exp.engine.child import Child
     from dodo_exp.engine.desk import Desk
     from dodo_exp.engine.reaper import Reaper
     from dodo_exp.engine.slots import Limits, Taken
@@ -65,7 +65,7 @@ class Executor:
         self._root = root
         self._reaper = reaper
         self._listener = listener
-        self._stdin = None if stdin and not _is_terminal(0) else subprocess.DEVNULL
+        self._stdin = 0 if stdin and not _is_terminal(0) else None
         self._stopping = threading.Event()
         self._environment = _environment(root, reaper.tag, experiment)
         self._experiment = experiment
@@ -159,36 +159,35 @@ class Executor:
             if self.has_to_stop():
                 raise Stopping
             try:
-                process = subprocess.Popen(
+                child = self._reaper.start(
                     shell(command),
-                    cwd=wdir,
-                    env=environment,
+                    wdir,
+                    environment,
+                    output=write,
                     stdin=self._stdin,
-                    stdout=write,
-                    stderr=write,
-                    process_group=0,
-                    pass_fds=inherited,
+                    inherited=inherited,
                 )
             except OSError as error:
+                if isinstance(error, ChildProcessError):
+                    self._end_all(stage, set())
                 raise StageFailed(f"stage {stage.address!r}: cannot start: {error}") from None
             finally:
                 os.close(write)
-            self._reaper.add(process.pid)
-            child = Child(process)
+            late: set[int] = set()
             try:
-                is_late = self._forward(stage, child, read, log, until, desk)
-                code, used = child.wait()
+                is_late = self._forward(stage, child, read, log, until, desk, late)
+                code, used = self._waited(stage, child)
                 with self._lock:
                     so_far = self._used.get(stage.address, Used())
                     self._used[stage.address] = used.plus(so_far)
             finally:
-                self._reaper.done(process.pid)
+                self._reaper.done(child)
         finally:
             os.close(read)
         if self.has_to_stop():
             raise Stopping
         if is_late:
-            self._end_all(stage)
+            self._end_all(stage, late)
             seconds = needs.of(stage.meta, stage.at).timeout
             text = f"stage {stage.address!r} was ended after its timeout of {seconds:g} s"
             raise TimedOut(text, self.hint(log.path))
@@ -200,11 +199,22 @@ class Executor:
                 f"stage {stage.address!r} failed: {command!r} {_ending(code)}", hint
             ) from full
 
-    def _end_all(self, stage: Stage) -> None:
-        """Its time is up: what the stage has started ends too, also what has left its group."""
+    def _waited(self, stage: Stage, child: Child) -> tuple[int, Used]:
+        try:
+            return child.wait()
+        except ChildProcessError as error:
+            child.end(signal.SIGKILL)
+            self._end_all(stage, set())
+            raise StageFailed(f"stage {stage.address!r}: {error}") from None
+
+    def _end_all(self, stage: Stage, late: set[int]) -> None:
+        """Its time is up: what the stage has started ends too, also what has left its group.
+
+        *late* are the processes that were below its command when its time was up.
+        """
         until = time.monotonic() + self._grace
         number: int = signal.SIGTERM
-        while left := tagged(self._reaper.tag, stage.address):
+        while left := {*tagged(self._reaper.tag, stage.address), *self._reaper.below(late)}:
             if time.monotonic() > until:
                 number = signal.SIGKILL
             for pid in left:
@@ -245,8 +255,11 @@ class Executor:
         log: Log,
         until: float | None,
         desk: Desk | None,
+        late: set[int],
     ) -> bool:
         """Pass output on until the command has ended; True if its time was up before.
+
+        Then *late* has the processes that were below it.
 
         The pipe and the process end in either order. A command that redirects its own output
         closes the pipe at once and is served on. A background process may keep the pipe open after
@@ -261,7 +274,7 @@ class Executor:
         bells = desk.descriptors if desk is not None else ()
         pause = PAUSE if desk is not None else 0.05
         while is_open or desk is not None or until is not None:
-            sources = [read, *bells] if is_open else bells
+            sources = {*bells, *(() if ended else child.descriptors), *([read] if is_open else ())}
             ready, _, _ = select.select(sources, [], [], 0 if ended else pause)
             told = told + 1 if read in ready else 0
             if desk is not None and not 0 < told < MANY:
@@ -284,6 +297,7 @@ class Executor:
                 # Its shell ends at once when it is told to; what it runs may keep one more step.
                 ended = not child.has_company()
             if until is not None and not ended and time.monotonic() > until:
+                late |= descendants([child.pid])
                 # Asked first; the next time it is told.
                 child.end(signal.SIGKILL if is_late else signal.SIGTERM)
                 is_late = True

@@ -116,7 +116,7 @@ def at_work(
     Whatever ends the block, no process of it is left, but for what a stage left on purpose. What
     stages have made or restored in the workspace is on disk at the end of a block that ends well.
     """
-    reaper = Reaper(home or workspace.root)
+    reaper = Reaper(home or workspace.root, grace)
     try:
         with workspace.store.scratch() as scratch, signals.caught() as caught:
             executor = Executor(

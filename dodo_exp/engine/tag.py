@@ -1,9 +1,13 @@
-"""Tag: what every process that a run has started carries in its environment."""
+"""Tag: marks every process that a run has started; and which processes are below which."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TAG = "DODO_RUN"
 """Environment variable that marks every process of a run; its value is unique to the run."""
@@ -31,3 +35,28 @@ def tagged(tag: str, stage: str | None = None) -> list[int]:
                 if wanted <= set(file.read().split(b"\0")):
                     found.append(int(name))
     return found
+
+
+def descendants(roots: Iterable[int]) -> set[int]:
+    """These processes and all below them that have not ended; nothing where there is no /proc."""
+    below: dict[int, list[int]] = {}
+    alive = set()
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return set()
+    for name in names:
+        if name.isdecimal():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                below.setdefault(int(parent), []).append(int(name))
+                if state not in b"ZX":
+                    alive.add(int(name))
+    found: set[int] = set()
+    todo = list(roots)
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo += below.get(pid, ())
+    return found & alive
