@@ -91,14 +91,18 @@ class Project:
         given = self.settings
         durable.set_level(given.durability)
         self.store.links = given.link == "hardlink"
+        self.create(listener)
+        self.store.sweep()
+        return self.store
+
+    def create(self, listener: Listener | None = None) -> None:
+        """Create what the store lacks; tell the *listener* if that is all of it."""
         is_new = not self.store.exists
         self.store.create()
         if is_new and listener is not None:
             from dodo_exp.events import Note
 
             listener(Note("info", f"Initialized project in {self.home}"))
-        self.store.sweep()
-        return self.store
 
     def inside(self, path: str) -> str:
         """A path that the user gave, standing in `folder`, relative to the root."""

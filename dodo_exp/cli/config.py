@@ -150,18 +150,48 @@ def _set(name: str, text: str | None, place: str) -> Report:
     """
     from dodo_exp import settings
     from dodo_exp.cli import tell
-    from dodo_exp.errors import BadInput, UsageError
+    from dodo_exp.engine import session
     from dodo_exp.exps import author
-    from dodo_exp.pipeline import edit_toml
     from dodo_exp.project import Project
-    from dodo_store import durable
+    from dodo_store import durable, locks
 
     path = _path(place, _root())
     shown = path if place == "user" else settings.FILES[1 if place == "project" else 0]
-    old = ""
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            old = file.read().decode()
+    if place == "project":
+        author.edit(
+            Project.find(),
+            os.path.basename(path),
+            lambda workspace, old: _edited(old, name, text, shown),
+            options.command_line(),
+            tell.Progress(),
+        )
+    else:
+        # Not by a session: that would read the settings, which may be what is to be mended.
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with (
+            session.lock(Project.find(), tell.Progress())
+            if place == "local"
+            else locks.hold(f"{path}.lock", session.describe())
+        ):
+            old = ""
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    old = file.read().decode()
+            durable.replace(path, _edited(old, name, text, shown).encode())
+    done = f"{name} = {text}" if text is not None else f"{name} is not set any more"
+    return Report({name: text}, f"{done} ({shown})\n")
+
+
+def _edited(old: str, name: str, text: str | None, shown: str) -> str:
+    """The text of a file of settings with one of them set, or taken out.
+
+    Raises:
+        BadInput, UsageError
+    """
+    from dodo_exp import settings
+    from dodo_exp.errors import BadInput, UsageError
+    from dodo_exp.pipeline import edit_toml
+
     keys = tuple(name.split("."))
     if text is None:
         if keys[1] not in settings.tables(old.encode(), shown).get(keys[0], {}):
@@ -176,15 +206,7 @@ def _set(name: str, text: str | None, place: str) -> Report:
         settings.checked(new.encode(), shown)
     except BadInput as error:
         raise UsageError(f"not set: {error}", error.hint) from None
-    if place == "project":
-        project = Project.find()
-        progress = tell.Progress(quiet=True)
-        author.write(project, os.path.basename(path), new, options.command_line(), progress)
-    else:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        durable.replace(path, new.encode())
-    done = f"{name} = {text}" if text is not None else f"{name} is not set any more"
-    return Report({name: text}, f"{done} ({shown})\n")
+    return new
 
 
 def _value(text: str) -> Any:

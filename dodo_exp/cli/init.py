@@ -78,15 +78,26 @@ def _known(folder: str) -> set[str]:
     Raises:
         BadInput: the dvc.yaml there cannot be read.
     """
+    return {dep.raw for draft in _drafts(_text(folder)) for dep in draft.deps}
+
+
+def _names(text: str) -> set[str]:
+    """Stages of a dvc.yaml.
+
+    Raises:
+        BadInput
+    """
+    return {draft.name for draft in _drafts(text)}
+
+
+def _drafts(text: str) -> list[Any]:
     from dodo_exp.errors import Faults
     from dodo_exp.pipeline import dvcyaml
 
-    text = _text(folder)
     faults = Faults()
     document = dvcyaml.parse(text, "dvc.yaml", faults)
     faults.tell()
-    drafts = [each.draft if isinstance(each, dvcyaml.Group) else each for each in document.stages]
-    return {dep.raw for draft in drafts for dep in draft.deps}
+    return [each.draft if isinstance(each, dvcyaml.Group) else each for each in document.stages]
 
 
 def _text(folder: str) -> str:
@@ -123,12 +134,17 @@ def _write(folder: str, root: str, is_new: bool, said: str, *, ask: bool) -> Rep
     if not taken:
         said += f"{_nothing(folder)[0].upper()}{_nothing(folder)[1:]}.\n" if not found else ""
         return Report(data, said + "Next: `dodo stage add --help`\n")
-    text = _text(folder)
-    for name, body in taken:
-        text = edit_yaml.set_stage(text, name, body, "dvc.yaml")
+
+    def change(workspace: Any, text: str) -> str:
+        there = _names(text)
+        for name, body in taken:
+            if name not in there:  # another command may have added it while the user was asked
+                text = edit_yaml.set_stage(text, name, body, "dvc.yaml")
+        return text
+
     project = Project.find(os.path.abspath(folder))
     command = options.command_line()
-    author.write(project, project.inside("dvc.yaml"), text, command, tell.Progress(quiet=True))
+    author.edit(project, project.inside("dvc.yaml"), change, command, tell.Progress(quiet=True))
     names = ", ".join(each.name for each in taken)
     said += f"Wrote dvc.yaml with {names}: look it over, then `dodo exp run`\n"
     return Report(data, said)

@@ -59,16 +59,37 @@ def command(**given: Any) -> Report:
     CMD is everything from the first word that is no option. Comments and layout of the file stay
     as they are.
     """
+    from dodo_exp.cli import options, tell
+    from dodo_exp.errors import NoProject
+    from dodo_exp.exps import author
+    from dodo_exp.pipeline.model import PIPELINE_FILE
+    from dodo_exp.project import Project
+
+    try:
+        project = Project.find()
+    except NoProject:
+        project = Project(os.getcwd(), "")
+    name, path = given["name"], project.inside(PIPELINE_FILE)
+
+    def change(workspace: Any, text: str) -> str:
+        return _changed(workspace, path, text, given)
+
+    author.edit(project, path, change, options.command_line(), tell.Progress())
+    if given["run_it"]:
+        return _run(name)
+    return Report({"stage": name}, f"Added stage {name!r} to {PIPELINE_FILE}\n")
+
+
+def _changed(workspace: Any, path: str, text: str, given: dict[str, Any]) -> str:
+    """The text of the dvc.yaml at *path* with the stage in it.
+
+    Raises:
+        BadInput, UsageError
+    """
     from dodo_exp.errors import Faults, UsageError
     from dodo_exp.pipeline import dvcyaml, edit_yaml
     from dodo_exp.pipeline.model import PIPELINE_FILE
-    from dodo_exp.pipeline.text import decode
-    from dodo_store import durable
 
-    text = ""
-    if os.path.exists(PIPELINE_FILE):
-        with open(PIPELINE_FILE, "rb") as file:
-            text = decode(file.read(), PIPELINE_FILE)
     name = given["name"]
     faults = Faults()
     known = dvcyaml.parse(text, PIPELINE_FILE, faults)
@@ -81,20 +102,8 @@ def command(**given: Any) -> Report:
     if name not in names:
         _check_name(name)
     new = edit_yaml.set_stage(text, name, _body(given), PIPELINE_FILE)
-    _check(new)
-    if text:
-        from dodo_exp.cli import options, tell
-        from dodo_exp.exps import author
-        from dodo_exp.project import Project
-
-        project = Project.find()
-        path = project.inside(PIPELINE_FILE)
-        author.write(project, path, new, options.command_line(), tell.Progress(quiet=True))
-    else:
-        durable.replace(os.path.realpath(PIPELINE_FILE), new.encode())
-    if given["run_it"]:
-        return _run(name)
-    return Report({"stage": name}, f"Added stage {name!r} to {PIPELINE_FILE}\n")
+    _check(workspace, path, new)
+    return new
 
 
 def _check_name(name: str) -> None:
@@ -144,22 +153,14 @@ def _params(texts: tuple[str, ...]) -> list[Any]:
     return [*plain, *({file: list(keys) or None} for file, keys in files.items())]
 
 
-def _check(text: str) -> None:
+def _check(workspace: Any, path: str, text: str) -> None:
     """The file must be sound as a whole before it is written."""
     from dodo_exp.engine.compile import compile_text
-    from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.errors import BadInput, NoProject, UsageError
+    from dodo_exp.errors import BadInput, UsageError
     from dodo_exp.pipeline.graph import Graph
-    from dodo_exp.pipeline.model import PIPELINE_FILE
-    from dodo_exp.project import Project
 
     try:
-        project = Project.find()
-    except NoProject:
-        project = Project(os.getcwd(), "")
-    workspace = Workspace(project.root, project.store)
-    try:
-        Graph(compile_text(workspace, project.inside(PIPELINE_FILE), text).stages)
+        Graph(compile_text(workspace, path, text).stages)
     except BadInput as error:
         # Its line is one of a file that is never written.
         message = str(error).partition(": ")[2]

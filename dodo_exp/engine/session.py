@@ -108,6 +108,26 @@ def _held(
         raise Failure(f"{error.filename or project.state}: no permission") from None
 
 
+@contextmanager
+def lock(project: Project, listener: Listener) -> Iterator[None]:
+    """Hold the workspace for a block that only edits a file in `.dodo/`; settings are not read.
+
+    Raises:
+        Busy: waiting would be for ourselves.
+    """
+    check_outside(project)
+    project.create(listener)
+    with locks.hold(
+        _lock(project),
+        describe(),
+        waiting=lambda owner: listener(Waiting("the workspace", owner)),
+    ):
+        try:
+            yield
+        finally:
+            locks.clear(_lock(project))
+
+
 def _check_root(project: Project, tolerant: bool) -> None:
     """Before a store settles where the project begins: does the pipeline agree?
 

@@ -6,6 +6,7 @@ import os
 import stat
 
 from dodo_exp.engine import session
+from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import UsageError, did_you_mean
 from dodo_exp.exps import change
 from dodo_exp.exps.clean import without_records
@@ -20,9 +21,8 @@ from dodo_store.oid import of_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage
     from dodo_exp.pipeline.pyyaml import Node
@@ -84,20 +84,41 @@ def _taken(workspace: Workspace, batch: Batch, path: str, text: str | None) -> t
     return tree.Node(tree.EXEC if is_exec else tree.FILE, oid, len(data), oid)
 
 
-def write(project: Project, path: str, text: str, command: str, listener: Listener) -> None:
-    """Give one file, relative to the root, a new content that can be undone.
+def edit(
+    project: Project,
+    path: str,
+    change_text: Callable[[Workspace, str], str],
+    command: str,
+    listener: Listener,
+) -> None:
+    """Change one file, relative to the root, in a way that can be undone.
 
-    One that is a link to a file outside the project is written without a way back.
+    *change_text* makes the new text from the old one ("" where there is no file). It is called
+    while the workspace is locked, so that nobody's change is lost; and once before, if there is no
+    store yet, so that what it refuses leaves none behind. A file that is a link to one outside the
+    project is written without a way back.
 
     Raises:
-        Busy, Failure, Stopped
+        BadInput, Busy, Failure, Stopped; whatever *change_text* raises.
     """
-    inside = _real(project.root, path)
-    if inside is None:
-        durable.replace(os.path.realpath(os.path.join(project.root, path)), text.encode())
-        return
+    if not project.store.exists:
+        workspace = Workspace(project.root, project.store, tolerant=True)
+        change_text(workspace, _text_if_any(workspace, path))
     with session.begin(project, listener, tolerant=True) as workspace:
-        rewrite(workspace, {inside: text}, command, listener)
+        text = change_text(workspace, _text_if_any(workspace, path))
+        inside = _real(project.root, path)
+        if inside is None:
+            durable.replace(os.path.realpath(workspace.path(path)), text.encode())
+        else:
+            rewrite(workspace, {inside: text}, command, listener)
+
+
+def _text_if_any(workspace: Workspace, path: str) -> str:
+    """The text of a file; "" where there is none."""
+    try:
+        return decode(workspace.read(path), path)
+    except FileNotFoundError:
+        return ""
 
 
 def _real(root: str, path: str) -> str | None:
