@@ -17,6 +17,9 @@ not a DodoError (or dodo_store.errors.StoreError) is a bug and keeps its traceba
 
 from __future__ import annotations
 
+import errno
+from contextlib import contextmanager
+
 from dodo_store.errors import StoreError
 from dodo_store.named import Named
 
@@ -158,6 +161,62 @@ class Stopped(DodoError):
     def __init__(self, signal: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.code = 128 + signal
+
+
+NO_THREAD = "can't start new thread"
+"""What Python's RuntimeError says."""
+
+
+def is_process_limit(error: BaseException) -> bool:
+    """Whether an error says that no process or thread can be started."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EAGAIN and not error.filename
+    return isinstance(error, RuntimeError) and str(error) == NO_THREAD
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Start processes or threads in the block; where none can be, say which limit it is.
+
+    Raises:
+        Failure
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if is_process_limit(error):
+            raise process_limit() from None
+        raise
+
+
+def process_limit() -> Failure:
+    """No process or thread can be started: which limits there are, and what helps."""
+    import resource
+
+    found = []
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if limit != resource.RLIM_INFINITY:
+        found.append(f"{limit} for this user (`ulimit -u`)")
+    most = _most_of_cgroup()
+    if most:
+        found.append(f"{most} for this container or service (pids.max)")
+    text = f": at most {', '.join(found)}" if found else ""
+    return Failure(
+        f"no more processes or threads can be started{text}",
+        "end other processes, use a smaller -j, or raise the limit",
+    )
+
+
+def _most_of_cgroup() -> str:
+    """How many processes our control group may have; "" for no limit or none known."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            path = next((line[3:].strip() for line in file if line.startswith("0::")), "")
+        with open(f"/sys/fs/cgroup{path}/pids.max", encoding="ascii") as file:
+            text = file.read(40).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "" if text == "max" else text
 
 
 def in_words(error: Exception) -> str:

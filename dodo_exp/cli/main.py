@@ -104,6 +104,7 @@ def _keep(args: list[str], report: Report) -> None:
 
 def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
     """Words and code for a fault of the store or the system; None for a bug of ours."""
+    from dodo_exp.errors import is_process_limit, process_limit
     from dodo_store.errors import Damaged, Missing, NewerFormat, StoreError
 
     if isinstance(error, NewerFormat):
@@ -112,6 +113,9 @@ def _outside_fault(error: Exception) -> tuple[str, str | None, int] | None:
         return f"{error.path}: {error}", "`dodo store check` says what else is damaged", 5
     if isinstance(error, StoreError):
         return f"{error.path}: {error}", None, 1
+    if is_process_limit(error):
+        limit = process_limit()
+        return str(limit), limit.hint, limit.code
     if isinstance(error, OSError):
         # A failed write or fsync does not say of what; it is of something in this project.
         where = error.filename or os.path.abspath(".")

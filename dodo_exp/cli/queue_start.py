@@ -41,6 +41,7 @@ def _detached(project: object, jobs: int, form: str) -> Report:
 
     from dodo_exp.cli import tell
     from dodo_exp.engine import disk, session
+    from dodo_exp.errors import starting
     from dodo_exp.exps import queue, workers
     from dodo_exp.exps.recover import recover
     from dodo_exp.exps.worker import WAITS
@@ -61,7 +62,7 @@ def _detached(project: object, jobs: int, form: str) -> Report:
         return Report(data, f"Started no workers: {text}\n", form=form)
     path = f"{project.state}/logs/queue.log"
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "ab") as log:
+    with open(path, "ab") as log, starting():
         subprocess.Popen(
             [sys.executable, "-m", "dodo_exp", "queue", "start", "-j", str(more)],
             cwd=project.root,

@@ -21,7 +21,7 @@ from dodo_exp.engine.desk import PAUSE
 from dodo_exp.engine.log import Log
 from dodo_exp.engine.reaper import GRACE
 from dodo_exp.engine.tag import STAGE, TAG, descendants, tagged
-from dodo_exp.errors import StageFailed
+from dodo_exp.errors import StageFailed, is_process_limit, process_limit
 from dodo_exp.events import CommandStarted, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
 
@@ -170,7 +170,11 @@ class Executor:
             except OSError as error:
                 if isinstance(error, ChildProcessError):
                     self._end_all(stage, set())
-                raise StageFailed(f"stage {stage.address!r}: cannot start: {error}") from None
+                text = f"stage {stage.address!r}: cannot start"
+                if is_process_limit(error):
+                    limit = process_limit()
+                    raise StageFailed(f"{text}: {limit}", limit.hint) from None
+                raise StageFailed(f"{text}: {error}") from None
             finally:
                 os.close(write)
             late: set[int] = set()

@@ -19,7 +19,7 @@ from dodo_exp.engine.outcome import Outcome, StageResult
 from dodo_exp.engine.plan import UNCHANGED
 from dodo_exp.engine.reaper import GRACE, Reaper
 from dodo_exp.engine.signals import Signalled
-from dodo_exp.errors import DodoError, StageFailed, in_words
+from dodo_exp.errors import DodoError, StageFailed, in_words, starting
 from dodo_exp.events import Note, StageEnded, StagesUnchanged
 from dodo_exp.pipeline.graph import Selection
 from dodo_store import restore
@@ -116,7 +116,8 @@ def at_work(
     Whatever ends the block, no process of it is left, but for what a stage left on purpose. What
     stages have made or restored in the workspace is on disk at the end of a block that ends well.
     """
-    reaper = Reaper(home or workspace.root, grace)
+    with starting():
+        reaper = Reaper(home or workspace.root, grace)
     try:
         with workspace.store.scratch() as scratch, signals.caught() as caught:
             executor = Executor(
@@ -169,7 +170,8 @@ def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Opt
     # A stage that the user declines ends its branch, not the run.
     keep_going = options.keep_going or turn.asks
     jobs = 1 if selection.is_in_turn else options.jobs
-    doit_tasks.run(made, jobs=jobs, keep_going=keep_going)
+    with starting():
+        doit_tasks.run(made, jobs=jobs, keep_going=keep_going)
     if turn.bug is not None:
         raise turn.bug
 

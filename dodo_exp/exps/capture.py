@@ -119,7 +119,8 @@ class Progress:
 
     def _begin_to_count(self) -> None:
         if not forks.can_fork():
-            threading.Thread(target=self._count_here, daemon=True).start()
+            with suppress(RuntimeError):  # no more threads: then it is not counted
+                threading.Thread(target=self._count_here, daemon=True).start()
             return
         with suppress(OSError), forks.undisturbed():
             self._counter = forks.Aside(self._count, lets_go=True)

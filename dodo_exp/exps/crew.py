@@ -17,7 +17,7 @@ import time
 from dodo_exp.engine import disk, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.slots import Pool
-from dodo_exp.errors import DodoError, Failure, Stopped, in_words
+from dodo_exp.errors import DodoError, Failure, Stopped, in_words, starting
 from dodo_exp.exps import queue, worker, workers
 from dodo_exp.exps.recover import recover
 from dodo_exp.exps.worker import ENOUGH
@@ -152,7 +152,14 @@ class _Crew:
         parent = os.getpid()
         # Between the fork and the note of it a signal would find neither here nor there.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        pid = os.fork()
+        try:
+            with starting():
+                pid = os.fork()
+        except BaseException:
+            os.close(read)
+            os.close(write)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
         if pid == 0:
             for pipe in (read, *self._members):
                 os.close(pipe)
