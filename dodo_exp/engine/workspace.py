@@ -189,7 +189,10 @@ class Workspace:
         except FileNotFoundError:
             raise BadInput(path, "a link that leads nowhere") from None
         except OSError as error:
-            raise self._looped(path, error) from None
+            if error.errno != errno.ELOOP:
+                raise
+            looped = os.path.relpath(error.filename, self.root) if error.filename else path
+            raise BadInput(looped, "not a regular file") from None
         if path not in self._compiled or self._compiled[path][0] is not row:
             self._compiled[path] = row, pipeline_file_of(row)
         return self._compiled[path][1]
@@ -212,13 +215,6 @@ class Workspace:
                 return file.read()
         except PermissionError:
             raise BadInput(path, "no permission to read it") from None
-
-    def _looped(self, path: str, error: OSError) -> Exception:
-        """A file of the user's that is a link to itself is bad input; else the error itself."""
-        if error.errno != errno.ELOOP:
-            return error
-        path = os.path.relpath(error.filename, self.root) if error.filename else path
-        return BadInput(path, "a link that leads to itself")
 
     def params(self, path: str) -> dict[Any, Any] | None:
         """The contents of a parameter file; None where there is none.
@@ -273,8 +269,6 @@ class Workspace:
             value: dict[Any, Any] = self.memo.get("params", path, self.path(path), read)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise self._looped(path, error) from None
         return value
 
     def metrics(self, path: str) -> Any:

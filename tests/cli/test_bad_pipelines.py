@@ -192,7 +192,7 @@ def a_link_to_nothing(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-LOOP = (a_loop, "a link that leads to itself")
+LOOP = (a_loop, "not a regular file")
 
 
 @pytest.mark.parametrize(
