@@ -11,8 +11,10 @@ import contextlib
 import os
 import time
 
+from dodo_exp.engine import disk
 from dodo_exp.errors import Damage
 from dodo_exp.project import PROJECT, Project
+from dodo_exp.wording import size
 from dodo_store import places
 from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import mirror, wipe
@@ -50,6 +52,7 @@ class Place:
 
         Raises:
             Damage: the store does not have all of it.
+            OSError: there is no room for it; then nothing of it is left.
         """
         for name in ("journal", "partial", "replaced", "logs", "workspace"):
             wipe(f"{self.local}/{name}")
@@ -59,17 +62,33 @@ class Place:
         stamps = Stamps(f"{self.local}/stamps", store.generation)
         try:
             try:
-                mirror(store, node, self.root, stamps)
-            except OSError:
+                self._fill(node, stamps)
+            except OSError as error:
+                if disk.cause(error) is not None:
+                    raise
                 # Something in it is not ours to remove. It is out of the way, and a new one begun.
                 os.rename(self.root, f"{self._path}/not-ours-{time.time_ns()}")
                 stamps.forget()
-                mirror(store, node, self.root, stamps)
+                self._fill(node, stamps)
         except (Missing, Damaged) as error:
             hint = "`dodo store check --repair` says what is lost and mends what it can"
             raise Damage(f"{error.path}: {error}", hint) from None
         finally:
             stamps.save()
+
+    def _fill(self, node: Node, stamps: Stamps) -> None:
+        """Copy what is missing. A copy for which there is no room is removed at once."""
+        try:
+            mirror(self._project.store, node, self.root, stamps)
+        except OSError as error:
+            full = disk.cause(error)
+            if full is None:
+                raise
+            stamps.forget()
+            with contextlib.suppress(OSError):
+                wipe(self.root)
+            text = f"{os.strerror(full.errno or 0)}: its files need {size(node.size)}"
+            raise OSError(full.errno, text, self.root) from None
 
     def project(self, inside: str) -> Project:
         """The folder as a project, the user standing in *inside*."""

@@ -162,6 +162,11 @@ class Pool:
                 is_small = size < SMALL
                 copied = _copy_small(source, target, size) if is_small else _copied(source, target)
                 found = mark(os.fstat(target))
+            except BaseException as error:
+                os.unlink(to)  # on a full disk half a file takes the room of others
+                if isinstance(error, OSError) and error.filename is None:
+                    error.filename = to
+                raise
             finally:
                 os.close(target)
         if copied != oid:

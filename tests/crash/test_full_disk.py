@@ -115,6 +115,21 @@ def small(space: Space) -> Iterator[Disk]:
         space.root = space.base
 
 
+def test_a_copy_for_which_there_is_no_room_is_removed(small: Disk) -> None:
+    small.queue(1000)
+    (small.space.root / "data.bin").write_bytes(random.randbytes(9_000_000))
+    small.space.dodo("exp", "run", "-q", "-n", "there")  # 9 MB more in the store
+    before = os.statvfs(small.folder).f_bavail * os.statvfs(small.folder).f_frsize
+    err = small.refused("exp", "run", "--temp", "-n", "beside").err
+    assert "workspaces/1/project: No space left on device: its files need 9 MB" in err
+    after = os.statvfs(small.folder).f_bavail * os.statvfs(small.folder).f_frsize
+    assert before - after < 200_000
+    assert not list((small.space.root / ".dodo/workspaces").rglob("not-ours*"))
+    assert not (small.space.root / ".dodo/workspaces/1/project").exists()
+    (small.space.root / "data.bin").unlink()
+    small.space.dodo("exp", "run", "--temp", "-n", "later")
+
+
 RUN_ALL = ("exp", "run", "--run-all", "-j", "2")
 
 

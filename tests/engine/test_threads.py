@@ -131,7 +131,8 @@ def test_a_journal_can_be_read_while_stages_finish(tmp_path: Path) -> None:
         for n in range(40):
             name = f"s{number}-{n}"
             journal.aside(name, [], set())
-            journal.finish_stage("dvc.yaml", name, made, [])
+            with store.writing():
+                journal.finish_stage("dvc.yaml", name, made, [])
             for records in journal.made.values():
                 assert all(each == made for each in records.values())
 
