@@ -14,11 +14,13 @@ now.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -26,7 +28,7 @@ from typing import Any, TypeVar, cast
 from dodo_exp.engine import disk
 from dodo_exp.engine.outcome import Options
 from dodo_exp.engine.request import Request
-from dodo_exp.errors import DodoError, Failure, UsageError
+from dodo_exp.errors import DodoError, Failure, UsageError, starting
 from dodo_exp.exps import queue as jobs
 from dodo_exp.exps.run import Order
 from dodo_exp.live import of_array
@@ -310,10 +312,13 @@ class Handle:
 
         Raises:
             DodoError: it has failed, was killed or removed; its `hint` says where the log is.
+            Failure: no worker can start; it waits in the queue.
             NoRoom: the disk is full or read-only; it waits in the queue.
             TimeoutError: it has not ended in so many seconds; it goes on.
         """
         started, pause, looked = time.monotonic(), POLL, 0.0
+        until = None if timeout is None else started + timeout
+        starter = _Workers(self._project, workers)
         while True:
             job = self._job()
             if job is None or job.state == jobs.REMOVED:
@@ -323,11 +328,11 @@ class Handle:
             now = time.monotonic()
             if job.state == jobs.QUEUED and now - looked > 0.5:
                 disk.check(self._project.state)
-                _start_workers(self._project, workers)
-                looked = now
-            if timeout is not None and now - started > timeout:
+                starter.start(until)
+                looked = now = time.monotonic()
+            if until is not None and now >= until:
                 raise TimeoutError(f"experiment {self.name!r} is {job.state} after {timeout} s")
-            time.sleep(pause)
+            time.sleep(pause if until is None else min(pause, max(0.0, until - now)))
             pause = min(pause * 1.2, POLL * 10)
 
     def _result(self, job: jobs.Job) -> Result:
@@ -344,36 +349,99 @@ class Handle:
         return Result(name, metrics, params, name == self.name)
 
 
-_started: list[subprocess.Popen[bytes]] = []
-"""Workers that this process has started; asked now and then, so that none stays a zombie."""
+_started: list[tuple[str, subprocess.Popen[bytes]]] = []
+"""Workers that this process has started, and for which project; asked now and then, so that none
+stays a zombie."""
 IDLE = 10
 """Seconds that a worker which was started here waits for something more to run."""
 
 
-def _start_workers(project: Project, count: int) -> None:
-    from dodo_exp.exps import workers
+MOST_FAILED = 3
+"""Workers that end as soon as they begin, after which no more are started."""
+AT_ONCE = 5.0
+"""Seconds within which a worker that fails has not begun."""
+_lock = threading.Lock()
+"""Guards `_started`: threads may wait side by side."""
 
-    _started[:] = [process for process in _started if process.poll() is None]
-    there = len(workers.alive(project.store))
-    log = f"{project.state}/logs/queue.log"
-    os.makedirs(os.path.dirname(log), exist_ok=True)
-    for _ in range(count - there):
-        with open(log, "ab") as out:
-            process = subprocess.Popen(
+
+class _Workers:
+    """Workers for somebody who waits. Gives up where they cannot start."""
+
+    def __init__(self, project: Project, count: int) -> None:
+        self._project = project
+        self._count = count
+        self._mine: dict[subprocess.Popen[bytes], float] = {}
+        self._failed = 0
+        self._log = f"{project.state}/logs/queue.log"
+
+    def start(self, until: float | None) -> None:
+        """Start as many as there are too few; return when they have registered, or at *until*.
+
+        Raises:
+            Failure: they cannot start.
+        """
+        self._check()
+        with _lock:
+            _started[:] = [each for each in _started if each[1].poll() is None]
+            # Some may have yet to register; they count, else more would be started for ever.
+            pids = self._registered()
+            own = [process.pid for state, process in _started if state == self._project.state]
+            there = len(pids) + sum(pid not in pids for pid in own)
+            for _ in range(self._count - there):
+                process = self._begin()
+                self._mine[process] = time.monotonic()
+                _started.append((self._project.state, process))
+        last = time.monotonic() + 3
+        last = last if until is None else min(last, until)
+        while self._count > there and time.monotonic() < last:
+            if len(self._registered()) >= self._count:
+                return
+            self._check()
+            time.sleep(POLL)
+
+    def _registered(self) -> list[int]:
+        from dodo_exp.exps import workers
+
+        return [worker.who.pid for worker in workers.alive(self._project.store)]
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        os.makedirs(os.path.dirname(self._log), exist_ok=True)
+        with open(self._log, "ab") as out, starting():
+            return subprocess.Popen(
                 [sys.executable, "-m", "dodo_exp", "queue", "worker", "--idle-exit", str(IDLE)],
-                cwd=project.root,
+                cwd=self._project.root,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
-        _started.append(process)
-    # They register within a moment; until then we would not know of them and start more.
-    until = time.monotonic() + 3
-    while count > there and time.monotonic() < until:
-        if len(workers.alive(project.store)) >= count:
-            return
-        time.sleep(POLL)
+
+    def _check(self) -> None:
+        """Raises: Failure"""
+        from dodo_exp.exps.worker import ENOUGH
+
+        for process, began in list(self._mine.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self._mine[process]
+            if code not in (0, ENOUGH) and time.monotonic() - began < AT_ONCE:
+                self._failed += 1
+            if self._failed >= MOST_FAILED:
+                where = os.path.relpath(self._log, self._project.root)
+                raise Failure(
+                    f"workers end with {code} as soon as they begin; {self._last_line()}",
+                    f"{where} has what they wrote; the experiment waits in the queue",
+                )
+
+    def _last_line(self) -> str:
+        with contextlib.suppress(OSError), open(self._log, "rb") as file:
+            file.seek(max(0, os.path.getsize(self._log) - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+            found = [line for line in lines if line.strip() and not line.startswith("hint:")]
+            if found:
+                return f"the last word was: {found[-1].strip():.200}"
+        return "they wrote nothing"
 
 
 @_in_python

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -174,6 +176,48 @@ def test_waiting_has_an_end(here: Space) -> None:
     with pytest.raises(TimeoutError, match=r"after 0\.2 s"):
         trial.wait(0.2)
     assert trial.wait(60).params["seed"] == 1
+
+
+def test_waiting_where_workers_cannot_start_says_so_in_time(
+    here: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = api.queue({"seed": 1}, name="waits")
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no Python starts with that
+    begun = time.monotonic()
+    with pytest.raises(DodoError, match="workers end with 1 as soon as they begin") as caught:
+        trial.wait(60)
+    assert time.monotonic() - begun < 30
+    hint = ".dodo/logs/queue.log has what they wrote; the experiment waits in the queue"
+    assert caught.value.hint == hint
+    monkeypatch.delenv("PYTHONHOME")
+    assert trial.state == "queued"
+    assert trial.wait(60).name == "waits"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="looks for them in /proc")
+def test_waiting_for_workers_that_are_slow_to_start_takes_no_longer_than_asked(
+    here: Space, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text("import time; time.sleep(60)")
+    trial = api.queue({"seed": 1})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "slow"))
+
+    def is_slow(pid: int) -> bool:
+        try:
+            return bytes(tmp_path / "slow") in Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            trial.wait(1)
+    assert 2 <= time.monotonic() - begun < 3.5
+    slow = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_slow(pid)]
+    for pid in slow:
+        os.kill(pid, signal.SIGKILL)
+    assert len(slow) == 1  # one that has yet to register counts as one
 
 
 def test_threads_may_wait_side_by_side(here: Space) -> None:
