@@ -35,6 +35,9 @@ class Project:
         self.home = home or root
         self.store = Store(os.path.join(self.home, STATE), local)
         self._settings: Settings | None = None
+        from dodo_exp import settings
+
+        self.store.trusts_stat = not settings.hashes_always(self.home)
 
     @classmethod
     def find(cls, here: str | None = None) -> Project:

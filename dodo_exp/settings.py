@@ -5,6 +5,7 @@ the root's dvc.yaml (goes with the project), else the user's own file. A table `
 
     durability = "batch"     # or "full", "off"
     link = "copy"            # or "hardlink"
+    hash = "changed"         # or "always": read every file, whatever its stat says
 
 a table `[resources]` of what stages share on one machine:
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 FILES = (".dodo/config", "dodo.toml")
 LINKS = ("copy", "hardlink")
+HASHES = ("changed", "always")
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
-    "store": {"durability": durable.LEVELS, "link": LINKS},
+    "store": {"durability": durable.LEVELS, "link": LINKS, "hash": HASHES},
     "run": {"on_finish": (), "grace": ()},
 }
 """The values that each setting may have; none: any text, or, of `grace`, a time."""
@@ -49,6 +51,7 @@ class Settings(Named):
 
     durability: str = durable.BATCH
     link: str = "copy"
+    hash: str = HASHES[0]
     on_finish: str = ""
     grace: float = 10.0
     resources: Mapping[str, float | tuple[str, ...]] = MappingProxyType({})
@@ -66,14 +69,44 @@ def read(root: str) -> Settings:
             resources = found.get("resources", {})
             found |= _file(path, name)
             found["resources"] = {**resources, **found.get("resources", {})}
-    for key, known in KNOWN["store"].items():
-        value = os.environ.get(f"DODO_{key.upper()}")
-        if value:
-            if value not in known:
-                hint = did_you_mean(value, known, "known")
-                raise UsageError(f"DODO_{key.upper()}: {value!r} is none of its values", hint)
+    for key in KNOWN["store"]:
+        value = _of_environment(key)
+        if value is not None:
             found[key] = value
     return Settings(**found)
+
+
+def _of_environment(key: str) -> str | None:
+    """A setting of the store from the environment, if it is there.
+
+    Raises:
+        UsageError
+    """
+    value, known = os.environ.get(f"DODO_{key.upper()}"), KNOWN["store"][key]
+    if value and value not in known:
+        hint = did_you_mean(value, known, "known")
+        raise UsageError(f"DODO_{key.upper()}: {value!r} is none of its values", hint)
+    return value or None
+
+
+def hashes_always(root: str) -> bool:
+    """Whether every file is to be hashed each time; asked by every command, so cheap.
+
+    Raises:
+        UsageError: from the environment.
+    """
+    value = _of_environment("hash")
+    if value is not None:
+        return value == "always"
+    for path, name in reversed(files(root)):
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            if b"hash" in data and "hash" in (found := checked(data, name)):
+                return bool(found["hash"] == "always")
+        except (OSError, BadInput):
+            continue  # whoever needs the settings says so
+    return False
 
 
 def files(root: str) -> list[tuple[str, str]]:

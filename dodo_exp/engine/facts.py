@@ -10,6 +10,7 @@ import os
 import stat
 import struct
 
+from dodo_exp import settings
 from dodo_exp.engine import journal
 from dodo_exp.engine.still import MOST, Facts, pack
 from dodo_store.stamps import is_settled, mark
@@ -41,7 +42,11 @@ class _Gatherer:
 
     def all(self, files: Iterable[str]) -> Facts:
         workspace = self._workspace
-        if workspace.is_beyond_stats or journal.has_leftovers(workspace.store):
+        if not workspace.store.trusts_stat or workspace.is_beyond_stats:
+            raise _Unfit
+        if os.environ.get("DODO_HASH"):
+            raise _Unfit  # a setting that says "always" has to be followed without it
+        if journal.has_leftovers(workspace.store):
             raise _Unfit
         for path, was in workspace.memo.used.items():
             if was is None:
@@ -61,6 +66,11 @@ class _Gatherer:
                 self._tree(path, ignore)
         for path in workspace.rules_from:
             self._look(path)
+        for path, _ in settings.files(os.path.dirname(store.folder)):
+            if os.path.lexists(path):
+                self._look(path)
+            else:
+                self._absent(path)
         return self._facts
 
     def _absent(self, path: str) -> None:

@@ -40,7 +40,8 @@ class Memo:
     The same value is the same object for as long as nothing moves.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_trusted: bool = True) -> None:
+        """One that is not *trusted* knows nothing from earlier commands."""
         self._path = path
         self._lock = RLock()
         """Guards the tables; not held while a file is read."""
@@ -50,7 +51,9 @@ class Memo:
         try:
             version, code, boot, table = record.read(record.CACHE, path, lists=True)
             # A file that was read before the machine stopped may hold zeros now.
-            is_good = version == VERSION and code == code_identity() and boot == boot_id()
+            is_good = (
+                is_trusted and version == VERSION and code == code_identity() and boot == boot_id()
+            )
             self._table: dict[str, Any] = table if is_good else {}
         except (OSError, StoreError, ValueError, TypeError):
             self._table = {}

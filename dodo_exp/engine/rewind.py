@@ -33,7 +33,7 @@ def rewind(
     Raises:
         Missing, Damaged, NotStorable: the store cannot give it; what was there is as it was.
     """
-    stamps = Stamps(f"{store.local}/stamps", store.generation)
+    stamps = Stamps(f"{store.local}/stamps", store.generation, is_trusted=store.trusts_stat)
     ignore = Ignore(root, (".dvcignore", ".dodoignore"), defaults=False)
     changed = []
     for path, node in outs:

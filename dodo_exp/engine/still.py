@@ -103,7 +103,7 @@ def _source_mark(found: os.stat_result) -> bytes:
 
 def answer(args: list[str]) -> bool:
     """Print what the command would print, if it is known; False if it has to be worked out."""
-    if not _may_be_known(args):
+    if not _may_be_known(args) or os.environ.get("DODO_HASH", "") not in ("", "changed"):
         return False
     try:
         here = os.getcwd()

@@ -48,8 +48,10 @@ class Workspace:
         """Guards the caches below; not held while a stage's files are read or hashed."""
         self.root = root
         self.store = store
-        self.stamps = Stamps(f"{store.local}/stamps", store.generation)
-        self.memo = Memo(f"{store.local}/memo")
+        self.stamps = Stamps(
+            f"{store.local}/stamps", store.generation, is_trusted=store.trusts_stat
+        )
+        self.memo = Memo(f"{store.local}/memo", is_trusted=store.trusts_stat)
         names = (".dvcignore", ".dodoignore")
         self.input_ignore = Ignore(root, names)
         self.output_ignore = Ignore(root, names, defaults=False)

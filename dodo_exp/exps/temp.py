@@ -59,7 +59,7 @@ class Place:
         os.makedirs(self.local, exist_ok=True)
         store = self._project.store
         self.size = node.size
-        stamps = Stamps(f"{self.local}/stamps", store.generation)
+        stamps = Stamps(f"{self.local}/stamps", store.generation, is_trusted=store.trusts_stat)
         try:
             try:
                 self._fill(node, stamps)

@@ -132,8 +132,14 @@ def _unpacked(packed: bytes) -> Any:
 class Stamps:
     """The table for one root: path relative to it -> mark and Oid; folder -> memos."""
 
-    def __init__(self, path: str, generation: Callable[[], Any] = lambda: None) -> None:
-        """*generation* tells when memos may no longer be believed; see `Store.generation`."""
+    def __init__(
+        self, path: str, generation: Callable[[], Any] = lambda: None, *, is_trusted: bool = True
+    ) -> None:
+        """*generation* tells when memos may no longer be believed; see `Store.generation`.
+
+        A table that is not *trusted* knows nothing of any file: each is hashed whenever it counts.
+        """
+        self._is_trusted = is_trusted
         self._path = path
         self._lock = RLock()
         """Held in every public method: stages of a run ask from threads of their own."""
@@ -157,6 +163,8 @@ class Stamps:
 
     def seen(self, folder: str, name: str, found: Mark) -> Oid | None:
         """The same, of a name in a folder."""
+        if not self._is_trusted:
+            return None
         with self._lock:
             entry = self._folder(folder).files.get(name)
         if isinstance(entry, bytes) and len(entry) in _LENGTHS and entry[:32] == _pack(found):
@@ -165,6 +173,8 @@ class Stamps:
 
     def of(self, path: str, found: os.stat_result) -> Oid | None:
         """As `get`, of what a stat has just said; most of what a large pipeline asks."""
+        if not self._is_trusted:
+            return None
         folder, _, name = path.rpartition("/")
         with self._lock:
             held = self._open.get(folder) or self._folder(folder)
@@ -244,6 +254,8 @@ class Stamps:
 
     def memo(self, folder: str, tag: str) -> Memo | None:
         """What a walk kept of the folder under *tag*."""
+        if not self._is_trusted:
+            return None
         with self._lock:
             return self._folder(folder).memos.get(tag)
 

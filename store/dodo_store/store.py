@@ -60,6 +60,8 @@ class Store:
         self.snapshots = Refs(f"{folder}/snapshots", self.check_writing)
         self.links = False
         """Whether restored files share their content with the store; the project's settings say."""
+        self.trusts_stat = True
+        """Whether a file whose stat has not moved is not read again; the settings say."""
         self.exists = self._check_version()
         self._scratch: str | None = None
         self._writers = locks.shared(f"{folder}/locks/commit")

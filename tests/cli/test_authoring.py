@@ -175,6 +175,7 @@ def test_settings_are_written_where_they_are_asked_for_and_shown_with_their_plac
     assert shown == {
         "store.durability": {"value": "batch", "from": "default"},
         "store.link": {"value": "hardlink", "from": own},
+        "store.hash": {"value": "changed", "from": "default"},
         "run.on_finish": {"value": "", "from": "default"},
         "run.grace": {"value": "60s", "from": "dodo.toml"},
         "resources.gpu": {"value": ["0", "3"], "from": ".dodo/config"},
