@@ -27,10 +27,13 @@ from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, Damaged, Held, Missing, NotStorable
 from dodo_store.named import Named
 from dodo_store.pool import Batch
+from dodo_store.tree import FOLDER, LINK
 from dodo_store.walk import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dodo_exp.engine.child import Used
     from dodo_exp.engine.course import Course
     from dodo_exp.engine.decide import Reason
@@ -255,7 +258,8 @@ class Maker:
     def _run(self, stage: Stage, found: Fingerprint, why: tuple[Reason, ...]) -> Made:
         self._started(stage, why)
         log = self._log(stage)
-        movable = [out.path for out in stage.outs if _is_moved(out)]
+        through = {out.path for out in stage.outs if self._is_written_through(stage, out)}
+        movable = [out.path for out in stage.outs if _is_moved(out) and out.path not in through]
         known = {out.path for out in stage.outs if self._is_known(stage, out)}
         moves = self._journal.aside(stage.address, movable, known)
         started, clock = time.time(), time.monotonic()
@@ -264,11 +268,24 @@ class Maker:
                 self._executor.run(stage, log)
                 seconds = time.monotonic() - clock
                 held.enter_context(self._store.writing())
-                outs = self._take_outs(stage)
+                outs = self._take_outs(stage, through)
             except BaseException:
                 self._put_back(stage, moves)
                 raise
             return self._finish(stage, found, outs, moves, started, seconds)
+
+    def _is_written_through(self, stage: Stage, out: Out) -> bool:
+        """Whether an output is the user's link to a folder outside, which stays where it is.
+
+        Only one that is not stored can be: see `plan.check_inputs`. A link that the stage itself
+        has made is recorded as one; see `_take_outs`.
+        """
+        if out.is_stored or not out.is_inside or self._workspace.link_outside(out.path) is None:
+            return False
+        record = self._workspace.record(stage)
+        node = dict(record.outs).get(out.path) if record is not None else None
+        is_made = node is not None and node.kind == LINK
+        return not is_made and os.path.isdir(self._workspace.path(out.path))
 
     def _started(self, stage: Stage, why: tuple[Reason, ...]) -> None:
         self._listener(StageStarted(stage.address, tuple(map(str, why))))
@@ -412,8 +429,14 @@ class Maker:
 
     # -- outputs ---------------------------------------------------------------------------
 
-    def _take_outs(self, stage: Stage) -> tuple[tuple[str, Node], ...]:
-        """Every output as a node; those that may be stored are in the store, durably."""
+    def _take_outs(
+        self, stage: Stage, through: Collection[str] = ()
+    ) -> tuple[tuple[str, Node], ...]:
+        """Every output as a node; those that may be stored are in the store, durably.
+
+        A link that was written *through* is recorded as the folder it leads to, under the digest
+        of the link: so it is known to be the user's.
+        """
         workspace = self._workspace
         source = Source(workspace.root, workspace.stamps, workspace.output_ignore, strict=True)
         batch = Batch(self._scratch)
@@ -428,6 +451,8 @@ class Maker:
                     node = snapshot.take(self._store, batch, shared, out.path)
                 else:
                     node = workspace.out_node(out.path)
+                    if out.path in through:
+                        node = node._replace(kind=FOLDER)
                 nodes.append((out.path, node))
             batch.commit()
         except (NotStorable, Changing) as error:

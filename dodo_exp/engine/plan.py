@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.pipeline.graph import Selection
-    from dodo_exp.pipeline.model import Stage
+    from dodo_exp.pipeline.model import Out, Stage
     from dodo_store.oid import Oid
     from dodo_store.tree import Node
 
@@ -245,6 +245,8 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
             if not out.path.startswith(("/", "../")) and workspace.leads_outside(out.path):
                 text = f"stage {stage.address!r}: a link on the way to its output {out.path!r}"
                 faults.add(BadInput(stage.at, f"{text} leads outside the project"))
+            elif out.is_inside and out.is_stored and (fault := _linked(workspace, stage, out)):
+                faults.add(fault)
         for line in step.verdict.print.missing:
             path, _, key = line.name.partition(":") if line.kind == "param" else (line.name, "", "")
             if not _is_made(workspace, selection, stage, path):
@@ -255,6 +257,20 @@ def check_inputs(workspace: Workspace, steps: list[Step], selection: Selection) 
                     fault.hint = f"its output {lost[0]!r} is missing and the store does not have it"
                 faults.add(fault)
     faults.tell()
+
+
+def _linked(workspace: Workspace, stage: Stage, out: Out) -> BadInput | None:
+    """The fault of an output that is a link to another disk, found before it is moved."""
+    target = workspace.link_outside(out.path)
+    if target is None:
+        return None
+    return BadInput(
+        stage.at,
+        f"stage {stage.address!r}: its output {out.path!r} is a link that leads outside the"
+        f" project, to {target!r}",
+        "with 'cache: false' the stage writes through it; for stored outputs on another disk make"
+        " `.dodo`, or the project, a link to that disk",
+    )
 
 
 def _check_wdir(workspace: Workspace, selection: Selection, stage: Stage) -> None:

@@ -23,7 +23,7 @@ from dodo_store import durable
 from dodo_store.errors import NotStorable
 from dodo_store.ignore import Ignore
 from dodo_store.stamps import Stamps, now
-from dodo_store.walk import Digest, Source, digest, look
+from dodo_store.walk import Digest, Source, digest, is_within, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +118,15 @@ class Workspace:
             with self._lock:
                 self._outside[folder] = known
         return known
+
+    def link_outside(self, path: str) -> str | None:
+        """Where the link at a path itself leads, if it leads out of the project; else None."""
+        full = self.path(path)
+        try:
+            target = os.readlink(full)
+        except OSError:
+            return None  # no link, which is nearly always so
+        return None if is_within(full, self.root) else target
 
     def inside(self, folder: str, path: str) -> str:
         """A path that the user gave, standing in *folder*, relative to the root."""

@@ -11,7 +11,7 @@ import stat
 
 from dodo_exp.engine import history
 from dodo_exp.engine.journal import journaled
-from dodo_exp.errors import Damage, Failure
+from dodo_exp.errors import Damage, DodoError, Failure
 from dodo_exp.events import Note
 from dodo_exp.exps import state
 from dodo_store import restore, snapshot
@@ -21,7 +21,7 @@ from dodo_store.ignore import Ignore
 from dodo_store.named import Named
 from dodo_store.oid import of_bytes
 from dodo_store.pool import Batch
-from dodo_store.tree import FOLDER, is_reserved
+from dodo_store.tree import FOLDER, LINK, is_reserved
 from dodo_store.walk import Source
 
 TYPE_CHECKING = False
@@ -71,6 +71,7 @@ def bring(
             for change in made:
                 _check_whole(workspace, change)
                 _check_room(workspace, change)
+                _check_link(workspace, change)
             restore.check_ways(store, made, workspace.root, scratch)
             held = state.held(store)
             token = os.urandom(8).hex()
@@ -200,6 +201,28 @@ def _check_room(workspace: Workspace, change: Change) -> None:
                     f"{change.path}: a file is to be put there, and {path!r} is in the folder",
                     "nothing was changed; move it out of the way first",
                 )
+
+
+def _check_link(workspace: Workspace, change: Change) -> None:
+    """An output that is the user's link to another disk is never replaced.
+
+    Raises:
+        Failure
+    """
+    if change.old is None or change.old.kind != LINK:
+        return
+    target = workspace.link_outside(change.path)
+    if target is None:
+        return
+    try:
+        stages = workspace.graph.stages.values()
+    except DodoError:
+        return  # what is an output cannot be told
+    if any(out.path == change.path for stage in stages for out in stage.outs):
+        raise Failure(
+            f"{change.path}: this output is a link that leads outside the project, to {target!r}",
+            "nothing was changed; remove the link, or move it out of the way, first",
+        )
 
 
 def take_in(
