@@ -67,8 +67,7 @@ def finder(table: Table, what: str) -> Find:
         near = in_query(ends[0]) if ends and is_query else "".join(ends[:1])
         hint = f"did you mean {near!r}?" if near else did_you_mean(text, known, "columns")
         few = "`dodo exp show --csv` has all of them in its first line"
-        quotes = "; in a query unusual names go between backquotes" if is_query else ""
-        raise UsageError(f"{what}: no column {text!r}", hint or few + quotes)
+        raise UsageError(f"{what}: no column {text!r}", hint or few)
 
     return find
 

@@ -132,6 +132,15 @@
     "!~": (a, b) => !TESTS["=~"](a, b),
   };
 
+  // A value that is the same in every row; comparing nothing but such values is a mistake.
+  const constant = (value) => Object.assign(() => value, { constant: value });
+  function refuseConstants(...gets) {
+    const known = gets.map((get) => get.constant);
+    if (known.includes(undefined) || known.every((each) => each === null)) return;
+    const text = known.find((each) => typeof each === "string");
+    throw new Error(`no column to compare${text === undefined ? "" : `; a column goes between backquotes: \`${text}\``}`);
+  }
+
   function query(text) {
     if (!text.trim()) return () => true;
     const parts = tokens(text);
@@ -184,10 +193,12 @@
       for (let word = compared(); word; word = compared()) {
         const test = TESTS[word];
         const right = value(false);
+        refuseConstants(left, right);
         const before = left;
         steps.push((row) => test(before(row), right(row)));
         left = right;
       }
+      if (!steps.length && typeof left.constant === "string") refuseConstants(left);
       return steps.length ? (row) => steps.every((step) => step(row)) : (row) => Boolean(left(row));
     };
     const value = (isFirst) => {
@@ -195,14 +206,15 @@
         const several = [value(false)];
         while (take(",")) if (sign() !== ")") several.push(value(false));
         if (!take(")")) throw new Error("')' expected");
+        if (several.every((each) => each.constant !== undefined)) return constant(several.map((each) => each.constant));
         return (row) => several.map((each) => each(row));
       }
       const part = parts[next];
       if (!part || part.sign) throw new Error("a column or a value expected");
       next += 1;
-      if (part.name === undefined) return () => part.value;
+      if (part.name === undefined) return constant(part.value);
       if (isFirst) return columnOf(part.name);
-      try { return columnOf(part.name); } catch { return () => part.name; }
+      try { return columnOf(part.name); } catch { return constant(part.name); }
     };
     const made = either();
     if (next < parts.length) throw new Error("'and' or 'or' expected");
