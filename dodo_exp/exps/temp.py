@@ -14,7 +14,6 @@ import time
 from dodo_exp.engine import disk
 from dodo_exp.errors import Damage
 from dodo_exp.project import PROJECT, Project
-from dodo_exp.wording import size
 from dodo_store import places
 from dodo_store.errors import Damaged, Missing
 from dodo_store.mirror import mirror, wipe
@@ -87,7 +86,9 @@ class Place:
             stamps.forget()
             with contextlib.suppress(OSError):
                 wipe(self.root)
-            text = f"{os.strerror(full.errno or 0)}: its files need {size(node.size)}"
+            from dodo_exp.units import format_size
+
+            text = f"{os.strerror(full.errno or 0)}: its files need {format_size(node.size)}"
             raise OSError(full.errno, text, self.root) from None
 
     def project(self, inside: str) -> Project:
