@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from dodo_exp.errors import Failure, NoProject
-from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_exp.pipeline.model import PIPELINE_FILE, seen_from
 from dodo_store.store import PLACES, Store
 
 TYPE_CHECKING = False
@@ -115,7 +115,7 @@ class Project:
 
     def shown(self, path: str) -> str:
         """A path relative to the root, as seen from where the user stands."""
-        return os.path.relpath(path, self.folder) if self.folder else path
+        return seen_from(self.folder, path)
 
 
 def find_root(start: str) -> str | None:

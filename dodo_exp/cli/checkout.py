@@ -33,12 +33,10 @@ def command(**given: Any) -> Report:
     """
     from dodo_exp.cli import tell
     from dodo_exp.exps import checkout
-    from dodo_exp.project import Project
 
     progress = tell.Progress()
     done = checkout.checkout(
-        Project.find(),
-        given["targets"],
+        *options.project_of(given["targets"]),
         options.command_line(),
         progress,
         recursive=given["recursive"],

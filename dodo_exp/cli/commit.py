@@ -26,11 +26,9 @@ def command(**given: Any) -> Report:
     """
     from dodo_exp.cli import tell
     from dodo_exp.exps import checkout
-    from dodo_exp.project import Project
 
     made = checkout.commit(
-        Project.find(),
-        given["targets"],
+        *options.project_of(given["targets"]),
         options.command_line(),
         tell.Progress(),
         recursive=given["recursive"],

@@ -24,9 +24,8 @@ def command(targets: tuple[str, ...], form: str | None, full: bool) -> Report:
     """
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.project import Project
 
-    project = Project.find()
+    project, targets = options.project_of(targets)
     workspace = Workspace(project.root, project.store)
     request = Request(targets, all_pipelines=not targets, pipeline=full)
     selection = select(workspace, request, project.folder)

@@ -67,10 +67,8 @@ def command(**given: Any) -> Report:
     TARGETS are stages (`train`), pipeline files (`sub/dvc.yaml`) or stages of one
     (`sub/dvc.yaml:train`); without any, the dvc.yaml of this folder.
     """
-    from dodo_exp.project import Project
-
     given["goes_on"] = True
-    project = Project.find()
+    project, given["targets"] = options.project_of(given["targets"])
     changes = _changes(given["changes"], given["targets"])
     _check(given)
     options.tell_pull(given)

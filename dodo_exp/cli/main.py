@@ -133,13 +133,13 @@ MOST_FAULTS = 20
 
 def _all_failed(error: DodoError) -> int:
     """Tell an error and what else is wrong with the user's files."""
-    code = _fail(str(error), error.hint, error.code)
+    from dodo_exp.cli import tell
+
+    code = _fail(tell.placed(error), error.hint, error.code)
     others = getattr(error, "others", ())
     for other in others[:MOST_FAULTS]:
-        _fail(str(other), other.hint, code)
+        _fail(tell.placed(other), other.hint, code)
     if len(others) > MOST_FAULTS:
-        from dodo_exp.cli import tell
-
         tell.line(f"... and {len(others) - MOST_FAULTS} more")
     return code
 

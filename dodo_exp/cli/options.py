@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     import click
 
+    from dodo_exp.project import Project
+
 
 def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Stage names of the project for the shell; nothing where anything is wrong."""
@@ -26,6 +28,52 @@ def _complete_stage(ctx: click.Context, param: click.Parameter, incomplete: str)
         return [name for name in workspace.graph.stages if name.startswith(incomplete)]
     except (DodoError, OSError):
         return []
+
+
+def project_of(targets: tuple[str, ...]) -> tuple[Project, tuple[str, ...]]:
+    """The project of the current folder, and the targets.
+
+    In a folder that is in no project it is that of the pipeline file that the targets name; they
+    are then returned relative to its root.
+
+    Raises:
+        NoProject
+    """
+    import os
+
+    from dodo_exp.errors import NoProject
+    from dodo_exp.project import Project
+
+    try:
+        return Project.find(), targets
+    except NoProject:
+        split = [_split_target(target) for target in targets]
+        roots = {_root_of(file) for file, _ in split}
+        if not roots or None in roots:
+            raise
+        if len(roots) > 1:
+            hint = "`dodo init` makes this folder the project of all of them"
+            raise NoProject("the targets are in several projects", hint) from None
+    root = str(roots.pop())
+    return Project(root, ""), tuple(os.path.relpath(file, root) + name for file, name in split)
+
+
+def _split_target(target: str) -> tuple[str, str]:
+    """The pipeline file that a target names, and `:stage`; two empty texts for another target."""
+    from dodo_exp.pipeline.model import PIPELINE_FILE
+
+    head, file, name = target.rpartition(PIPELINE_FILE)
+    is_file = file and head[-1:] in ("", "/") and name[:1] in ("", ":")
+    return (head + file, name) if is_file else ("", "")
+
+
+def _root_of(file: str) -> str | None:
+    """The root of the project that a pipeline file is in; None where there is no such file."""
+    import os
+
+    from dodo_exp.project import find_root
+
+    return find_root(os.path.dirname(os.path.abspath(file))) if os.path.isfile(file) else None
 
 
 targets = declare.argument("targets", nargs=-1, shell_complete=_complete_stage)

@@ -27,9 +27,8 @@ def command(**given: Any) -> Report:
     """
     from dodo_exp.cli import results, tell
     from dodo_exp.engine import repro
-    from dodo_exp.project import Project
 
-    project = Project.find()
+    project, given["targets"] = options.project_of(given["targets"])
     options.tell_pull(given)
     request, how = options.request_of(given), options.options_of(given)
     form = "json" if given["as_json"] else "text"

@@ -35,7 +35,7 @@ def counts(outcome: Outcome) -> str:
 def tell_failures(outcome: Outcome) -> None:
     """Say each failure, and what was not tried because of it."""
     for error in outcome.failures:
-        tell.error(str(error), error.hint)
+        tell.error(tell.placed(error), error.hint)
     skipped = [result.stage for result in outcome.results if result.how == "skipped"]
     if outcome.failures and skipped:
         tell.line(f"not run because of it: {', '.join(skipped)}")

@@ -20,9 +20,8 @@ def command(targets: tuple[str, ...], everything: bool, name_only: bool, as_json
     from dodo_exp.cli import tell
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.project import Project
 
-    project = Project.find()
+    project, targets = options.project_of(targets)
     workspace = Workspace(project.root, project.store)
     request = Request(targets, single_item=not everything, all_pipelines=everything)
     selection = select(workspace, request, project.folder)

@@ -30,9 +30,8 @@ def command(targets: tuple[str, ...], quiet: bool, as_json: bool) -> Report:
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.request import Request, select
     from dodo_exp.engine.workspace import Workspace
-    from dodo_exp.project import Project
 
-    project = Project.find()
+    project, targets = options.project_of(targets)
     session.tidy(project, tell.Progress())
     workspace = Workspace(project.root, project.store)
     request = Request(targets, all_pipelines=not targets)

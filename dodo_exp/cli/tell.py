@@ -45,6 +45,29 @@ def error(message: str, hint: str | None = None) -> None:
         _labelled("hint:", BOLD, hint)
 
 
+def placed(error: Exception) -> str:
+    """An error's message; a file of the project that it begins with as it is typed in this folder.
+
+    Messages name such a file relative to the root. One that is not followed by a line may be one
+    that the user named, relative to this folder.
+    """
+    from dodo_exp.errors import DodoError
+    from dodo_exp.project import Project
+    from dodo_store.errors import StoreError
+
+    text = str(error)
+    file = text.partition(":")[0]
+    try:
+        project = Project.find()
+    except (DodoError, StoreError, OSError):
+        return text
+    rest = text[len(file) :]
+    is_ours = rest[1:2].isdigit() or not os.path.lexists(file)
+    if project.folder and is_ours and os.path.isfile(os.path.join(project.root, file)):
+        return project.shown(file) + rest
+    return text
+
+
 def warning(message: str) -> None:
     """Something to know that does not stop the command."""
     _labelled("warning:", YELLOW, message)

@@ -24,6 +24,7 @@ from dodo_exp.engine.tag import STAGE, TAG, descendants, tagged
 from dodo_exp.errors import StageFailed, is_process_limit, process_limit
 from dodo_exp.events import CommandStarted, Output, Resumed, Waiting
 from dodo_exp.pipeline import needs
+from dodo_exp.pipeline.model import seen_from_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -246,10 +247,9 @@ class Executor:
 
     def hint(self, log: str) -> str:
         """Where to look for what a stage's commands wrote, which is in *log*."""
-        path = os.path.relpath(log, self._root)
-        if path.startswith("../"):  # a folder that will be somebody else's
+        if not log.startswith(f"{self._root}/"):  # a folder that will be somebody else's
             return f"`dodo queue logs {self._experiment}` shows its output"
-        return f"its output is in {path}"
+        return f"its output is in {seen_from_here(self._root, log)}"
 
     def _forward(
         self,

@@ -23,6 +23,7 @@ from dodo_exp.errors import StageFailed
 from dodo_exp.events import Note, Resumed, StageStarted, Waiting
 from dodo_exp.pipeline.graph import covers
 from dodo_exp.pipeline.lockfile import StageRecord
+from dodo_exp.pipeline.model import seen_from_here
 from dodo_store import restore, snapshot
 from dodo_store.errors import Changing, Damaged, Held, Missing, NotStorable
 from dodo_store.named import Named
@@ -228,7 +229,7 @@ class Maker:
     def _tell_replaced(self, stage: Stage, where: str | None) -> None:
         if where is None:
             return
-        kept = os.path.relpath(where, self._workspace.root)
+        kept = seen_from_here(self._workspace.root, where)
         text = f"outputs of {stage.address!r} that no recorded run had made are kept in {kept}"
         self._listener(Note("info", text))
 
@@ -368,7 +369,7 @@ class Maker:
             self._put_back(stage, way.moves)
         elif way.back() and not self._leave_partial:
             partial = place(self._store, "partial", stage.address)
-            where = os.path.relpath(partial, self._workspace.root)
+            where = seen_from_here(self._workspace.root, partial)
             since = f"since {way.name}" if way.name else "before its first checkpoint"
             text = f"what stage {stage.address!r} had made {since} is in {where}"
             self._listener(Note("info", text))
@@ -380,7 +381,7 @@ class Maker:
         self._journal.put_back(stage.address, moves)
         partial = place(self._store, "partial", stage.address)
         if os.path.exists(partial):
-            where = os.path.relpath(partial, self._workspace.root)
+            where = seen_from_here(self._workspace.root, partial)
             self._listener(Note("info", f"what stage {stage.address!r} had made is in {where}"))
 
     def _check_shared(self, stage: Stage, changed: tuple[str, ...]) -> None:

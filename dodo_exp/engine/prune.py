@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from dodo_exp.events import Note
-from dodo_exp.pipeline.model import address
+from dodo_exp.pipeline.model import address, seen_from_here
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def prune(workspace: Workspace, journal: Journal, gone: list[Vanished], listener
         what = ", ".join(stage.outs) or "nothing"
         listener(Note("info", f"{name!r} has no file any more: removed {what}"))
         if kept is not None:
-            where = os.path.relpath(kept, workspace.root)
+            where = seen_from_here(workspace.root, kept)
             listener(Note("info", f"outputs that the store does not have are kept in {where}"))
     if gone:
         workspace.forget()

@@ -6,7 +6,7 @@ import os
 
 from dodo_exp.errors import NoProject, UsageError
 from dodo_exp.pipeline.graph import spellings
-from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_exp.pipeline.model import PIPELINE_FILE, seen_from
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -78,11 +78,8 @@ def _named(workspace: Workspace, request: Request, folder: str) -> list[str]:
     if path not in workspace.files:
         if not workspace.files:
             raise NoProject(f"no {PIPELINE_FILE} in this project", "`dodo stage add` writes one")
-        known = ", ".join(list(workspace.files)[:5])
-        raise UsageError(
-            f"no {PIPELINE_FILE} in this folder",
-            f"name one: {known}" if known else None,
-        )
+        known = ", ".join(seen_from(folder, each) for each in list(workspace.files)[:5])
+        raise UsageError(f"no {PIPELINE_FILE} in this folder", f"name one: {known}")
     return [name for name, stage in graph.stages.items() if stage.file == path]
 
 
@@ -117,10 +114,16 @@ def _hint(workspace: Workspace, target: str, folder: str) -> str | None:
     path = workspace.inside(folder, target)
     maker = graph.maker(path)
     if maker is not None:
-        return f"{target!r} is made by stage {maker!r}"
+        made_by = f"{target!r} is made by stage {maker!r}"
+        stage = graph.stages[maker]
+        return f"{made_by}: {seen_from(folder, stage.file)}:{stage.name}" if folder else made_by
     if os.path.isdir(workspace.path(path)):
         return f"{target!r} is a folder: -R {target}"
     if any(char in target for char in "*?["):
         return "patterns of names need --glob"
-    elsewhere = [name for name, stage in graph.stages.items() if stage.name == target]
+    elsewhere = [
+        f"{seen_from(folder, stage.file)}:{stage.name}"
+        for stage in graph.stages.values()
+        if stage.name == target
+    ]
     return f"did you mean {elsewhere[0]!r}?" if elsewhere else None

@@ -149,7 +149,7 @@ def remove(
         entries = [_entry(project, workspace, target) for target in dict.fromkeys(targets)]
         texts: dict[str, str] = {}
         for entry in entries:
-            text = texts.get(entry.file) or _text(workspace, entry.file)
+            text = texts.get(entry.file) or _text(workspace, entry.file, entry.file)
             texts[entry.file] = edit_yaml.delete_value(text, ("stages", entry.name), entry.file)
         graph = workspace.graph
         names = {(entry.file, entry.name) for entry in entries}
@@ -193,7 +193,7 @@ def freeze(
         texts: dict[str, str] = {}
         for target in dict.fromkeys(targets):
             entry = _entry(project, workspace, target)
-            text = texts.get(entry.file) or _text(workspace, entry.file)
+            text = texts.get(entry.file) or _text(workspace, entry.file, entry.file)
             keys: tuple[str, ...] = ("stages", entry.name)
             rows = _rows(entry.body, entry.file)
             if "do" in rows:
@@ -219,16 +219,16 @@ def _rows(node: Node, file: str) -> dict[str, Node]:
     return {str(key): value for key, _, value in yaml12.pairs(node, file)}
 
 
-def _text(workspace: Workspace, file: str) -> str:
+def _text(workspace: Workspace, file: str, shown: str) -> str:
     try:
         return decode(workspace.read(file), file)
     except FileNotFoundError:
-        raise UsageError(f"there is no {file}") from None
+        raise UsageError(f"there is no {shown}") from None
 
 
-def _written(workspace: Workspace, file: str) -> dict[str, tuple[Node, Node]]:
+def _written(workspace: Workspace, file: str, shown: str) -> dict[str, tuple[Node, Node]]:
     """The key and the body of every stage and group in a dvc.yaml, by name."""
-    root = yaml12.compose(_text(workspace, file), file)
+    root = yaml12.compose(_text(workspace, file, shown), file)
     tops = _rows(root, file) if root is not None else {}
     found: dict[str, tuple[Node, Node]] = {}
     if isinstance(tops.get("stages"), MappingNode):
@@ -246,18 +246,19 @@ def _entry(project: Project, workspace: Workspace, target: str) -> Entry:
     for path, name in spellings(target):
         if name and os.path.isfile(path):
             file = project.inside(path)
-            found = _written(workspace, file)
+            found = _written(workspace, file, project.shown(file))
             if name in found:
                 key_node, body = found[name]
                 return Entry(file, name, body, yaml12.line(key_node))
     path, name = split(target)
     file = project.inside(path)
-    found = _written(workspace, file)
+    found = _written(workspace, file, project.shown(file))
     group = name.partition("@")[0]
     if "@" in name and group in found:
         line = yaml12.line(found[group][0])
         raise UsageError(
-            f"{target!r} is one of the stages of {group!r}", f"see {file}:{line}, or name {group!r}"
+            f"{target!r} is one of the stages of {group!r}",
+            f"see {project.shown(file)}:{line}, or name {group!r}",
         )
     raise UsageError(
         f"no stage {name!r} in {project.shown(file)}", did_you_mean(name, found, "stages")

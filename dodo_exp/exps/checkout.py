@@ -156,20 +156,21 @@ def _wanted(
     try:
         stages = select(workspace, request, project.folder).stages if names or not parts else ()
     except UsageError:
-        _suggest(workspace, names)
+        _suggest(workspace, names, project)
         raise
     before = graph.select(makers).stages if with_deps else ()
     also = tuple(each for each in before if each.address not in makers and each not in stages)
     return parts, (*stages, *also)
 
 
-def _suggest(workspace: Workspace, names: list[str]) -> None:
+def _suggest(workspace: Workspace, names: list[str], project: Project) -> None:
     """Of names that mean nothing, one may be meant for an output.
 
     Raises:
         UsageError
     """
-    outs = [out.path for stage in workspace.graph.stages.values() for out in stage.outs]
+    stages = workspace.graph.stages.values()
+    outs = [project.shown(out.path) for stage in stages for out in stage.outs]
     for name in names:
         hint = did_you_mean(name, outs)
         if hint and hint.startswith("did you mean") and name not in workspace.graph.stages:

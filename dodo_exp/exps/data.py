@@ -69,8 +69,8 @@ def forget(project: Project, paths: Iterable[str], command: str, listener: Liste
         inside = [project.inside(path) for path in dict.fromkeys(paths)]
         for path in inside:
             if path not in workspace.data:
-                hint = did_you_mean(path, workspace.data, "added")
-                raise UsageError(f"{path!r} was not added", hint)
+                shown, known = project.shown(path), map(project.shown, workspace.data)
+                raise UsageError(f"{shown!r} was not added", did_you_mean(shown, known, "added"))
         gone = {f"{DATA}{path}" for path in inside}
         left = {name: each for name, each in _records(workspace).items() if name not in gone}
         _write(workspace, left, command, listener)
@@ -138,8 +138,10 @@ def _checked(workspace: Workspace, project: Project, given: str) -> str:
         raise UsageError(f"stage {maker!r} makes {given!r}, and it is kept with that")
     made = workspace.graph.made_inside(path)
     if made:
-        raise UsageError(f"{given!r} holds {made[0]!r}, which a stage makes", "add the other files")
+        shown = project.shown(made[0])
+        raise UsageError(f"{given!r} holds {shown!r}, which a stage makes", "add the other files")
     around = [each for each in workspace.data if path.startswith(f"{each}/")]
     if around:
-        raise UsageError(f"{given!r} is in {around[0]!r}, which was added", f"add {around[0]!r}")
+        shown = project.shown(around[0])
+        raise UsageError(f"{given!r} is in {shown!r}, which was added", f"add {shown!r}")
     return path

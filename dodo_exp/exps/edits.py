@@ -8,7 +8,7 @@ from errno import ELOOP
 from dodo_exp.errors import BadInput, UsageError, did_you_mean
 from dodo_exp.events import Note
 from dodo_exp.pipeline import edit, params
-from dodo_exp.pipeline.model import PARAMS_FILE
+from dodo_exp.pipeline.model import PARAMS_FILE, seen_from
 from dodo_exp.pipeline.overrides import ABSENT, ADD, DELETE, SET
 from dodo_exp.pipeline.text import decode
 from dodo_exp.pipeline.values import (
@@ -70,7 +70,7 @@ def plan(workspace: Workspace, changes: tuple[Change, ...], folder: str) -> Plan
             continue
         path = workspace.inside(folder, change.file)
         if path not in files:
-            files[path] = _File(workspace, path, notes)
+            files[path] = _File(workspace, path, notes, folder)
         if (path, change.keys) in seen:
             notes.append(Note("warning", f"-S {change.name} is given twice: the last one counts"))
         seen.add((path, change.keys))
@@ -89,10 +89,14 @@ def _bytes(workspace: Workspace, path: str) -> bytes:
 class _File:
     """One params file being edited."""
 
-    def __init__(self, workspace: Workspace, path: str, notes: list[Note]) -> None:
+    def __init__(
+        self, workspace: Workspace, path: str, notes: list[Note], folder: str = ""
+    ) -> None:
+        """The user stands in *folder*: messages name paths as they are typed there."""
         self.path = path
+        self.shown = seen_from(folder, path)
         self.notes = notes
-        self.data = workspace.read(path) if _is_there(workspace, path) else b""
+        self.data = workspace.read(path) if _is_there(workspace, path, folder) else b""
         self.filling = {
             key
             for f in workspace.files.values()
@@ -121,7 +125,7 @@ class _File:
         value = _filled(change.value, values, change)
         if change.op == ADD and old not in (ABSENT, None) and not isinstance(value, list | dict):
             raise UsageError(
-                f"-S +{change.name}: it is in {self.path} already, as {canonical(old):.60}",
+                f"-S +{change.name}: it is in {self.shown} already, as {canonical(old):.60}",
                 f"change it with {change.name}=..., or with ++ whether it is there or not",
             )
         if isinstance(value, str) and _SHELL.search(value) and change.name in self.filling:
@@ -141,7 +145,7 @@ class _File:
         except Ambiguous as error:
             key = parts(error.quoted)[-1]
             raise UsageError(
-                f"-S {change.name}: {self.path} has a key {key!r} and a way"
+                f"-S {change.name}: {self.shown} has a key {key!r} and a way"
                 f" {' -> '.join(change.keys)}",
                 f"for the key quote it: -S '{error.quoted}=...'",
             ) from None
@@ -152,7 +156,7 @@ class _File:
         if old is ABSENT:
             known = [name for name, _ in leaves(values)]
             raise UsageError(
-                f"-S ~{change.name}: it is not in {self.path}", did_you_mean(change.name, known)
+                f"-S ~{change.name}: it is not in {self.shown}", did_you_mean(change.name, known)
             )
         if change.value is not ABSENT and change.value != old:
             raise UsageError(
@@ -167,7 +171,7 @@ class _File:
         if old is ABSENT:
             close = did_you_mean(change.name, [name for name, _ in leaves(values)]) or ""
             hint = f" ({close.rstrip('?')}?)" if close.startswith("did you mean") else ""
-            self.warn(f"{change.name!r} is not in {self.path}: added{hint}")
+            self.warn(f"{change.name!r} is not in {self.shown}: added{hint}")
         elif _kind(old) != _kind(value) and None not in (old, value):
             self.warn(
                 f"{change.name} becomes {_kind(value)}, {canonical(value):.60};"
@@ -175,7 +179,7 @@ class _File:
             )
 
 
-def _is_there(workspace: Workspace, path: str) -> bool:
+def _is_there(workspace: Workspace, path: str, folder: str) -> bool:
     """Whether a params file exists; only files that the pipeline reads are ever written.
 
     Raises:
@@ -185,10 +189,11 @@ def _is_there(workspace: Workspace, path: str) -> bool:
     read = {dep.file for stage in workspace.graph.stages.values() for dep in stage.params}
     read |= {dep.file for file in workspace.files.values() for dep in file.uses}
     tracked = {PARAMS_FILE, *read}
+    shown = seen_from(folder, path)
     if path not in tracked and os.path.basename(path) != PARAMS_FILE:
-        raise UsageError(f"{path} is not a params file of this project", _listed(tracked))
+        raise UsageError(f"{shown} is not a params file of this project", _listed(tracked, folder))
     if path.startswith(("/", "../")):
-        raise UsageError(f"{path} lies outside the project")
+        raise UsageError(f"{shown} lies outside the project")
     try:
         os.stat(workspace.path(path))
         return True
@@ -197,11 +202,12 @@ def _is_there(workspace: Workspace, path: str) -> bool:
             raise BadInput(path, "not a regular file") from None
     if path in read:
         return False
-    raise UsageError(f"there is no {path}", _listed(tracked - {path}))
+    raise UsageError(f"there is no {shown}", _listed(tracked - {path}, folder))
 
 
-def _listed(paths: set[str]) -> str | None:
-    return f"params files: {', '.join(sorted(paths))}" if paths else None
+def _listed(paths: set[str], folder: str) -> str | None:
+    shown = ", ".join(seen_from(folder, path) for path in sorted(paths))
+    return f"params files: {shown}" if paths else None
 
 
 def _follow(values: Any, keys: tuple[str, ...]) -> Any:

@@ -7,8 +7,6 @@ params, commands or inputs a new one begins from that step.
 
 from __future__ import annotations
 
-import os
-
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.decide import going_on
 from dodo_exp.engine.journal import keep_replaced
@@ -19,6 +17,7 @@ from dodo_exp.events import Note
 from dodo_exp.exps import queue, state, steps
 from dodo_exp.exps.record import load
 from dodo_exp.pipeline import params
+from dodo_exp.pipeline.model import seen_from_here
 from dodo_exp.pipeline.values import ABSENT, canonical
 from dodo_store import record
 from dodo_store.errors import StoreError
@@ -253,7 +252,7 @@ def bring(workspace: Workspace, stage: Stage, last: Step, listener: Listener) ->
         strange = {p: workspace.path(p) for p, _ in wanted if _is_strange(workspace, stage, p)}
         if strange:
             kept = keep_replaced(store, stage.address, strange)
-            where = os.path.relpath(kept, workspace.root)
+            where = seen_from_here(workspace.root, kept)
             text = f"outputs of {stage.address!r} that are no step's are kept in {where}"
             listener(Note("info", text))
         with store.scratch() as scratch:

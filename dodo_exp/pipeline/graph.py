@@ -11,7 +11,7 @@ from _thread import allocate_lock
 from bisect import bisect_left
 
 from dodo_exp.errors import BadInput, Faults, UsageError, did_you_mean
-from dodo_exp.pipeline.model import PIPELINE_FILE
+from dodo_exp.pipeline.model import PIPELINE_FILE, seen_from
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -263,9 +263,11 @@ class Graph:
         file, name = split(target)
         path = os.path.normpath(os.path.join(folder, file))
         if path not in files:
-            raise UsageError(f"there is no {path} with stages", did_you_mean(path, files, "files"))
+            shown, near = seen_from(folder, path), [seen_from(folder, each) for each in files]
+            raise UsageError(f"there is no {shown} with stages", did_you_mean(shown, near, "files"))
         known = {each for stage in files[path] for each in (stage.name, stage.group) if each}
-        raise UsageError(f"no stage {name!r} in {path}", did_you_mean(name, known, "stages"))
+        shown = seen_from(folder, path)
+        raise UsageError(f"no stage {name!r} in {shown}", did_you_mean(name, known, "stages"))
 
     def within(self, folder: str) -> list[str]:
         """Addresses of the stages whose dvc.yaml lies in *folder* or below it."""

@@ -6,6 +6,8 @@ ten times as much to define (0.6 ms against 0.07 ms).
 
 from __future__ import annotations
 
+import os
+
 from dodo_exp.errors import Location
 from dodo_store.named import Named
 
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
 
 PIPELINE_FILE = "dvc.yaml"
 PARAMS_FILE = "params.yaml"
+
+
+def seen_from(folder: str, path: str) -> str:
+    """A path of the project as it is typed in *folder*; both are relative to the root."""
+    return path if folder in ("", ".") or path.startswith("/") else os.path.relpath(path, folder)
+
+
+def seen_from_here(root: str, path: str) -> str:
+    """A full path as it is typed in the current folder if that is in *root*, else below *root*."""
+    here = os.getcwd()
+    is_inside = here == root or here.startswith(f"{root}/")
+    return os.path.relpath(path, here if is_inside else root)
+
 
 MAX_BYTES = 10 << 20
 """No file that a user wrote is read if it is larger."""

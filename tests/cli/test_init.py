@@ -214,6 +214,43 @@ def test_a_plain_folder_names_the_pipeline_below(space: Space) -> None:
     assert space.dodo("repro", "a/b/dvc.yaml", "--json").stages == {"a/b/dvc.yaml:a": "ran"}
 
 
+NAMING = [
+    *(("repro",), ("exp", "run"), ("exp", "run", "--queue"), ("exp", "run", "--temp")),
+    *(("status",), ("stage", "list"), ("dag",), ("commit",), ("checkout",)),
+]
+
+
+@pytest.mark.parametrize("target", ["a/dvc.yaml", "a/dvc.yaml:a", "./a/dvc.yaml"])
+@pytest.mark.parametrize("verb", NAMING, ids=" ".join)
+def test_a_pipeline_that_is_named_from_a_plain_folder_is_the_project(
+    space: Space, verb: tuple[str, ...], target: str
+) -> None:
+    space.write("a/dvc.yaml", STAGE)
+    space.write("a/a", "")
+    space.write("beside", "x")
+    space.dodo(*verb, target)
+    assert not space.exists(".dodo")
+    space.dodo("repro", target)
+    assert space.exists("a/.dodo/VERSION")
+
+
+def test_pipelines_of_several_projects_are_not_run_at_once(space: Space) -> None:
+    space.write("a/dvc.yaml", STAGE)
+    space.write("b/dvc.yaml", STAGE)
+    assert space.dodo("repro", "a/dvc.yaml", "b/dvc.yaml", code=3).err == (
+        "error: the targets are in several projects\n"
+        "hint: `dodo init` makes this folder the project of all of them\n"
+    )
+    space.dodo("init")
+    space.dodo("repro", "a/dvc.yaml", "b/dvc.yaml")
+
+
+@pytest.mark.parametrize("target", ["a", "nowhere/dvc.yaml", "b", "a/dvc.yaml.txt"])
+def test_another_target_in_a_plain_folder_gets_the_hint(space: Space, target: str) -> None:
+    space.write("a/dvc.yaml", STAGE)
+    assert "there is a/dvc.yaml: `cd a`" in space.dodo("repro", target, code=3).err
+
+
 def test_the_store_keeps_itself_out_of_repositories(project: Space) -> None:
     project.exp()
     assert project.read(".dodo/.gitignore") == "*\n"

@@ -364,9 +364,9 @@ def test_a_pattern_is_a_name_unless_asked_for() -> None:
         ("trian", "", "no stage 'trian' in dvc.yaml", "did you mean 'train'?"),
         ("zzz", "", "no stage 'zzz' in dvc.yaml", "stages: test, train"),
         ("dvc.yaml:tst", "", "no stage 'tst' in dvc.yaml", "did you mean 'test'?"),
-        ("test", "sub", "no stage 'test' in sub/dvc.yaml", "stages: train"),
+        ("test", "sub", "no stage 'test' in dvc.yaml", "stages: train"),
         ("sbu/dvc.yaml", "", "sbu/dvc.yaml", "did you mean 'sub/dvc.yaml'?"),
-        ("train", "sbu", "sbu/dvc.yaml", "did you mean 'sub/dvc.yaml'?"),
+        ("train", "sbu", "there is no dvc.yaml", "did you mean '../dvc.yaml'?"),
         ("no.yaml:train", "", "no.yaml", None),
     ],
 )
