@@ -39,7 +39,8 @@ def command(full: bool, sample: float | None, repair: bool, as_json: bool) -> Re
 
     --repair takes back from the workspace what is missing and still there, sets damaged objects
     aside, and removes experiments that cannot be restored whole, saying what each has lost;
-    `dodo undo` brings their names back. Undo steps whose content is lost are removed too.
+    `dodo undo` brings their names back. One that has lost only files its run began from, or an
+    earlier step, stays and loses those. Undo steps whose content is lost are removed too.
     """
     from dodo_exp.cli import tell
     from dodo_exp.exps import repair as mend
