@@ -590,6 +590,18 @@ def keep_replaced(store: Store, stage: str, places: dict[str, str]) -> str:
     return kept
 
 
+def _here(root: str, journal: str, move: Move) -> Move:
+    """A move in the project where the journal lies now: one that was copied has its own outputs."""
+    if not move.spot:
+        return move
+    folder, name = os.path.split(move.spot)
+    if folder.endswith(".aside"):
+        folder = journal.removesuffix(".journal") + ".aside"
+    else:
+        folder = os.path.dirname(os.path.join(root, move.path))
+    return move._replace(spot=f"{folder}/{name}")
+
+
 def _let_go(store: Store, stage: str, moves: list[Move]) -> str | None:
     """Drop old outputs that the store knows and keep the others; say where."""
     strange = {m.path: m.spot for m in moves if not m.is_known and os.path.lexists(m.spot)}
@@ -760,7 +772,7 @@ def recover(store: Store, root: str, locks: Locks) -> list[str]:
                 if held:
                     _point(store, held)
             elif entry[0] == "aside":
-                open_asides[entry[1]] = [Move(*move) for move in entry[2]]
+                open_asides[entry[1]] = [_here(root, path, Move(*move)) for move in entry[2]]
                 stays.pop(entry[1], None)
             elif entry[0] == "stay" and _holds(store, *entry[3:]):
                 stays[entry[1]] = _stay(entry)

@@ -77,6 +77,16 @@ def test_wherever_the_journal_ends_outputs_edited_by_hand_are_kept(killed: Space
     killed.root.mkdir()
 
 
+def test_a_copy_of_a_killed_project_leaves_the_original_alone(killed: Space) -> None:
+    copy = killed.base / "copy"
+    shutil.copytree(killed.root, copy, symlinks=True)
+    before = killed.tree(), sorted(killed.root.glob(".dodo/journal/*.aside/*"))
+    killed.dodo("status", cwd="../copy")
+    for name in ("b", "c"):
+        assert f"{name}: {BY_HAND}" in everything(copy / name if name == "c" else copy)
+    assert (killed.tree(), sorted(killed.root.glob(".dodo/journal/*.aside/*"))) == before
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 def test_the_only_copy_of_an_output_is_moved_after_its_entry_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
