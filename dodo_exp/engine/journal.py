@@ -659,26 +659,34 @@ MOST_NAMED = 5
 def _not_taken_back(path: str, old: bytes | None, current: bytes) -> str:
     """Say what a params file holds that was edited by somebody else during the run."""
     from dodo_exp.errors import DodoError
-    from dodo_exp.pipeline import params
-    from dodo_exp.pipeline.values import canonical, leaves
 
     text = f"{path} was edited during the run, so what the run had set in it was not taken back"
     try:
-        before = dict(leaves(params.parse(old or b"", path)))
-        now = dict(leaves(params.parse(current, path)))
+        before, now = _values(old or b"", path), _values(current, path)
     except DodoError:
         return text
-    found = [
-        f"{name} is {canonical(now[name])} (was {canonical(before[name])})"
-        if name in now and name in before
-        else f"{name} is {canonical(now[name])} (new)"
-        if name in now
-        else f"{name} is gone"
-        for name in {**now, **before}
-        if name not in now or name not in before or canonical(now[name]) != canonical(before[name])
-    ]
+    found = []
+    for name in {**now, **before}:
+        if name not in now:
+            found.append(f"{name} is gone")
+        elif name not in before:
+            found.append(f"{name} is {now[name]} (new)")
+        elif now[name] != before[name]:
+            found.append(f"{name} is {now[name]} (was {before[name]})")
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return f"{text}: {', '.join(found[:MOST_NAMED])}{more}" if found else text
+
+
+def _values(data: bytes, path: str) -> dict[str, str]:
+    """The values of a params file by name, as text.
+
+    Raises:
+        DodoError: it cannot be read.
+    """
+    from dodo_exp.pipeline import params
+    from dodo_exp.pipeline.values import canonical, leaves
+
+    return {name: canonical(value) for name, value in leaves(params.parse(data, path)) if name}
 
 
 def edited(store: Store, root: str) -> dict[str, bytes | None]:
