@@ -273,12 +273,12 @@ class _Expansion:
 
     def glob(self, folder: str, pattern: str, node: Node) -> list[str]:
         """The files that match, relative to *folder*, in order of name."""
-        if pattern.startswith(("/", "~")) or join(folder, pattern).split("/")[0] == "..":
-            raise self.fault(
-                node,
-                f"glob({pattern!r}) leads outside the project",
-                "a pattern is relative to the folder of the dvc.yaml, for a dependency to its wdir",
-            )
+        what = f"glob({pattern!r}) leads outside the project"
+        base = "a pattern is relative to the folder of the dvc.yaml, for a dependency to its wdir"
+        if pattern.startswith(("/", "~")):
+            raise self.fault(node, what, base)
+        if _leaves(path := join(folder, pattern)):
+            raise self.leaving(path, node, what, base)
         try:
             return self.around.glob(folder, pattern)
         except TemplateError as error:

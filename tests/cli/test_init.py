@@ -148,7 +148,7 @@ def test_a_path_that_leaves_the_project_is_refused_and_the_hint_works(
         ("{cmd: ls, wdir: ..}", "'wdir' leads outside the project: '..'"),
         ("{cmd: ls, outs: [../o]}", "output '../o' lies outside the project"),
         ("{cmd: ls, params: [../p.yaml: [lr]]}", "'../p.yaml' lies outside the project"),
-        ("{cmd: ls, deps: ['${glob(\"../data/*\")}']}", "lies outside the project"),
+        ("{cmd: ls, deps: ['${glob(\"../data/*\")}']}", "leads outside the project"),
         ("{cmd: ls, vars: [../p.yaml]}", "'../p.yaml' lies outside the project"),
         ("{cmd: ls, deps: [..]}", "'..' lies outside the project"),
     ],
