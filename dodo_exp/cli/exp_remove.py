@@ -9,7 +9,9 @@ from dodo_exp.cli.render import Report
 @declare.command("remove")
 @declare.argument("names", nargs=-1, shell_complete=options.complete_known)
 @declare.option(
-    "-A", "--all", "--all-commits", "everything", is_flag=True, help="Remove every experiment."
+    *("-A", "--all", "--all-commits", "everything"),
+    is_flag=True,
+    help="Remove every experiment that has run; with --queue those that wait too.",
 )
 @declare.option("--keep", is_flag=True, help="Remove every experiment but NAMES.")
 @declare.option("--queue", is_flag=True, help="Remove every experiment that waits in the queue.")
@@ -27,15 +29,18 @@ def command(
     from dodo_exp.exps.remove import remove
     from dodo_exp.project import Project
 
-    if [bool(names), everything, queue].count(True) != 1 or (keep and not names):
-        raise UsageError("name the experiments to remove (or --keep), or say --all or --queue")
+    if bool(names) is (everything or queue) or (keep and not names):
+        raise UsageError(
+            "name the experiments to remove (or --keep), or say --all, --queue or both"
+        )
     project, words = Project.find(), options.command_line()
-    if queue:
+    if queue and not everything:
         gone = dequeue.dequeue(project, (), {"queued": True}, words)
         text = f"Removed {', '.join(gone)}\n" if gone else "No experiments wait in the queue.\n"
         return Report({"removed": gone}, text, form="json" if as_json else "text")
     if everything:
-        gone = remove(project, "experiment", (), words, everything=True)
+        gone = dequeue.dequeue(project, (), {"queued": True}, words) if queue else []
+        gone += remove(project, "experiment", (), words, everything=True)
     elif keep and not (names := dequeue.others(project, names)):
         return Report({"removed": []}, "There are no others.\n", form="json" if as_json else "text")
     else:

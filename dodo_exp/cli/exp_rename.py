@@ -20,5 +20,5 @@ def command(name: str, new: str, force: bool, as_json: bool) -> Report:
     from dodo_exp.project import Project
 
     old = label.rename(Project.find(), name, new, options.command_line(), replace=force)
-    text = f"{old!r} is now {new!r}\n"
+    text = f"{old!r} is now {new!r}\n" if old != new else f"{old!r} already has this name\n"
     return Report({"old": old, "new": new}, text, form="json" if as_json else "text")

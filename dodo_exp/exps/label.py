@@ -49,7 +49,7 @@ def changing_names(project: Project) -> Iterator[Store]:
 
 
 def rename(project: Project, old: str, new: str, command: str, *, replace: bool) -> str:
-    """Give an experiment or a snapshot another name; returns the one it had.
+    """Give an experiment or a snapshot another name; returns the one it had, maybe the same.
 
     Raises:
         UsageError: there is no such, or the new name is taken.
@@ -58,7 +58,7 @@ def rename(project: Project, old: str, new: str, command: str, *, replace: bool)
     with changing_names(project) as store:
         found = _find(store, old)
         if found.name == new:
-            raise UsageError(f"{FOLDED[found.kind]} of this name is what it is already")
+            return found.name
         _check_free(store, found.kind, new, replace)
         before = load(store, found.oid)
         made = before._replace(name=new, was=(*before.was, found.name))

@@ -889,9 +889,30 @@ def test_keep_of_an_unknown_name_removes_nothing(both: Space) -> None:
         )
     for words in (["--keep"], ["--keep", "-A", "one"], []):
         assert refused(both, "exp", "remove", *words) == (
-            "error: name the experiments to remove (or --keep), or say --all or --queue\n"
+            "error: name the experiments to remove (or --keep), or say --all, --queue or both\n"
         )
     assert listed(both) == before
+
+
+def test_all_with_queue_removes_what_waits_too(both: Space) -> None:
+    both.dodo("exp", "run", "--queue", "-n", "later", "-S", "seed=8")
+    assert both.dodo("exp", "remove", "-A").out == "Removed one, two\n"
+    both.dodo("undo")
+    assert both.dodo("exp", "remove", "-A", "--queue", "--json").json == {
+        "removed": ["later", "one", "two"]
+    }
+    assert both.dodo("exp", "remove", "--queue", "-A").out == "There are no experiments.\n"
+    both.dodo("undo")
+    assert names(both) == ["two", "one"]
+
+
+def test_an_experiment_renamed_to_its_own_name_stays_as_it_is(both: Space) -> None:
+    before = listed(both)
+    history = both.dodo("undo", "--list").out
+    ran = both.dodo("exp", "rename", "one", "one")
+    assert ran.out == "'one' already has this name\n"
+    assert listed(both) == before
+    assert both.dodo("undo", "--list").out == history
 
 
 # -- faults of the user's ----------------------------------------------------------------------
@@ -900,7 +921,6 @@ RULE = "hint: letters, digits, '-', '_' and '.', at most 100, a letter or digit 
 NIX = "error: no experiment or snapshot 'nix'\nhint: known: one, two\n"
 FAULTS = {
     "rename one": "error: missing argument 'NEW'\nhint: see `dodo exp rename --help`\n",
-    "rename one one": "error: an experiment of this name is what it is already\n",
     "rename one a/b": f"error: not an experiment name: 'a/b'\n{RULE}",
     "rename one .": f"error: not an experiment name: '.'\n{RULE}",
     "rename one workspace": f"error: the name 'workspace' is reserved\n{RULE}",
