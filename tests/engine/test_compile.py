@@ -156,17 +156,12 @@ def test_faults_of_several_files_are_told_together(project: Project) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "pattern, says",
-    [
-        ("/etc/*", "a pattern is relative"),
-        ("~/*", "a pattern is relative"),
-    ],
-)
-def test_a_pattern_outside_is_refused(project: Project, pattern: str, says: str) -> None:
+@pytest.mark.parametrize("pattern", ["/etc/*", "~/*"])
+def test_a_pattern_outside_is_refused(project: Project, pattern: str) -> None:
     project.write("dvc.yaml", f"stages: {{a: {{cmd: x, deps: ['${{glob(\"{pattern}\")}}']}}}}\n")
-    with pytest.raises(BadInput, match=says):
+    with pytest.raises(BadInput, match="leads outside the project") as caught:
         project.compile()
+    assert str(caught.value.hint).startswith("a pattern is relative")
 
 
 def test_a_pattern_follows_no_link_to_a_folder(project: Project) -> None:

@@ -413,7 +413,7 @@ def test_single_item_does_not_run_what_it_needs(space: Space) -> None:
     monorepo(space)
     ran = space.dodo("repro", "-s", "use", cwd="b", code=2)
     assert ran.err == (
-        "error: b/dvc.yaml:2: stage 'b/dvc.yaml:use' needs 'a/out.txt', which is not there\n"
+        "error: dvc.yaml:2: stage 'b/dvc.yaml:use' needs 'a/out.txt', which is not there\n"
         "hint: stage 'a/dvc.yaml:make' makes it: run that first\n"
     )
 
