@@ -122,7 +122,7 @@ class _File:
         if change.op == DELETE:
             self.delete(values, change, keys, old)
             return
-        value = _filled(change.value, values, change)
+        value = edit.with_text_keys(_filled(change.value, values, change), self.path)
         if change.op == ADD and old not in (ABSENT, None) and not isinstance(value, list | dict):
             raise UsageError(
                 f"-S +{change.name}: it is in {self.shown} already, as {canonical(old):.60}",
@@ -245,8 +245,7 @@ def _merged(old: Any, keys: tuple[str, ...], value: Any) -> list[tuple[tuple[str
         return [(keys, value)]
     found = []
     for key, inner in value.items():
-        name = key if isinstance(key, str) else canonical(key)
-        found += _merged(_follow(old, (name,)), (*keys, name), inner)
+        found += _merged(_follow(old, (key,)), (*keys, key), inner)
     return found
 
 

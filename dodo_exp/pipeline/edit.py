@@ -28,7 +28,8 @@ def set_value(text: str, keys: tuple[str, ...], value: Any, file: str, old: Any 
         UsageError: the way leads through a value that is no mapping, or the edit would change more.
     """
     old = params.load(text, file) if old is None else old
-    wanted = updated(old, keys, value, f"{file}: cannot set {'.'.join(keys)}")
+    value = with_text_keys(value, file)
+    wanted = updated(old, keys, value, f"{file}: cannot set {'.'.join(map(str, keys))}")
     if is_same(wanted, old) and _is_there(old, keys):
         return text
     try:
@@ -49,7 +50,40 @@ def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
         new: str = _editor(file).delete_value(text, keys, file)
     except (ValueError, LookupError, AssertionError):
         new = text
+    if params.suffix(file) == ".toml":
+        wanted = _without_empty(wanted, keys[:-1], params.load(new, file))
     return _checked(text, new, wanted, keys, file)
+
+
+def _without_empty(wanted: Any, keys: tuple[str, ...], new: Any) -> Any:
+    """*wanted*; without what is empty on the way, where *new* does not have it.
+
+    In TOML the table of a dotted key goes with its last key, a list of tables with its last table.
+    """
+    for i in range(len(keys), 0, -1):
+        if is_same(wanted, new) or not _is_there(wanted, keys[:i]):
+            break
+        at = wanted
+        for part in keys[:i]:
+            at = at[int(part)] if isinstance(at, list) else at[existing(at, part)]
+        if at not in ({}, []):
+            break
+        wanted = without(wanted, keys[:i])
+    return wanted
+
+
+def with_text_keys(value: Any, file: str) -> Any:
+    """The value; for JSON and TOML, which have no others, with every key as text."""
+    if params.suffix(file) not in (".json", ".toml"):
+        return value
+    if isinstance(value, list):
+        return [with_text_keys(inner, file) for inner in value]
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str) else canonical(key): with_text_keys(inner, file)
+            for key, inner in value.items()
+        }
+    return value
 
 
 def _editor(file: str) -> Any:
@@ -66,7 +100,7 @@ def _checked(old: str, new: str, wanted: Any, keys: tuple[str, ...], file: str) 
     shared = "&" in old and "*" in old and _editor(file).__name__.endswith("yaml")
     why = "its value is shared through an anchor" if shared else "more than it would change"
     raise UsageError(
-        f"{file}: {'.'.join(keys)} cannot be set alone: {why}", "edit the file by hand"
+        f"{file}: {'.'.join(map(str, keys))} cannot be set alone: {why}", "edit the file by hand"
     )
 
 

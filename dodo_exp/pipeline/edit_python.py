@@ -12,6 +12,8 @@ import re
 
 from dodo_exp.errors import UsageError
 from dodo_exp.pipeline.params import assignments, syntax_tree
+from dodo_exp.pipeline.values import canonical
+from dodo_exp.pipeline.yaml12 import scalar
 from dodo_store.named import Named
 
 TYPE_CHECKING = False
@@ -34,7 +36,12 @@ def delete_value(text: str, keys: tuple[str, ...], file: str) -> str:
     Raises:
         UsageError: it is all there is in a class.
     """
-    return _Edit(text, keys, file).delete()
+    text = _Edit(text, keys, file).delete()
+    while len(keys) == 1 and any(
+        name == keys[0] for name, _ in assignments(syntax_tree(text, file).body, of_self=False)
+    ):
+        text = _Edit(text, keys, file).delete()  # the one before it would count
+    return text
 
 
 class Found(Named):
@@ -60,7 +67,8 @@ class _Edit:
 
     def fault(self, why: str) -> UsageError:
         return UsageError(
-            f"{self.file}: cannot set {'.'.join(self.keys)}: {why}", "edit the file by hand"
+            f"{self.file}: cannot set {'.'.join(map(str, self.keys))}: {why}",
+            "edit the file by hand",
         )
 
     def span(self, node: Any) -> tuple[int, int]:
@@ -111,10 +119,13 @@ class _Edit:
         if not body.body:
             end, indent = len(self.data), b""
         else:
+            first: Any = body.body[0]
             last: Any = body.body[-1]
             end = self.lines[last.end_lineno]
-            line = self.lines[last.lineno - 1]
-            indent = self.data[line : line + last.col_offset]
+            line = self.lines[first.lineno - 1]
+            indent = self.data[line : line + first.col_offset]
+            if isinstance(body, ast.Module):
+                indent = b""
             if indent.strip():
                 raise self.fault("the class stands on one line")
         gap = b"" if not end or self.data[:end].endswith(b"\n") else self.newline
@@ -128,16 +139,16 @@ class _Edit:
             return self.cut(start, end, f"{{{item}}}".encode())
         last, last_key = node.values[-1], node.keys[-1]
         assert last_key is not None  # read as a literal before
-        begin, end = self.span(last_key)[0], self.span(last)[1]
+        begin, end = self.span(last_key)[0], self.behind(last, node)
         line = self.data.rfind(b"\n", 0, begin) + 1
         indent = self.data[line:begin]
         own_line = not indent.strip() and line > self.span(node)[0]
         if not own_line:
             return self.cut(end, end, b", " + item.encode())
-        rest = re.match(rb"([ \t]*,?)[ \t]*(?:#[^\r\n]*)?", self.data[end:])
+        rest = re.match(rb"([ \t]*,)?(?:[ \t]*(?:#[^\r\n]*)?(?=[\r\n]))?", self.data[end:])
         assert rest is not None
         eol = end + rest.end()
-        comma = b"," if b"," in rest[1] else b""
+        comma = b"," if rest[1] else b""
         added = self.newline + indent + item.encode() + comma
         return self.cut(end, eol, (b"" if comma else b",") + self.data[end:eol] + added)
 
@@ -158,13 +169,57 @@ class _Edit:
     def delete_item(self, holder: Any, rows: list[Any], i: int) -> str:
         if len(rows) == 1:
             start, end = self.span(holder)
+            if self.data[end - 1] not in b")]}":
+                return self.cut(start, end, b"()")  # a tuple without parentheses
             return self.cut(start + 1, end - 1)
-        if isinstance(holder, ast.Tuple) and len(rows) == 2:
-            start, end = self.span(rows[1 - i][0])
-            return self.cut(*self.span(holder), b"(" + self.data[start:end] + b",)")
+        is_pair = isinstance(holder, ast.Tuple) and len(rows) == 2
         if i + 1 < len(rows):
-            return self.cut(self.span(rows[i][0])[0], self.span(rows[i + 1][0])[0])
-        return self.cut(self.span(rows[i - 1][1])[1], self.span(rows[i][1])[1])
+            behind, follows = self.behind(rows[i][1], holder), self.before(holder, rows, i + 1)
+            # A comment on a line of its own is the next item's.
+            if comment := re.search(rb"\n[^#]*", self.data[behind:follows]):
+                follows = min(follows, behind + comment.end())
+            last = self.behind(rows[i + 1][1], holder)
+            if is_pair and not self.is_comma(last):
+                self.data = self.data[:last] + b"," + self.data[last:]
+            return self.cut(self.before(holder, rows, i), follows)
+        begin, end = self.behind(rows[i - 1][1], holder), self.behind(rows[i][1], holder)
+        first = self.before(holder, rows, i)
+        if b"#" in self.data[begin:first]:
+            # The comment is the item's before: it stays, and so does the comma.
+            begin = self.data.rfind(b"\n", 0, first) + 1
+            if self.is_comma(end):
+                end = self.skip(end) + 1
+            if rest := re.match(rb"[ \t]*\r?\n", self.data[end:]):
+                end += rest.end()
+        elif is_pair and not self.is_comma(end):
+            return self.cut(begin, end, b",")
+        return self.cut(begin, end)
+
+    def is_comma(self, i: int) -> bool:
+        """Whether the next token is a comma."""
+        i = self.skip(i)
+        return self.data[i : i + 1] == b","
+
+    def skip(self, i: int, signs: bytes = b"") -> int:
+        """Where the next token begins that is none of *signs*; comments are passed over."""
+        while match := re.match(rb"(?:\s|\\\r?\n|#[^\n]*|[%s])+" % (signs or b" "), self.data[i:]):
+            i += match.end()
+        return i
+
+    def behind(self, node: Any, holder: Any) -> int:
+        """Where an item ends, with the parentheses around it."""
+        end, last = self.span(node)[1], self.span(holder)[1]
+        last -= self.data[last - 1] in b")]}"
+        while (i := self.skip(end)) < last and self.data[i : i + 1] == b")":
+            end = i + 1
+        return end
+
+    def before(self, holder: Any, rows: list[Any], i: int) -> int:
+        """Where an item begins, with the parentheses around it."""
+        start = self.span(holder)[0]
+        if i:
+            return self.skip(self.behind(rows[i - 1][1], holder), b",")
+        return self.skip(start + 1) if self.data[start] in b"([{" else start
 
     def delete_statement(self, holder: Any, node: ast.AST) -> str:
         """Remove a statement's lines, where it is alone on them and not all of its block."""
@@ -173,8 +228,10 @@ class _Edit:
             for statement in body:
                 if node is not statement and getattr(statement, "value", None) is not node:
                     continue
-                start, end = self.lines[statement.lineno - 1], self.lines[statement.end_lineno]
-                before = self.data[start : self.span(statement)[0]]
+                above = [each.lineno for each in getattr(statement, "decorator_list", [])]
+                start = self.lines[min(above, default=statement.lineno) - 1]
+                end = self.lines[statement.end_lineno]
+                before = b"" if above else self.data[start : self.span(statement)[0]]
                 after = self.data[self.span(statement)[1] : end].strip()
                 if before.strip() or (after and not after.startswith(b"#")):
                     raise self.fault("it shares its line with another statement")
@@ -195,7 +252,7 @@ class _Edit:
             items = ", ".join(self.emit(item, None) for item in value)
             if isinstance(old, ast.Tuple):
                 return f"({items},)" if len(value) == 1 else f"({items})"
-            return f"{{{items}}}" if isinstance(old, ast.Set) and value else f"[{items}]"
+            return f"{{{items}}}" if isinstance(old, ast.Set) and _is_set(value) else f"[{items}]"
         if isinstance(value, dict):
             rows = (f"{self.emit(k, None)}: {self.emit(v, None)}" for k, v in value.items())
             return f"{{{', '.join(rows)}}}"
@@ -229,4 +286,14 @@ def _is_literal(node: Any) -> bool:
 
 
 def _is_named(name: Any, key: str) -> bool:
-    return name == key if isinstance(name, str) else str(name) == key
+    if isinstance(name, str):
+        return name == key
+    typed = scalar(key) if isinstance(key, str) else key
+    return str(name) == key or (type(typed) is type(name) and bool(typed == name))
+
+
+def _is_set(value: list[Any]) -> bool:
+    """Whether a set of these values is read as this list."""
+    texts = [canonical(item) for item in value]
+    is_plain = not any(isinstance(item, list | dict) for item in value)
+    return bool(value) and is_plain and texts == sorted(set(texts)) and len({*value}) == len(value)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dodo_exp.pipeline.pyyaml import Node
 
 _PROPERTIES = pattern(r"(?:[&!]\S*[ \t\r\n]+)*")
+_OMAP = "tag:yaml.org,2002:omap"
 _ALIAS = pattern(r"[ \t]*:[ \t]*\*[^\s,\[\]{}]+")
 _BARE = pattern(r"[A-Za-z0-9_./][\w./+\-@%=~ $^*()]*\Z")
 
@@ -148,14 +149,39 @@ class _Edit:
         first, last = rows[i]
         if parent.flow_style:
             if i + 1 < len(rows):
-                return self.text[: self.start(first)] + self.text[self.start(rows[i + 1][0]) :]
-            return self.text[: self.end(rows[i - 1][1])] + self.text[self.end(last) :]
+                behind, follows = self.end(last), self.start(rows[i + 1][0])
+                if re.match(r"\s*#", self.text[behind:]):
+                    raise ValueError("a comment between the item and its comma")
+                # A comment on a line of its own is the next item's.
+                if comment := re.search(r"\n[^#]*", self.text[behind:follows]):
+                    follows = min(follows, behind + comment.end())
+                return self.text[: self.start(first)] + self.text[follows:]
+            begin, end = self.end(rows[i - 1][1]), self.end(last)
+            if "#" in self.text[begin : self.start(first)]:
+                # The comment is the item's before: it stays, and so does the comma.
+                comma = re.match(r"\s*,", self.text[end:])
+                end += comma.end() if comma else 0
+                begin = self.text.rfind("\n", 0, self.start(first)) + 1
+                if rest := re.match(r"[ \t]*\r?\n", self.text[end:]):
+                    end += rest.end()
+            return self.text[:begin] + self.text[end:]
         line = self.text.rfind("\n", 0, first.start_mark.index) + 1
         before = self.text[line : first.start_mark.index].strip()
+        if before == "" and isinstance(parent, SequenceNode):
+            above = self.text[:line].rstrip(" \t\r\n")
+            while above[(line := above.rfind("\n") + 1) :].lstrip().startswith("#"):
+                above = above[:line].rstrip(" \t\r\n")
+            # The item stands below its dash.
+            if not re.match(r"[ \t]*-[ \t]*(#.*)?\Z", above[line:]):
+                raise self.shared()
         if before in ("", "?") or (before == "-" and isinstance(parent, SequenceNode)):
             return self.text[:line] + self.text[self.line_after(last) :]
-        # The first key of an item, behind its dash: the next key takes its place.
-        return self.text[: self.start(first)] + self.text[self.start(rows[i + 1][0]) :]
+        # The first key of an item, behind its dash: the next key, or a comment of its, follows.
+        follows = self.start(rows[i + 1][0])
+        comment = re.search(r"^[ \t]*(#)", self.text[self.line_after(last) : follows], re.M)
+        if comment:
+            follows = self.line_after(last) + comment.start(1)
+        return self.text[: self.start(first)] + self.text[follows:]
 
     def start(self, node: Node) -> int:
         """Where the node begins, its anchor and tag included."""
@@ -165,6 +191,10 @@ class _Edit:
         """Follow *keys* as far as they lead: the node, its key's node, and the keys left over."""
         key_node: Node | None = None
         while keys:
+            if isinstance(node, SequenceNode) and node.tag == _OMAP:
+                rows = [pair for item in node.value for pair in item.value]
+                node = MappingNode(yaml12.MAP, rows, node.start_mark, node.end_mark)
+                node.flow_style = True
             if isinstance(node, SequenceNode):
                 node, key_node, keys = node.value[int(keys[0])], None, keys[1:]
                 continue
@@ -189,7 +219,8 @@ class _Edit:
 
     def shared(self) -> UsageError:
         return UsageError(
-            f"{self.file}: {'.'.join(self.keys)} cannot be set alone: it is an alias or merged in",
+            f"{self.file}: {'.'.join(map(str, self.keys))} cannot be set alone:"
+            " it is an alias or merged in",
             "edit the file by hand",
         )
 
@@ -204,6 +235,8 @@ class _Edit:
             begin = self.start(node)
             anchors = "".join(re.findall(r"&\S+[ \t]+", text[begin:start]))
             gap = "" if begin and text[begin - 1] in " [{,\n\t" else " "
+            if key is not None and _is_null(node) and ":" not in text[key.end_mark.index : begin]:
+                gap = ": "  # a key alone in braces
             return text[:begin] + gap + anchors + emit(value, node.style) + text[end:]
         if _is_flow(node) or key is None:
             return text[:start] + emit(value) + text[end:]
@@ -223,7 +256,9 @@ class _Edit:
             return text[:start] + item + text[start:]
         end = self.line_after(node)
         gap = "" if text[:end].endswith("\n") else self.newline
-        indent = " " * node.value[0][0].start_mark.column
+        key = node.value[0][0].start_mark
+        explicit = re.search(r"\?[ \t]+\Z", text[key.index - key.column : key.index])
+        indent = " " * (explicit.start() if explicit else key.column)
         return text[:end] + gap + self.nested(keys, value, indent) + text[end:]
 
     def nested(self, keys: tuple[str, ...], value: Any, indent: str) -> str:
@@ -330,7 +365,7 @@ def _quoted(text: str) -> str:
 
 
 def _is_text_to_all(text: str) -> bool:
-    if not isinstance(yaml12.scalar(text), str):
+    if not isinstance(yaml12.scalar(text), str) or not isinstance(yaml12.old_scalar(text), str):
         return False
     try:
         return bool(yaml.safe_load(text) == text)

@@ -118,9 +118,9 @@ def matching(values: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from below(values, parts(name), "")
 
 
-def existing(values: dict[Any, Any], part: str) -> Any:
+def existing(values: dict[Any, Any], part: Any) -> Any:
     """The key of *values* that *part* names: itself, or the number or word of that spelling."""
-    if part in values or not part:
+    if part in values or not part or not isinstance(part, str):
         return part
     from dodo_exp.pipeline import yaml12
 
