@@ -112,10 +112,10 @@ def test_an_age_without_a_unit_removes_nothing(project: Space) -> None:
 
 
 def test_sizes_and_durations_are_compared_in_a_filter(project: Space) -> None:
-    project.dodo("exp", "run", "-n", "one")
+    project.dodo("exp", "run", "-n", "one", "-S", "+big=524288000", "-S", "+long=5400")
 
     def found(query: str) -> int:
         return project.dodo("exp", "show", "--filter", query).out.count("one ")
 
-    assert found("500MiB > 500M and 8G == 8000000000 and 1h30m == 90min") == 1
-    assert found("size < 1k and seconds < 1w and seconds > -1s") == 1
+    assert found("big == 500MiB and big > 500M and long == 1h30m and long == 90min") == 1
+    assert found("big > 8G or long > 1d or seconds > 1w or seconds < -1s") == 0
