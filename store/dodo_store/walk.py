@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from dodo_store import forks, record, tree
 from dodo_store.errors import Changing, NotStorable
@@ -498,8 +499,19 @@ def digest(source: Source, path: str, *, follow: bool) -> Digest:
     return Digest(node.digest if node is not None else None, is_same)
 
 
+TRIES = 5
+"""How often a path is looked at that is moved away during the look, as a run does with outputs."""
+
+
 def look(source: Source, path: str, *, follow: bool) -> tuple[Node | None, bool]:
     """The node of what is at *path*, nothing kept; see `digest`."""
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return _look_once(source, path, follow=follow)
+    raise Changing(path, "it is moved away and back while it is read")
+
+
+def _look_once(source: Source, path: str, *, follow: bool) -> tuple[Node | None, bool]:
     walk = Walk(source, follow=follow)
     full = os.path.join(source.root, path)
     try:

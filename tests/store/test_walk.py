@@ -360,3 +360,24 @@ def test_a_file_that_is_being_written_to_is_waited_for_three_times(
         with pytest.raises(Changing):
             kit.seen("d/f")
     assert len(read) == 3
+
+
+def test_a_folder_that_is_moved_away_meanwhile_is_there_or_not(
+    kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = kit.seen("d")
+    away, real, calls = kit.root / "away", os.lstat, [0]
+
+    def lstat(path: str, *args: int, **more: int) -> os.stat_result:
+        found = real(path, *args, **more)
+        if str(path) == str(folder) and calls[0] < 2:  # between the look at it and its listing
+            calls[0] += 1
+            folder.rename(away)
+            if calls[0] == 2:
+                away.rename(folder)
+        return found
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert kit.seen("d").digest is None
+    away.rename(folder)
+    assert kit.seen("d") == whole
