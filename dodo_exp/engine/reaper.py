@@ -217,6 +217,8 @@ def _kill_all(watcher: int, tag: str) -> None:
     """
     until = time.monotonic() + KILLING
     while left := (descendants([watcher]) - {watcher}) | set(tagged(tag)):
+        # All at once: a shell whose `sleep` is killed before it would go on with its next line.
+        _kill(left, signal.SIGSTOP)
         _kill(left, signal.SIGKILL)
         if time.monotonic() > until:
             return  # what does not even end by that waits for a disk
@@ -224,7 +226,7 @@ def _kill_all(watcher: int, tag: str) -> None:
 
 
 def _kill(pids: Iterable[int], number: int) -> None:
-    for pid in pids:
+    for pid in sorted(pids):  # mostly parents first
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
