@@ -775,7 +775,8 @@ def test_a_stage_cannot_run_the_queue_it_is_in(space: Space) -> None:
 
 def test_what_a_stage_leaves_running_does_not_reach_the_next_experiment(space: Space) -> None:
     space.write("params.yaml", "x: 0\n")
-    loop = "(while :; do echo $x > side; sleep 0.02; done) & "
+    # Renamed, for it is killed at any moment: else the file may be empty just then.
+    loop = "(while :; do echo $x > .side; mv .side side; sleep 0.02; done) & "
     cmd = f"x=$(cat params.yaml); {loop} sleep 0.3; cp params.yaml o"
     space.write("dvc.yaml", f'stages:\n  s:\n    cmd: "{cmd}"\n    params: [x]\n    outs: [o]\n')
     space.dodo("exp", "run", "--queue", "-S", "x=1,2", "-n", "s")
