@@ -106,6 +106,8 @@ def no_room(error: OSError, folder: str, then: str = GC) -> NoRoom:
     A failed write or fsync does not say of which file; it is one in *folder*.
     """
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else folder
+    if error.errno == errno.EROFS:
+        then = then.replace(GC, "mount it writable")
     return NoRoom(f"{where}: {error.strerror or error}", f"{_left(error, where)}; {then}")
 
 
