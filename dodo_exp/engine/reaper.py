@@ -54,7 +54,10 @@ _FEW = 200
 
 
 class Reaper:
-    """The watcher of one run. Start it before any thread exists: it is a fork."""
+    """The watcher of one run. Start it before any thread exists: it is a fork.
+
+    Signals are blocked from its start to `begin`.
+    """
 
     def __init__(
         self, root: str, grace: float = GRACE, *, spawns: bool = sys.platform == "linux"
@@ -78,8 +81,10 @@ class Reaper:
 
             self._socket, theirs = socket.socketpair()
         kept = locks.descriptors()  # before the fork: a lock that guards it stays locked in there
-        # What a signal's handler raises in the middle of a fork is dropped by Python.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        # Blocked until `begin`: what a signal's handler raises in the middle of a fork is dropped
+        # by Python, and what it raises before the caller's `try` would leave the watcher behind,
+        # which keeps the locks of the run.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             self._pid = os.fork()
             if self._pid == 0:
@@ -88,12 +93,16 @@ class Reaper:
             os.close(self._write)
             if self._socket is not None:
                 self._socket.close()
+            self.begin()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(read)
             if theirs is not None:
                 theirs.close()
+
+    def begin(self) -> None:
+        """Let signals through again; call it inside the `try` whose `finally` calls `close`."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(
         self,
@@ -180,6 +189,19 @@ class Reaper:
         self.signal(signal.SIGKILL)
         _kill_all(self._pid, self.tag)
 
+    def end(self, *, everything: bool) -> None:
+        """The run is over: end *everything* that is left of it, and the watcher.
+
+        A signal has to wait: it would leave the watcher behind with the locks of the run.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            if everything:
+                self.kill()
+            self.close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     def close(self) -> None:
         """The run is over; what a stage left running on purpose may stay."""
         self._tell(b"bye\n")
@@ -246,7 +268,7 @@ def _watch(
         # rather than none: what is ignored here would be ignored by them as well.
         os.setpgid(0, 0)
         wake = _woken_by_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*ENDING, signal.SIGCHLD))
         # Holding a copy of the user's pipe open would keep `dodo repro | head` from ending.
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):

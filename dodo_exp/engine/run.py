@@ -119,6 +119,7 @@ def at_work(
     with starting():
         reaper = Reaper(home or workspace.root, grace)
     try:
+        reaper.begin()
         with workspace.store.scratch() as scratch, signals.caught() as caught:
             executor = Executor(
                 workspace.root,
@@ -150,9 +151,7 @@ def at_work(
                 _end(executor, reaper, turn, number, caught.hurry, grace)
                 raise
     finally:
-        if home is not None:
-            reaper.kill()  # the folder is about to be somebody else's
-        reaper.close()
+        reaper.end(everything=home is not None)  # such a folder is about to be another run's
 
 
 def _through_doit(selection: Selection, todo: set[str], turn: Turn, options: Options) -> None:
