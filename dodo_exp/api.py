@@ -430,7 +430,7 @@ class _Workers:
             if self._failed >= MOST_FAILED:
                 where = os.path.relpath(self._log, self._project.root)
                 raise Failure(
-                    f"workers end with {code} as soon as they begin; {self._last_line()}",
+                    f"workers exit with {code} at once; {self._last_line()}",
                     f"{where} has what they wrote; the experiment waits in the queue",
                 )
 

@@ -85,7 +85,7 @@ def _of_environment(key: str) -> str | None:
     value, known = os.environ.get(f"DODO_{key.upper()}"), KNOWN["store"][key]
     if value and value not in known:
         hint = did_you_mean(value, known, "known")
-        raise UsageError(f"DODO_{key.upper()}: {value!r} is none of its values", hint)
+        raise UsageError(f"DODO_{key.upper()}: {value!r} is not a valid value", hint)
     return value or None
 
 
@@ -195,4 +195,4 @@ def _check(name: str, table: str, key: str, value: Any) -> None:
         raise BadInput(name, f"[{table}] {key}: not a text")
     if keys[key] and value not in keys[key]:
         hint = did_you_mean(str(value), keys[key], "known")
-        raise BadInput(name, f"[{table}] {key}: {value!r} is none of its values", hint)
+        raise BadInput(name, f"[{table}] {key}: {value!r} is not a valid value", hint)

@@ -184,7 +184,7 @@ def test_waiting_where_workers_cannot_start_says_so_in_time(
     trial = api.queue({"seed": 1}, name="waits")
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no Python starts with that
     begun = time.monotonic()
-    with pytest.raises(DodoError, match="workers end with 1 as soon as they begin") as caught:
+    with pytest.raises(DodoError, match="workers exit with 1 at once") as caught:
         trial.wait(60)
     assert time.monotonic() - begun < 30
     hint = ".dodo/logs/queue.log has what they wrote; the experiment waits in the queue"

@@ -273,7 +273,7 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
         ran = run_experiment(project, order, progress, confirm)
     results.tell_failures(ran.outcome)
     if ran.outcome.failures and not given["quiet"]:
-        for text in _after_failure(ran):
+        for text in _after_failure(project, ran):
             tell.line(text)
     data = {
         "experiment": ran.experiment,
@@ -294,7 +294,7 @@ def _run(project: Any, changes: tuple[Any, ...], given: dict[str, Any]) -> Repor
     )
 
 
-def _after_failure(ran: Any) -> list[str]:
+def _after_failure(project: Any, ran: Any) -> list[str]:
     """What is kept of a run that has failed, and what it leaves in the workspace."""
     if ran.is_apart and ran.kept_as:
         return [f"what it has made is kept as {ran.kept_as!r}: `dodo exp apply {ran.kept_as}`"]
@@ -305,9 +305,8 @@ def _after_failure(ran: Any) -> list[str]:
         remove = f"`dodo exp remove {ran.kept_as}` removes it"
         lines = [f"kept as failed experiment {ran.kept_as!r}; {remove}"]
     if ran.edited:
-        lines.append(
-            f"the values of -S stay in {', '.join(ran.edited)}; `dodo undo` takes them back"
-        )
+        edited = ", ".join(map(project.shown, ran.edited))
+        lines.append(f"the values of -S stay in {edited}; `dodo undo` takes them back")
     return lines
 
 

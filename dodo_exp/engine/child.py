@@ -128,8 +128,8 @@ class SpawnedChild(Child):
     def _look(self, *, is_waiting: bool) -> bool:
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
-        while not self._is_over and (is_waiting or poll.poll(0)):
-            is_there = self._read()
+        while not self._is_over and (b"\n" in self._data or is_waiting or poll.poll(0)):
+            is_there = b"\n" in self._data or self._read()
             if b"\n" in self._data:
                 code, cpu, memory = self._data.split()[:3]
                 self._code, self._used = int(code), Used(float(cpu), int(memory))

@@ -72,7 +72,7 @@ def suggest_root(faults: Faults, root: str) -> None:
     else:
         import shlex
 
-        way = f"`dodo init {shlex.quote(os.path.relpath(top))}` lets the project begin in {top}"
+        way = f"`dodo init {shlex.quote(os.path.relpath(top))}` makes {top} the project root"
     for fault in leaving:
         fault.hint = f"{way}; {fault.outside}" if fault.outside else way
 

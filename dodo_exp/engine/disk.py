@@ -20,7 +20,7 @@ ROOM = 1 << 20
 """Bytes that must be free for an experiment of the queue to begin."""
 
 LITTLE = 100_000_000
-"""Bytes; with less free, or less than a twentieth, a disk may have been full a moment ago."""
+"""Bytes; with less free a disk may have been full a moment ago."""
 
 GC = "`dodo gc` gives space back"
 
@@ -66,10 +66,9 @@ def check(folder: str, failures: Iterable[BaseException] = (), then: str = GC) -
 
 
 def blame(folder: str, output: bytes) -> OSError | None:
-    """The disk's error that a failed command has written of last, if it is one of this disk.
+    """The disk error that a failed command reported, if it concerns this disk.
 
-    Others may have made room since. So it is believed where little is free; where much is, it was
-    another disk (/dev/shm, say).
+    The command's words alone are not believed: they may be about another disk (/dev/shm, say).
     """
     for code in ERRORS:
         if os.strerror(code).encode() in output:
@@ -80,13 +79,11 @@ def blame(folder: str, output: bytes) -> OSError | None:
         found = os.statvfs(folder)
     except OSError:
         return None
-    free, whole = (count * found.f_frsize for count in (found.f_bavail, found.f_blocks))
-    is_so = {
-        errno.ENOSPC: free < max(LITTLE, whole // 20) or not found.f_favail,
-        errno.EROFS: bool(found.f_flag & os.ST_RDONLY),
-        errno.EDQUOT: True,  # a quota is the user's, on whatever disk; statvfs does not know it
-    }
-    return OSError(code, os.strerror(code), folder) if is_so[code] else None
+    # Another command may have made some room since.
+    is_nearly_full = found.f_bavail * found.f_frsize < LITTLE or not found.f_favail
+    if (code == errno.ENOSPC and is_nearly_full) or probe(folder) is not None:
+        return OSError(code, os.strerror(code), folder)
+    return None
 
 
 @contextlib.contextmanager

@@ -278,7 +278,9 @@ class Executor:
         bells = desk.descriptors if desk is not None else ()
         pause = PAUSE if desk is not None else 0.05
         while is_open or desk is not None or until is not None:
-            sources = {*bells, *(() if ended else child.descriptors), *([read] if is_open else ())}
+            # Once the command has ended its descriptors stay readable.
+            watched = () if child.has_ended() else child.descriptors
+            sources = {*bells, *watched, *([read] if is_open else ())}
             ready, _, _ = select.select(sources, [], [], 0 if ended else pause)
             told = told + 1 if read in ready else 0
             if desk is not None and not 0 < told < MANY:

@@ -100,6 +100,17 @@ def add(
     return number
 
 
+def give(store: Store, name: str, old: Oid | None, new: Oid) -> None:
+    """Let an experiment's name stand for a record, without a step that could be undone.
+
+    Raises:
+        Busy: the name no longer stands for *old*.
+    """
+    with _names_lock(store):
+        _check_unchanged(store, (Renamed("experiment", name, old, new),))
+        store.experiments.set(name, new)
+
+
 OPEN = ".open"
 
 

@@ -595,7 +595,7 @@ def _here(root: str, journal: str, move: Move) -> Move:
     if not move.spot:
         return move
     folder, name = os.path.split(move.spot)
-    if folder.endswith(".aside"):
+    if not name.startswith(durable.TEMPORARY):
         folder = journal.removesuffix(".journal") + ".aside"
     else:
         folder = os.path.dirname(os.path.join(root, move.path))

@@ -316,7 +316,7 @@ def _missing_param(workspace: Workspace, stage: Stage, path: str, key: str) -> B
     except Ambiguous as error:
         return BadInput(
             stage.at,
-            f"stage {stage.address!r} reads {key!r}, which {path} has as a key and as a way",
+            f"stage {stage.address!r} reads {key!r}, which {path} has as a key and as nested keys",
             f"for the key write '{error.quoted}'",
         )
     except KeyError:

@@ -41,6 +41,9 @@ MANY = 1 << 20
 GRACE = 10.0
 """Seconds between asking processes to end and ending them."""
 
+LOOK = 1000
+"""Milliseconds after which the watcher looks for commands that ended without a signal."""
+
 KILLING = 5.0
 """Seconds for which processes are killed that still start others."""
 
@@ -323,12 +326,12 @@ def _serve(read: int, requests: socket.socket | None, wake: int, groups: set[int
         poll.register(fd, select.POLLIN)
     rest = b""
     while True:
-        ready = {fd for fd, _ in poll.poll()}
+        ready = {fd for fd, _ in poll.poll(LOOK if running else None)}
         if wake in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4096)
-            if requests is not None:
-                _report(running)
+        if requests is not None:
+            _report(running)
         if requests is not None and requests.fileno() in ready:
             if not _answer(requests, running):
                 poll.unregister(requests.fileno())

@@ -340,6 +340,7 @@ class Turn:
             for stage in self._selection.stages
             if stage.address in results and results[stage.address].how in ("ran", "restored")
             for out in stage.outs
+            if out.is_inside
         ]
 
     def tell(self, text: str) -> None:

@@ -99,7 +99,7 @@ class Workspace:
         """
         if self.store.exists:
             if self.is_held and not self.is_apart:
-                self.stamps.prove(self.root)
+                self.stamps.sync_files(self.root)
             self.stamps.save()
             self.memo.save()
 

@@ -219,7 +219,7 @@ def undo(
     holding = session.begin(project, listener, wait=wait, tolerant=True)
     with holding as workspace, project.store.writing():
         step = _step(project, number)
-        back = tuple(_back(project, ref) for ref in step.refs)
+        back = tuple(_back(project, ref, step.number) for ref in step.refs)
 
         def plan(batch: Batch) -> list[Change]:
             wanted = [(change.path, change.old, (change.new,)) for change in step.changes]
@@ -251,7 +251,7 @@ def _step(project: Project, number: int | None) -> history.Step:
     raise UsageError("there is nothing to undo", "`dodo undo --list` shows what was done")
 
 
-def _back(project: Project, ref: history.Renamed) -> history.Renamed:
+def _back(project: Project, ref: history.Renamed, number: int) -> history.Renamed:
     """What takes the setting of a name back, unless it is somebody else's by now.
 
     Raises:
@@ -262,13 +262,13 @@ def _back(project: Project, ref: history.Renamed) -> history.Renamed:
     if ref.old is not None and queue.is_taken(project.store, ref.name):
         raise UsageError(
             f"there is an experiment {ref.name!r} in the queue by now",
-            f"remove it first: `dodo exp remove {ref.name}`",
+            f"`dodo exp remove {ref.name}`, then `dodo undo {number}`",
         )
     found = history.refs_of(project.store, ref.kind).get(ref.name)
     if found not in (ref.new, ref.old) and not _has_grown(project.store, ref.new, found):
         raise UsageError(
             f"there is another {ref.kind} {ref.name!r} by now",
-            f"rename or remove it first: `dodo exp remove {ref.name}`",
+            f"`dodo exp remove {ref.name}`, then `dodo undo {number}`",
         )
     return history.Renamed(ref.kind, ref.name, found, ref.old)
 

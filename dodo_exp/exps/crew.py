@@ -205,7 +205,7 @@ class _Crew:
         elif code != 0:
             self._futile += 1
             if self._futile > queue.MOST_ATTEMPTS * self._size:
-                raise Failure(f"workers end with {code} as soon as they begin")
+                raise Failure(f"workers exit with {code} at once")
 
     def _cannot_go_on(self, error: DodoError) -> None:
         """Start no more workers; the user is told the first reason."""

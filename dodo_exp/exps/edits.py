@@ -145,7 +145,7 @@ class _File:
         except Ambiguous as error:
             key = parts(error.quoted)[-1]
             raise UsageError(
-                f"-S {change.name}: {self.shown} has a key {key!r} and a way"
+                f"-S {change.name}: {self.shown} has both a key {key!r} and nested keys"
                 f" {' -> '.join(change.keys)}",
                 f"for the key quote it: -S '{error.quoted}=...'",
             ) from None

@@ -73,11 +73,12 @@ def give(store: Store, made: Experiment, oid: Oid, command: str) -> None:
             is_free = old is None or old == oid or _is_part(old, load(store, old), made)
         except (StoreError, Damage):
             old, is_free = None, True
-        if is_free:
-            store.experiments.set(made.name, oid)
-            return
         try:
-            history.add(store, command, refs=(history.Renamed("experiment", made.name, old, oid),))
+            if is_free:
+                history.give(store, made.name, old, oid)
+            else:
+                ref = history.Renamed("experiment", made.name, old, oid)
+                history.add(store, command, refs=(ref,))
             return
         except Busy:
             continue  # the name was given to something else in between: a result is not lost for it

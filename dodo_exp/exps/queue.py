@@ -362,6 +362,10 @@ def claim(store: Store, who: Runner, job: Job) -> Claim | None:
         held.enter_context(locks.hold(_lock(store, job.number), who.text(), timeout=0))
     except Held:
         return None
+    if not os.path.exists(job.path):
+        # Another worker has run it since it was listed: its end must stay.
+        held.close()
+        return None
     _forget_end(store, job)
     # Lock first, then rename: a job in running/ without a lock is dead, so it must never be there
     # before it is locked.

@@ -116,10 +116,11 @@ def default_pair(
     """What the workspace came from, and the workspace; or that experiment's parent, and it.
 
     The parent is compared if the workspace is still what the experiment has left: the same
-    params, metrics and dependencies, and *with_files* the same files.
+    params, metrics and dependencies, and *with_files* the same files. Where it has no parent, a
+    note says so.
 
     Raises:
-        UsageError: there is no experiment, or it has no parent.
+        UsageError: there is no experiment.
     """
     from dodo_exp.exps import compare
 
@@ -131,26 +132,27 @@ def default_pair(
     if is_same and with_files:
         before, after = files(project, held, now, listener)
         is_same = not compare.changed_files(project.store, before, after)
-    return (_parent(project, held), held) if is_same else (held, now)
+    if not is_same:
+        return held, now
+    parent = _parent(project, held, listener)
+    return (parent, held) if parent is not None else (held, now)
 
 
-def _parent(project: Project, child: Side) -> Side:
-    """What an experiment came from, under the name that it has now.
-
-    Raises:
-        UsageError
-    """
+def _parent(project: Project, child: Side, listener: Listener) -> Side | None:
+    """What an experiment came from, under its present name; None, and a note, if nothing."""
     name = find.experiment(project.store, child.name).parent
-    hint = "name two: `dodo exp list` has them all"
     if name is None:
-        what = f"experiment {child.name!r} has no parent, and the workspace has not changed since"
-        raise UsageError(f"{what}: there is nothing to compare it with", hint)
+        text = f"experiment {child.name!r} has no parent, and the workspace has not changed since"
+        listener(Note("info", text))
+        return None
     try:
         return side(project, name)
     except UsageError:
         renamed = find.renamed_from(project.store, name)
     if renamed is None:
-        raise UsageError(f"{name!r}, the parent of {child.name!r}, is not there any more", hint)
+        text = f"{name!r}, the parent of experiment {child.name!r}, is not there any more"
+        listener(Note("info", text))
+        return None
     return side(project, renamed)
 
 

@@ -98,7 +98,7 @@ def _submit(
     session.tidy(project, listener)
     store = project.store
     workspace = Workspace(project.root, store)
-    # What a run that is going on has set in params files is its own affair.
+    # Values that a running `exp run -S` has set in params files are not the user's own.
     own = journal.edited(store, workspace.root) if rev is None else {}
     with contextlib.ExitStack() as instead:
         instead.enter_context(_reading(workspace, own))

@@ -168,7 +168,7 @@ def _check_overlap(axes: list[list[Change]]) -> None:
                 if place[:both] == other[:both] and max(count, times) > 1:
                     name = dotted(place[1:both])
                     raise UsageError(
-                        f"-S {change.name}: a sweep and another -S both set {name}, one in vain",
+                        f"-S {change.name}: another -S sets {name}: only one can take effect",
                         f"give all values of it in one: -S {name}=..."
                         if known.name == change.name
                         else f"leave out -S {known.name} or -S {change.name}",

@@ -186,8 +186,8 @@ def sync_files(paths: list[str]) -> None:
 def sync_paths(paths: Iterable[str], root: str = "") -> None:
     """Make files, and folders with all that is in them, durable where they are, on any file system.
 
-    With *root* also their names, up to the folder *root*; of a path that is not there, that it is
-    not. Links are not followed below a folder.
+    With *root* also their names, up to the folder *root*. For a missing path, its removal becomes
+    durable. Links are not followed below a folder.
     """
     if _level == OFF:
         return
@@ -201,7 +201,7 @@ def sync_paths(paths: Iterable[str], root: str = "") -> None:
 
 
 class _Sync:
-    """What is to be synced, by file system: all of it, or only that it is a lot."""
+    """Paths to sync, grouped by file system; beyond MANY files of one only a few are kept."""
 
     def __init__(self) -> None:
         self._files: dict[int, list[str]] = {}

@@ -275,6 +275,10 @@ def shared(path: str) -> Shared:
     return Shared(path)
 
 
+# A fork has none of the threads that hold a share.
+os.register_at_fork(after_in_child=shared.cache_clear)
+
+
 def discard(path: str) -> bool:
     """Remove a lock file that nobody holds; True if it is gone.
 

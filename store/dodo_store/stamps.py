@@ -8,8 +8,8 @@ without its stamp moving (git calls such entries racy), so a stamp younger than 
 resolution is not kept: the file is hashed once more next time.
 
 A stamp says nothing of the disk: after a power cut a file can have its size and times and hold
-zeros. So an entry is `fresh` until its file is known to have been synced since it was hashed
-(`prove`), and fresh entries are not believed once the machine has started anew.
+zeros. So an entry is `unsynced` until its file is known to have been synced since it was hashed
+(`sync_files`), and unsynced entries are not believed once the machine has started anew.
 
 Folders are kept packed and only those that are looked at are unpacked, so that the table of a
 million files takes about 70 bytes for each.
@@ -48,10 +48,10 @@ COARSE = 2_000_000_000
 """Nanoseconds to wait where file times are whole milliseconds or seconds (FAT: 2 s)."""
 
 VERSION = 4
-FRESH = b"f"
+UNSYNCED = b"f"
 """Last byte of an entry whose file may not have reached the disk."""
 _LENGTHS = (48, 49)
-"""Bytes of an entry: mark and oid, then perhaps FRESH."""
+"""Bytes of an entry: mark and oid, then perhaps UNSYNCED."""
 
 OPEN = 512
 """How many folders are held unpacked at a time."""
@@ -86,7 +86,7 @@ def is_settled(found: Mark, now: int) -> bool:
 
 
 class _Folder:
-    """One folder unpacked: name -> mark and oid (48 bytes), FRESH or nothing; tag -> memo.
+    """One folder unpacked: name -> mark and oid (48 bytes), UNSYNCED or nothing; tag -> memo.
 
     Its files are unpacked when they are asked for: where nothing has moved the memo is enough.
     """
@@ -149,8 +149,8 @@ class Stamps:
         self._dirty = False
         self._loaded = False
         self._born: Any = None
-        self._fresh: set[str] = set()
-        """Folders that have fresh entries."""
+        self._unsynced: set[str] = set()
+        """Folders that have unsynced entries."""
         self._names: list[str] | None = None
         """Folders of the table as it was read, in order."""
 
@@ -198,9 +198,9 @@ class Stamps:
 
     def _set(self, folder: str, kept: _Folder, name: str, entry: bytes) -> None:
         if kept.files.get(name) != entry:
-            kept.files[name] = entry + FRESH
+            kept.files[name] = entry + UNSYNCED
             kept.is_dirty = self._dirty = True
-            self._fresh.add(folder)
+            self._unsynced.add(folder)
 
     def set_all(self, seen: Iterable[tuple[str, Mark, Oid]], started: int) -> None:
         """The same of many paths; those of one folder best come one after another."""
@@ -214,41 +214,42 @@ class Stamps:
                     last, kept = folder, self._folder(folder)
                 self._set(folder, kept, name, _pack(found) + oid)
 
-    def prove(self, root: str) -> None:
+    def sync_files(self, root: str) -> None:
         """Sync the files that were hashed since the last time, so that later boots believe it.
 
         *root* is what paths are relative to. A file that has moved, or cannot be synced, stays
-        fresh.
+        unsynced.
         """
         with self._lock:
             self._load()
-            if durable.is_off() or not self._fresh:
+            if durable.is_off() or not self._unsynced:
                 return
-            fresh = [
+            unsynced = [
                 (folder, name, entry, os.path.join(root, folder, name))
-                for folder in sorted(self._fresh)
+                for folder in sorted(self._unsynced)
                 for name, entry in self._folder(folder).files.items()
-                if _is_fresh(entry)
+                if _is_unsynced(entry)
             ]
         synced = []
-        for folder, name, entry, full in fresh:
+        for folder, name, entry, full in unsynced:
             with contextlib.suppress(OSError):
                 if entry[:32] == _pack(mark(os.stat(full))):
                     synced.append((folder, name, entry, full))
         try:
             durable.sync_paths([full for *_, full in synced])
         except OSError:
-            return
+            # One of them cannot be synced (some network file systems): the others still can.
+            synced = [each for each in synced if _can_sync(each[3])]
         with self._lock:
             for folder, name, entry, _ in synced:
                 kept = self._folder(folder)
                 if kept.files.get(name) == entry:
                     kept.files[name] = entry[:48]
                     kept.is_dirty = self._dirty = True
-            self._fresh = {folder for folder in self._fresh if self._has_fresh(folder)}
+            self._unsynced = {folder for folder in self._unsynced if self._has_unsynced(folder)}
 
-    def _has_fresh(self, folder: str) -> bool:
-        return any(map(_is_fresh, self._folder(folder).files.values()))
+    def _has_unsynced(self, folder: str) -> bool:
+        return any(map(_is_unsynced, self._folder(folder).files.values()))
 
     # -- folders ---------------------------------------------------------------------------
 
@@ -308,7 +309,7 @@ class Stamps:
         """Forget everything; the next walk reads every file."""
         with self._lock:
             self._loaded = True
-            self._packed, self._open, self._fresh = {}, {}, set()
+            self._packed, self._open, self._unsynced = {}, {}, set()
             self._born = self._generation()
             self._dirty = True
 
@@ -342,25 +343,25 @@ class Stamps:
             return
         if not isinstance(found, tuple) or len(found) != 5 or found[0] != VERSION:
             return
-        _, born, boot, fresh, packed = found
-        if isinstance(packed, dict) and isinstance(fresh, tuple):
+        _, born, boot, unsynced, packed = found
+        if isinstance(packed, dict) and isinstance(unsynced, tuple):
             self._packed = packed
-            self._fresh = {name for name in fresh if isinstance(name, str)}
+            self._unsynced = {name for name in unsynced if isinstance(name, str)}
             if born != self._born:
                 self._forget_memos()
             if boot != boot_id():
-                self._forget_fresh()
+                self._forget_unsynced()
 
-    def _forget_fresh(self) -> None:
+    def _forget_unsynced(self) -> None:
         """The machine has started anew: what may not have been on disk is not known."""
-        for name in self._fresh:
+        for name in self._unsynced:
             folder = self._folder(name)
             folder.files = {
-                leaf: entry for leaf, entry in folder.files.items() if not _is_fresh(entry)
+                leaf: entry for leaf, entry in folder.files.items() if not _is_unsynced(entry)
             }
             folder.memos = {}
             folder.is_dirty = self._dirty = True
-        self._fresh = set()
+        self._unsynced = set()
 
     def save(self) -> None:
         """Write the table if it changed; where that is not allowed, nothing is lost but time."""
@@ -373,7 +374,7 @@ class Stamps:
                     self._packed[name] = folder.pack()
                     folder.is_dirty = False
             try:
-                row = [VERSION, self._born, boot_id(), sorted(self._fresh), self._packed]
+                row = [VERSION, self._born, boot_id(), sorted(self._unsynced), self._packed]
                 data = record.encode(record.CACHE, row)
                 durable.replace(self._path, data, sync=False)
                 self._dirty = False
@@ -381,7 +382,15 @@ class Stamps:
                 return
 
 
-def _is_fresh(entry: Any) -> bool:
+def _can_sync(path: str) -> bool:
+    try:
+        durable.sync_paths([path])
+    except OSError:
+        return False
+    return True
+
+
+def _is_unsynced(entry: Any) -> bool:
     return isinstance(entry, bytes) and len(entry) == 49
 
 

@@ -34,7 +34,7 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
             try:
                 for item in items:
                     futures.append(pool.submit(function, item))
-            except RuntimeError:  # there is no limit but that of threads that it could speak of
+            except RuntimeError:  # submit raises it only if no thread can be started
                 pass
             own = [function(item) for item in items[len(futures) :]]
             return [*(future.result() for future in futures), *own]

@@ -131,7 +131,7 @@ def test_gc_keeps_it_and_undo_takes_it_back(added: Space) -> None:
 def test_adding_from_a_subfolder(added: Space) -> None:
     added.write("raw/more/c.csv", "3\n")
     ran = added.dodo("add", "c.csv", cwd="raw/more", code=2)
-    assert ran.err.startswith("error: 'c.csv' is in 'raw', which was added\n")
+    assert ran.err.startswith("error: 'c.csv' is in '..', which was added\n")
     assert added.dodo("add", "../../raw", cwd="raw/more").out == "Added raw (6 B)\n"
 
 

@@ -206,7 +206,7 @@ def test_an_unset_setting_is_the_weaker_places_again(project: Space) -> None:
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["link", "x"], "error: not set: dodo.toml: [store] link: 'x' is none of its values\n"),
+        (["link", "x"], "error: not set: dodo.toml: [store] link: 'x' is not a valid value\n"),
         (["lnk"], "error: no setting 'lnk'\n"),
         (["resources.gpu", "many"], "error: not set: dodo.toml: [resources] gpu: neither"),
         (["-u", "grace"], "error: run.grace is not set in dodo.toml\n"),

@@ -246,11 +246,12 @@ def test_a_name_that_is_a_key_and_a_way_at_once_is_refused(space: Space) -> None
     space.write("params.yaml", "a.b: 1\na: {b: 2}\n")
     space.write("dvc.yaml", reads("a.b"))
     assert refused(space) == (
-        "error: dvc.yaml:2: stage 's' reads 'a.b', which params.yaml has as a key and as a way\n"
+        "error: dvc.yaml:2: stage 's' reads 'a.b', which params.yaml has as a key"
+        " and as nested keys\n"
         "hint: for the key write '\"a.b\"'\n"
     )
     assert refused(space, "exp", "run", "-S", "a.b=3") == (
-        "error: -S a.b: params.yaml has a key 'a.b' and a way a -> b\n"
+        "error: -S a.b: params.yaml has both a key 'a.b' and nested keys a -> b\n"
         "hint: for the key quote it: -S '\"a.b\"=...'\n"
     )
     assert values(space, "a.b: 1\na: {b: 2}\n", '"a.b"') == [1]
@@ -260,11 +261,12 @@ def test_a_name_that_is_a_key_and_a_way_below_the_top_is_refused(space: Space) -
     space.write("params.yaml", "a: {b.c: 1, b: {c: 2}}\n")
     space.write("dvc.yaml", reads("a.b.c"))
     assert refused(space) == (
-        "error: dvc.yaml:2: stage 's' reads 'a.b.c', which params.yaml has as a key and as a way\n"
+        "error: dvc.yaml:2: stage 's' reads 'a.b.c', which params.yaml has as a key"
+        " and as nested keys\n"
         "hint: for the key write 'a.\"b.c\"'\n"
     )
     assert refused(space, "exp", "run", "-S", "a.b.c=3") == (
-        "error: -S a.b.c: params.yaml has a key 'b.c' and a way a -> b -> c\n"
+        "error: -S a.b.c: params.yaml has both a key 'b.c' and nested keys a -> b -> c\n"
         "hint: for the key quote it: -S 'a.\"b.c\"=...'\n"
     )
 

@@ -98,4 +98,4 @@ def test_a_folder_of_a_worker_is_read_too(mapped: Mapped) -> None:
 def test_an_unknown_value_is_refused(project: Space) -> None:
     project.exp()
     ran = project.dodo("exp", "run", code=2, env={"DODO_HASH": "alway"})
-    assert "DODO_HASH: 'alway' is none of its values" in ran.err
+    assert "DODO_HASH: 'alway' is not a valid value" in ran.err

@@ -132,7 +132,7 @@ def test_a_path_that_leaves_the_project_is_refused_and_the_hint_works(
     ran = space.dodo(*verb, code=2, cwd="sub")
     assert ran.err == (
         "error: dvc.yaml:1:42: '../data/x' lies outside the project\n"
-        f"hint: `dodo init ..` lets the project begin in {space.root};"
+        f"hint: `dodo init ..` makes {space.root} the project root;"
         " a dependency outside is named by its absolute path\n"
     )
     assert not space.exists("sub/.dodo")
@@ -158,7 +158,7 @@ def test_every_kind_of_path_is_held_to_it(space: Space, stage: str, told: str) -
     space.write("sub/dvc.yaml", f"stages: {{a: {stage}}}\n")
     err = space.dodo("status", code=2, cwd="sub").err
     assert told in err
-    assert "hint: `dodo init ..` lets the project begin in" in err
+    assert "hint: `dodo init ..` makes " in err
     space.dodo("init", "..", cwd="sub")
     space.dodo("status", cwd="sub")
 
@@ -168,7 +168,7 @@ def test_the_hint_is_for_all_paths_and_from_where_the_user_stands(space: Space) 
     space.write("sub/inner/dvc.yaml", "stages: {b: {cmd: ls, deps: [../../../top/x]}}\n")
     (space.root / "sub/far/off").mkdir(parents=True)
     err = space.dodo("status", code=2, cwd="sub/far/off", env={"HOME": "/nowhere"}).err
-    assert err.count(f"`dodo init ../../../..` lets the project begin in {space.base};") == 2
+    assert err.count(f"`dodo init ../../../..` makes {space.base} the project root;") == 2
 
 
 def test_no_hint_makes_a_copy_of_a_home_folder(space: Space) -> None:

@@ -882,10 +882,10 @@ def test_sweeps_over_mappings_of_one_key_combine(project: Space) -> None:
         {"a": {"x": 1, "y": 3}},
         {"a": {"x": 2, "y": 3}},
     ]
-    project.dodo("exp", "run", "--queue", "-n", "s", "-S", "+a={x: 1},{x: 2}", "-S", "+a={y: 3}")
+    project.dodo("exp", "run", "--queue", "-n", "s", "-S", "+a={x: 1},{x: 2}", "-S", "+a={w: 3}")
     project.dodo("exp", "run", "--run-all")
     project.dodo("exp", "apply", "s-2")
-    assert project.read("params.yaml") == "train: {lr: 1}\na: {x: 2, y: 3}\n"
+    assert project.read("params.yaml") == "train: {lr: 1}\na: {x: 2, w: 3}\n"
 
 
 @pytest.mark.parametrize(
@@ -893,22 +893,22 @@ def test_sweeps_over_mappings_of_one_key_combine(project: Space) -> None:
     [
         (
             ["seed=1,2", "seed=3,4"],
-            "error: -S seed: a sweep and another -S both set seed, one in vain\n"
+            "error: -S seed: another -S sets seed: only one can take effect\n"
             "hint: give all values of it in one: -S seed=...\n",
         ),
         (
             ["seed=3", "seed=1,2"],
-            "error: -S seed: a sweep and another -S both set seed, one in vain\n"
+            "error: -S seed: another -S sets seed: only one can take effect\n"
             "hint: give all values of it in one: -S seed=...\n",
         ),
         (
             ["train.lr=1,2", "train={lr: 3}"],
-            "error: -S train: a sweep and another -S both set train.lr, one in vain\n"
+            "error: -S train: another -S sets train.lr: only one can take effect\n"
             "hint: leave out -S train.lr or -S train\n",
         ),
         (
             ["train.lr=1,2", "~train"],
-            "error: -S train: a sweep and another -S both set train, one in vain\n"
+            "error: -S train: another -S sets train: only one can take effect\n"
             "hint: leave out -S train.lr or -S train\n",
         ),
     ],
@@ -940,3 +940,11 @@ def test_what_holds_for_a_whole_sweep_is_said_once(project: Space, more: list[st
         'warning: train.lr becomes text, "fast"; it was a number, 0.1',
         'warning: train.lr becomes text, "slow"; it was a number, 0.1',
     ]
+
+
+def test_a_job_that_ended_since_it_was_listed_keeps_its_end(project: Space) -> None:
+    project.dodo("exp", "run", "--queue", "-n", "one")
+    [listed] = queue.waiting(project.store)
+    project.dodo("exp", "run", "--run-all")
+    assert queue.claim(project.store, queue.me("a worker that was slow"), listed) is None
+    assert states(project) == {"one": "success"}

@@ -415,7 +415,7 @@ def test_a_journal_that_cannot_be_written_loses_no_step(lab: Lab, name: str, fau
 
 
 def test_a_reset_whose_first_step_cannot_be_noted_ends_with_one_clear_line(lab: Lab) -> None:
-    fail_at(lab, "reset", "EIO", 7, "(write|fsync) .*journal$")
+    fail_at(lab, "reset", "EIO", 7, r"(write|fsync) .*\.journal$")
 
 
 def test_a_kill_while_the_first_step_gets_its_name_does_not_orphan_it(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dodo_exp.engine.child import Used
+from dodo_exp.engine.child import Used, own_memory
 from dodo_exp.engine.reaper import Reaper
 from tests.space import Space, wait_for
 
@@ -109,7 +109,8 @@ def test_a_command_is_started_waited_for_and_counted(tmp_path: Path, spawns: boo
         pytest.skip("only Linux has subreapers")
     reaper = Reaper(str(tmp_path), spawns=spawns)
     read, write = os.pipe()
-    script = "import sys; x = 'x' * 200_000_000; print('hello'); sys.exit(7)"
+    size = 2 * own_memory() + 100_000_000  # less than the watcher has itself would not be seen
+    script = f"import sys; x = 'x' * {size}; print('hello'); sys.exit(7)"
     child = reaper.start(
         [sys.executable, "-c", script], str(tmp_path), {}, output=write, stdin=None, inherited=()
     )
@@ -117,7 +118,7 @@ def test_a_command_is_started_waited_for_and_counted(tmp_path: Path, spawns: boo
     code, used = child.wait()
     reaper.done(child)
     assert (code, os.read(read, 100)) == (7, b"hello\n")
-    assert isinstance(used, Used) and used.cpu > 0 and used.memory > 190_000_000
+    assert isinstance(used, Used) and used.cpu > 0 and used.memory > size
     with pytest.raises(FileNotFoundError, match="/no/such/shell"):
         reaper.start(["/no/such/shell"], str(tmp_path), {}, output=read, stdin=None, inherited=())
     os.close(read)
@@ -129,6 +130,7 @@ def test_without_a_subreaper_process_groups_end_with_us(tmp_path: Path, seconds:
         "import os, sys, time\n"
         "from dodo_exp.engine.reaper import Reaper\n"
         "reaper = Reaper('/', spawns=False)\n"
+        "reaper.begin()\n"
         f"reaper.start(['/bin/sleep', '{seconds}'], '/', {{}}, output=1, stdin=None,"
         " inherited=())\n"
         "time.sleep(60)\n"

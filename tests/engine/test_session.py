@@ -45,7 +45,9 @@ def test_what_was_seen_while_somebody_holds_is_not_used(quiet: Project) -> None:
 def test_after_a_killed_command_all_is_looked_at_again(quiet: Project, project: Space) -> None:
     project.write("raw.txt", "other\n")
     text = project.read("dvc.yaml")
-    project.write("dvc.yaml", text.replace("echo prepare >>", "kill -9 $PPID; echo prepare >>"))
+    # The parent of a command is the watcher, whose parent is the command under test.
+    kill = "kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)"
+    project.write("dvc.yaml", text.replace("echo prepare >>", f"{kill}; echo prepare >>"))
     killed = project.start("repro")
     killed.communicate(timeout=20)
     assert killed.returncode < 0

@@ -220,7 +220,7 @@ def test_a_file_that_was_synced_is_known_after_a_reboot(
     tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = hashed(tmp_path, stamps, "in/old")
-    stamps.prove(str(tmp_path))
+    stamps.sync_files(str(tmp_path))
     new = hashed(tmp_path, stamps, "in/new")
     stamps.save()
     reboot(monkeypatch)
@@ -243,30 +243,30 @@ def test_a_reboot_is_noted_once(
     assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
 
 
-def test_what_moved_since_it_was_hashed_is_not_proved(
+def test_what_moved_since_it_was_hashed_is_not_taken_for_synced(
     tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = hashed(tmp_path, stamps, "a")
     (tmp_path / "a").write_text("something else")
-    stamps.prove(str(tmp_path))
+    stamps.sync_files(str(tmp_path))
     stamps.save()
     reboot(monkeypatch)
     assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
 
 
 @pytest.mark.parametrize("level, known", [(durable.OFF, False), (durable.FULL, True)])
-def test_nothing_is_proved_where_nothing_is_synced(
+def test_nothing_is_taken_for_synced_where_nothing_is_synced(
     tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch, level: str, known: bool
 ) -> None:
     monkeypatch.setattr(durable, "_level", level)
     found = hashed(tmp_path, stamps, "a")
-    stamps.prove(str(tmp_path))
+    stamps.sync_files(str(tmp_path))
     stamps.save()
     reboot(monkeypatch)
     assert (Stamps(str(tmp_path / "stamps")).get("a", found) is not None) == known
 
 
-def test_a_failed_sync_proves_nothing(
+def test_a_failed_sync_marks_nothing(
     tmp_path: Path, stamps: Stamps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(fd: int) -> None:
@@ -275,7 +275,7 @@ def test_a_failed_sync_proves_nothing(
     found = hashed(tmp_path, stamps, "a")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        stamps.prove(str(tmp_path))
+        stamps.sync_files(str(tmp_path))
     stamps.save()
     reboot(monkeypatch)
     assert Stamps(str(tmp_path / "stamps")).get("a", found) is None
@@ -289,7 +289,7 @@ def test_the_memo_of_a_folder_goes_with_what_it_rests_on(
         (kit.root / folder / "f").write_text(folder)
     time.sleep(2 * FINE / 1e9)
     kit.seen("synced")
-    kit.stamps.prove(str(kit.root))
+    kit.stamps.sync_files(str(kit.root))
     kit.seen("fresh")
     kit.stamps.save()
     reboot(monkeypatch)
