@@ -326,7 +326,8 @@ def look(place: Place, case: Case) -> None:
 def go_on(place: Place, case: Case) -> None:
     """The run goes on to its end: each epoch that was kept has run once."""
     before = place.names()
-    has_begun = ("experiment", case.name) in before
+    is_there = ("experiment", case.name) in before
+    has_begun = is_there and bool(models(place, case.name))  # else it has failed without a step
     orders = [case.again]
     if case.is_queued:
         orders = [("queue", "retry", "--failed"), case.again]
@@ -344,7 +345,7 @@ def go_on(place: Place, case: Case) -> None:
     assert told or set(range(1, EPOCHS + 1)) - case.lacks <= found.keys() <= set(
         range(1, EPOCHS + 1)
     )
-    assert has_begun or case.is_queued or len(place.names() - before) == 1
+    assert is_there or case.is_queued or len(place.names() - before) == 1
     if not case.is_queued:
         assert model(place) == found[max(found)]
         curve = (place.root / "curve.csv").read_text().split()[1:]

@@ -108,6 +108,7 @@ def test_a_command_is_started_waited_for_and_counted(tmp_path: Path, spawns: boo
     if spawns and sys.platform != "linux":
         pytest.skip("only Linux has subreapers")
     reaper = Reaper(str(tmp_path), spawns=spawns)
+    reaper.begin()
     read, write = os.pipe()
     size = 2 * own_memory() + 100_000_000  # less than the watcher has itself would not be seen
     script = f"import sys; x = 'x' * {size}; print('hello'); sys.exit(7)"
