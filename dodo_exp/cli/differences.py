@@ -101,10 +101,11 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
     """
     from dodo_exp.cli import tell
     from dodo_exp.exps import compare, side
+    from dodo_exp.exps.pair import pair
     from dodo_exp.project import Project
 
     project = Project.find()
-    one, other = side.pair(project, given["a"], given["b"], tell.Progress())
+    one, other = pair(project, given["a"], given["b"], tell.Progress())
     targets = tuple(project.inside(path) for path in given["targets"])
     if targets:
         one, other = (side.with_targets(project, each, kind, targets) for each in (one, other))

@@ -27,12 +27,13 @@ def command(**given: Any) -> Report:
     from dodo_exp.cli import tell
     from dodo_exp.exps import compare, side
     from dodo_exp.exps.index import DEP, METRIC, PARAM
+    from dodo_exp.exps.pair import pair
     from dodo_exp.project import Project
 
     project = Project.find()
     with_files = given["files"] or given["patch"]
     names = (given["a"], given["b"])
-    one, other = side.pair(project, *names, tell.Progress(), with_files=with_files)
+    one, other = pair(project, *names, tell.Progress(), with_files=with_files)
     differences.warn_of_stale(one, other)
     params = side.params_of_stages(project) if given["param_deps"] else None
     found = compare.compare(

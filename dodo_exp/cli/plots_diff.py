@@ -25,10 +25,10 @@ def command(**given: Any) -> Report:
     names = list(given["names"])
     if not names:
         from dodo_exp.cli import tell
-        from dodo_exp.exps import side
+        from dodo_exp.exps.pair import pair
         from dodo_exp.project import Project
 
-        names = [each.name for each in side.pair(Project.find(), None, None, tell.Progress())]
+        names = [each.name for each in pair(Project.find(), None, None, tell.Progress())]
     if len(names) == 1:
         names.append("workspace")
     return drawing.report(names, given["targets"], given)

@@ -34,14 +34,15 @@ OWN: dict[str, Get] = {
 """What every row has of its own; a metric or param of the same name goes before it."""
 
 
-def finder(table: Table, what: str) -> Find:
+def finder(table: Table, what: str, spelled: Callable[[str], str] = str) -> Find:
     """What finds a column by its name; *what* is the option that names it.
+
+    *spelled* gives a column's name as it has to be written there, for hints.
 
     A function that raises:
         UsageError: there is none, or several.
     """
 
-    is_query = what == "--filter"
     known: list[str] = []
 
     def find(text: str) -> Get:
@@ -62,18 +63,10 @@ def finder(table: Table, what: str) -> Find:
             if header.endswith(f".{text}") or header.startswith(f"{text} ")
         ]
         if not known:
-            names = (*table.headers, *OWN)
-            known.extend(in_query(name) if is_query else name for name in names)
-        near = in_query(ends[0]) if ends and is_query else "".join(ends[:1])
+            known.extend(map(spelled, (*table.headers, *OWN)))
+        near = spelled(ends[0]) if ends else ""
         hint = f"did you mean {near!r}?" if near else did_you_mean(text, known, "columns")
         few = "`dodo exp show --csv` has all of them in its first line"
         raise UsageError(f"{what}: no column {text!r}", hint or few)
 
     return find
-
-
-def in_query(name: str) -> str:
-    """A column's name as `--filter` reads it: between backquotes, unless it is a plain word."""
-    from dodo_exp.exps import query
-
-    return name if query.is_word(name) else f"`{name}`"

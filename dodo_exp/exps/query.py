@@ -63,6 +63,11 @@ def is_word(text: str) -> bool:
     return is_name and text.lower() not in WORDS and text.lower() not in CONSTANTS
 
 
+def in_query(name: str) -> str:
+    """A column's name as a query reads it: between backquotes, unless it is a plain word."""
+    return name if is_word(name) else f"`{name}`"
+
+
 class _Constant:
     """A value that is the same in every row."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from dodo_exp.errors import UsageError
-from dodo_exp.events import Note
 from dodo_exp.exps import find, index
 from dodo_exp.exps.record import load
 from dodo_store.named import Named
@@ -64,7 +63,7 @@ def side(project: Project, name: str, workspace: Workspace | None = None) -> Sid
         UsageError, Damage, Missing, Damaged
     """
     if name == WORKSPACE:
-        return here(workspace or _workspace(project))
+        return here(workspace or workspace_of(project))
     found = find.find(project.store, name, find.ALL_KINDS)
     experiment = load(project.store, found.oid)
     contents = Contents(experiment.params, experiment.metrics, experiment.deps)
@@ -81,82 +80,7 @@ def here(workspace: Workspace) -> Side:
     return Side(WORKSPACE, contents, None)
 
 
-def pair(
-    project: Project,
-    one: str | None,
-    other: str | None,
-    listener: Listener,
-    *,
-    with_files: bool = False,
-) -> tuple[Side, Side]:
-    """Both sides of a comparison; without names those of `default_pair`, which is said.
-
-    Raises:
-        UsageError: there is nothing to compare with.
-    """
-    if not one and not other:
-        first, second = default_pair(project, listener, with_files=with_files)
-        words = f"the workspace with {first.name!r}"
-        if not second.is_workspace:
-            words = f"{second.name!r} with its parent {first.name!r}"
-        listener(Note("info", f"comparing {words}"))
-        return first, second
-    if one and other and WORKSPACE not in (one, other):
-        return side(project, one), side(project, other)
-    workspace = _workspace(project)
-    first = side(project, one or base(project, workspace), workspace)
-    second = side(project, other or WORKSPACE, workspace)
-    workspace.save_caches()
-    return first, second
-
-
-def default_pair(
-    project: Project, listener: Listener, *, with_files: bool = False
-) -> tuple[Side, Side]:
-    """What the workspace came from, and the workspace; or that experiment's parent, and it.
-
-    The parent is compared if the workspace is still what the experiment has left: the same
-    params, metrics and dependencies, and *with_files* the same files. Where it has no parent, a
-    note says so.
-
-    Raises:
-        UsageError: there is no experiment.
-    """
-    from dodo_exp.exps import compare
-
-    workspace = _workspace(project)
-    held = side(project, base(project, workspace))
-    now = here(workspace)
-    workspace.save_caches()
-    is_same = not compare.compare(held.contents, now.contents)
-    if is_same and with_files:
-        before, after = files(project, held, now, listener)
-        is_same = not compare.changed_files(project.store, before, after)
-    if not is_same:
-        return held, now
-    parent = _parent(project, held, listener)
-    return (parent, held) if parent is not None else (held, now)
-
-
-def _parent(project: Project, child: Side, listener: Listener) -> Side | None:
-    """What an experiment came from, under its present name; None, and a note, if nothing."""
-    name = find.experiment(project.store, child.name).parent
-    if name is None:
-        text = f"experiment {child.name!r} has no parent, and the workspace has not changed since"
-        listener(Note("info", text))
-        return None
-    try:
-        return side(project, name)
-    except UsageError:
-        renamed = find.renamed_from(project.store, name)
-    if renamed is None:
-        text = f"{name!r}, the parent of experiment {child.name!r}, is not there any more"
-        listener(Note("info", text))
-        return None
-    return side(project, renamed)
-
-
-def _workspace(project: Project, *, tolerant: bool = False) -> Workspace:
+def workspace_of(project: Project, *, tolerant: bool = False) -> Workspace:
     from dodo_exp.engine.workspace import Workspace
 
     return Workspace(project.root, project.store, tolerant=tolerant)
@@ -213,7 +137,7 @@ def with_missing_metrics(project: Project, each: Side) -> Side:
     known = each.contents.metrics
     found = {
         path: known.get(path, {"error": f"{path}: no such file"})
-        for path in state.declared_metrics(_workspace(project))
+        for path in state.declared_metrics(workspace_of(project))
     }
     return each._replace(contents=each.contents._replace(metrics={**found, **known}))
 
@@ -245,7 +169,7 @@ def params_of_stages(project: Project) -> frozenset[tuple[str, str]]:
     Raises:
         BadInput
     """
-    stages = _workspace(project).graph.stages.values()
+    stages = workspace_of(project).graph.stages.values()
     deps = [dep for stage in stages for dep in stage.params]
     return frozenset((dep.file, key) for dep in deps for key in dep.keys or ("",))
 
@@ -261,7 +185,7 @@ def files(project: Project, one: Side, other: Side, listener: Listener) -> tuple
         from dodo_exp.exps.capture import capture
 
         project.write(listener)
-        workspace = _workspace(project, tolerant=True)
+        workspace = workspace_of(project, tolerant=True)
         with project.store.writing():
             now = capture(workspace, listener, after_run=True)
         workspace.save_caches()

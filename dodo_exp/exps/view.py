@@ -80,7 +80,7 @@ def apply(table: Table, view: View) -> Table:
     if view.filter:
         from dodo_exp.exps import query
 
-        ask = query.compile(view.filter, columns.finder(table, "--filter"))
+        ask = query.compile(view.filter, columns.finder(table, "--filter", query.in_query))
         rest = [line for line in rest if ask(line)]
     if view.sort_by:
         rest = _sorted(table, rest, view.sort_by, view.descending)
