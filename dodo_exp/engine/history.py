@@ -265,7 +265,12 @@ def unreadable(store: Store) -> list[str]:
 
 def unreadable_numbers(store: Store) -> list[int]:
     """The numbers of steps that cannot be read."""
-    return [n for n in _numbers(store) if load(store, n) is None]
+    return [
+        number
+        for number in _numbers(store)
+        if load(store, number) is None
+        and os.path.lexists(_path(store, number))  # else another gc has just removed it
+    ]
 
 
 def forget(store: Store, numbers: list[int]) -> None:

@@ -14,6 +14,7 @@ from dodo_exp.errors import Busy
 from dodo_exp.events import Event
 from dodo_exp.exps import collect, find, roots
 from dodo_exp.project import Project
+from dodo_store.store import Store
 from tests.space import Ran, Space
 
 PIPELINE = """\
@@ -191,6 +192,19 @@ def test_step_numbers_are_never_used_twice(project: Space) -> None:
     assert list(history.steps(project.store)) == []
     project.dodo("exp", "tag", "new", "e1")
     assert [step.number for step in history.steps(project.store)] == [max(first) + 1]
+
+
+def test_a_step_that_another_gc_removes_meanwhile_is_not_called_unreadable(
+    project: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = history.load
+
+    def load(store: Store, number: int) -> history.Step | None:
+        history.forget(store, [number])
+        return real(store, number)
+
+    monkeypatch.setattr(history, "load", load)
+    assert history.unreadable(project.store) == []
 
 
 def test_a_name_that_another_command_has_just_changed_is_left_as_it_is(project: Space) -> None:
