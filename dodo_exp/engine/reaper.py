@@ -371,9 +371,9 @@ def _answer(requests: socket.socket, running: dict[int, Any]) -> bool:
         process = _start(argv, cwd, environment, output, stdin, inherited)
         running[process.pid] = process, answers, own
         _say(answers, b"started %d\n" % process.pid)
-    except OSError as error:
-        name = os.fsencode(error.filename or "")
-        _say(answers, b"failed %d %s\n" % (error.errno or 0, name))
+    except Exception as error:  # what one command cannot do must not end the others
+        number, name = getattr(error, "errno", 0) or 0, getattr(error, "filename", "") or ""
+        _say(answers, b"failed %d %s\n" % (number, os.fsencode(name)))
         os.close(answers)
     for fd in fds[1:]:
         os.close(fd)

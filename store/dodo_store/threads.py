@@ -6,12 +6,12 @@ Hashing and system calls leave the interpreter's lock alone, so threads serve as
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from concurrent.futures import ThreadPoolExecutor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
     from typing import TypeVar
 
     Item = TypeVar("Item")
@@ -28,17 +28,35 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Resu
         What a call raised, once those that had begun are over.
     """
     workers = min(8, max(2, os.cpu_count() or 2), len(items))
-    with ThreadPoolExecutor(workers, thread_name_prefix="dodo-read") as pool:
-        futures: list[Future[Result]] = []
-        try:
+    results: dict[int, Result] = {}
+    waiting = iter(range(len(items)))
+    lock = allocate_lock()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        while not failed:
+            with lock:
+                i = next(waiting, None)
+            if i is None:
+                return
             try:
-                for item in items:
-                    futures.append(pool.submit(function, item))
-            except RuntimeError:  # submit raises it only if no thread can be started
-                pass
-            own = [function(item) for item in items[len(futures) :]]
-            return [*(future.result() for future in futures), *own]
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+                results[i] = function(items[i])
+            except BaseException as error:
+                failed.append(error)
+
+    # A worker that could not be started stays in the pool's queue: it finds nothing left to do.
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="dodo-read")
+    try:
+        try:
+            for _ in range(workers):
+                pool.submit(work)
+        except RuntimeError:  # submit raises it only if no thread can be started
+            work()
+        pool.shutdown()
+    except BaseException as stop:
+        failed.append(stop)  # a signal: each thread ends after the item that it has begun
+        pool.shutdown()
+        raise
+    if failed:
+        raise failed[0]
+    return [results[i] for i in range(len(items))]
