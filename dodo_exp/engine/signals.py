@@ -13,6 +13,8 @@ import threading
 import weakref
 from contextlib import contextmanager
 
+from dodo_store import own
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +75,10 @@ class _Again:
             self._onward(dropped)
 
 
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal by doing nothing; processes that are started do not inherit that."""
+
+
 def forget() -> None:
     """In a fork: nothing has come to us, and nobody above us handles what will."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -100,7 +106,9 @@ def caught() -> Iterator[Signals]:
     try:
         yield handler
     finally:
+        # A command that a signal has ended only has to say so: one more would cut that short.
+        is_ending = handler.number is not None and own.is_ours()
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, _nothing if is_ending else old)
         sys.unraisablehook = hook
         _active.clear()
