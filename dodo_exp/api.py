@@ -183,7 +183,10 @@ def _show(
     found = side.side(there, rev or "workspace")
     paths = [there.inside(target) for target in targets]
     if paths:
-        found = side.with_targets(there, found, "param" if what == "params" else "metric", paths)
+        from dodo_exp.exps import named_files
+
+        kind = "param" if what == "params" else "metric"
+        found = named_files.with_targets(there, found, kind, paths)
     files = getattr(found.contents, what)
     for path in paths:
         if not any(side.is_below(file, path) for file in files):
@@ -440,7 +443,7 @@ class _Workers:
             lines = file.read().decode(errors="replace").split("\n")
             found = [line for line in lines if line.strip() and not line.startswith("hint:")]
             if found:
-                return f"the last word was: {found[-1].strip():.200}"
+                return f"last line: {found[-1].strip():.200}"
         return "they wrote nothing"
 
 

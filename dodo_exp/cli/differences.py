@@ -108,7 +108,9 @@ def of_one_kind(kind: str, given: dict[str, Any]) -> Report:
     one, other = pair(project, given["a"], given["b"], tell.Progress())
     targets = tuple(project.inside(path) for path in given["targets"])
     if targets:
-        one, other = (side.with_targets(project, each, kind, targets) for each in (one, other))
+        from dodo_exp.exps.named_files import with_targets
+
+        one, other = (with_targets(project, each, kind, targets) for each in (one, other))
     found = of_kind(
         compare.compare(
             one.contents,

@@ -53,9 +53,13 @@ def report(kind: str, given: dict[str, Any]) -> Report:
     params = side.params_of_stages(project) if given.get("deps") else None
     paths = [project.inside(target) for target in given["targets"]]
     if paths:
-        sides = [side.with_targets(project, each, kind, paths) for each in sides]
+        from dodo_exp.exps import named_files
+
+        sides = [named_files.with_targets(project, each, kind, paths) for each in sides]
     elif kind == "metric" and not names:
-        sides = [side.with_missing_metrics(project, sides[0])]
+        from dodo_exp.exps import named_files
+
+        sides = [named_files.with_missing_metrics(project, sides[0])]
     found: dict[Column, dict[int, Any]] = {}
     data: dict[str, Any] = {}
     for i, each in enumerate(sides):

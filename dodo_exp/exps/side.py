@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from dodo_exp.errors import UsageError
 from dodo_exp.exps import find, index
 from dodo_exp.exps.record import load
@@ -11,12 +9,10 @@ from dodo_store.named import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
-    from dodo_exp.exps.plots import Files
     from dodo_exp.project import Project
     from dodo_store.tree import Node
 
@@ -102,65 +98,9 @@ def base(project: Project, workspace: Workspace) -> str:
     return name
 
 
-ENDINGS = (".json", ".toml", ".yaml", ".yml")
-"""What files of metrics or params end with, in a folder of which none is declared."""
-
-
-def with_targets(project: Project, each: Side, kind: str, paths: Iterable[str]) -> Side:
-    """The side with the files of *kind* at *paths*, whether or not the pipeline declares them.
-
-    A folder stands for the declared files below it or, if there are none, for those with one of
-    ENDINGS. Where nothing is there, nothing is added.
-    """
-    from dodo_exp.exps.plots import Files
-
-    known = each.contents.params if kind == index.PARAM else each.contents.metrics
-    there = Files(project, each)
-    added: dict[str, Any] = {}
-    for path in paths:
-        if any(is_below(file, path) for file in known):
-            continue
-        found = there.below(path)
-        if found != [path]:
-            parts = ((file, file.split("/")) for file in found)
-            shown = (file for file, names in parts if not any(n.startswith(".") for n in names))
-            found = [file for file in shown if os.path.splitext(file)[1].lower() in ENDINGS]
-        added.update((file, _values(there, file, kind)) for file in found)
-    field = "params" if kind == index.PARAM else "metrics"
-    return each._replace(contents=each.contents._replace(**{field: {**known, **added}}))
-
-
-def with_missing_metrics(project: Project, each: Side) -> Side:
-    """The workspace's side with an error for each declared metrics file that is not there."""
-    from dodo_exp.exps import state
-
-    known = each.contents.metrics
-    found = {
-        path: known.get(path, {"error": f"{path}: no such file"})
-        for path in state.declared_metrics(workspace_of(project))
-    }
-    return each._replace(contents=each.contents._replace(metrics={**found, **known}))
-
-
 def is_below(file: str, path: str) -> bool:
     """Whether a file is *path*, or lies in that folder or below it."""
     return path in (".", file) or file.startswith(f"{path}/")
-
-
-def _values(there: Files, path: str, kind: str) -> dict[str, Any]:
-    """What a file that was named has, as in `Contents`."""
-    from dodo_exp.errors import BadInput
-    from dodo_exp.exps.state import plainly
-    from dodo_exp.pipeline import params
-
-    data = there.read(path)
-    if data is None:
-        return {"error": f"{path}: it cannot be read"}
-    try:
-        parse = params.parse if kind == index.PARAM else params.parse_metrics
-        return {"data": plainly(parse(data, path))}
-    except BadInput as error:
-        return {"error": str(error)}
 
 
 def params_of_stages(project: Project) -> frozenset[tuple[str, str]]:
