@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 
-from dodo_exp.engine import data, journal, repro, run, session, trace
+from dodo_exp.engine import data, recovery, repro, run, session, trace
 from dodo_exp.engine import plan as planning
 from dodo_exp.engine.course import Course
 from dodo_exp.engine.decide import judge
@@ -99,7 +99,7 @@ class Front:
         """A stage's record as it is now: other processes of doit's pool make records, too."""
         project = self.project
         with self._lock:
-            mark = stage.file, journal.records_mark(project.store, project.root, stage.file)
+            mark = stage.file, recovery.records_mark(project.store, project.root, stage.file)
             if self._reader is None or self._mark != mark:
                 self._reader = Workspace(project.root, project.store)
                 self._mark = mark

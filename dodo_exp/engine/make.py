@@ -17,7 +17,7 @@ from dodo_exp.engine import fingerprint, runcache
 from dodo_exp.engine.decide import as_recorded, going_on
 from dodo_exp.engine.desk import Desk
 from dodo_exp.engine.execute import Stopping
-from dodo_exp.engine.journal import keep_replaced, place
+from dodo_exp.engine.moved_outputs import keep_replaced, place
 from dodo_exp.engine.way import Way
 from dodo_exp.errors import StageFailed
 from dodo_exp.events import Note, Resumed, StageStarted, Waiting
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from dodo_exp.engine.decide import Reason
     from dodo_exp.engine.execute import Executor
     from dodo_exp.engine.fingerprint import Fingerprint
-    from dodo_exp.engine.journal import Journal, Move
+    from dodo_exp.engine.journal import Journal
+    from dodo_exp.engine.moved_outputs import Move
     from dodo_exp.engine.outcome import Options
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-from dodo_exp.engine import desk, history, journal, signals
+from dodo_exp.engine import desk, history, journal, recovery, signals
 from dodo_exp.engine.signals import Signalled
 from dodo_exp.engine.tag import TAG
 from dodo_exp.engine.workspace import Workspace
@@ -168,7 +168,7 @@ def _open(project: Project, listener: Listener, workspace: Workspace) -> Workspa
         workspace.untouched = None
         for text in put_in_order(workspace):
             listener(Note("warning", text))
-    for text in journal.sweep(project.store):
+    for text in recovery.sweep(project.store):
         listener(Note("warning", text))
     desk.sweep(project.store.local)
     return workspace
@@ -177,8 +177,8 @@ def _open(project: Project, listener: Listener, workspace: Workspace) -> Workspa
 def put_in_order(workspace: Workspace) -> list[str]:
     """Finish what killed runs left; the caller holds the workspace. Says what was put back."""
     found = {path: workspace.lock_records(path) for path in workspace.files}
-    journal.overlay(workspace.store, workspace.root, found)
-    notes = journal.recover(workspace.store, workspace.root, found)
+    recovery.overlay(workspace.store, workspace.root, found)
+    notes = recovery.recover(workspace.store, workspace.root, found)
     workspace.forget()
     return notes
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from dodo_exp.engine.course import Course, Step
     from dodo_exp.engine.fingerprint import Fingerprint
-    from dodo_exp.engine.journal import Journal, Move, Stay
+    from dodo_exp.engine.journal import Journal, Stay
+    from dodo_exp.engine.moved_outputs import Move
     from dodo_exp.engine.workspace import Workspace
     from dodo_exp.events import Listener
     from dodo_exp.pipeline.model import Stage

@@ -12,7 +12,7 @@ import stat
 from _thread import RLock
 from contextlib import contextmanager
 
-from dodo_exp.engine import discover, journal
+from dodo_exp.engine import discover, recovery
 from dodo_exp.engine.memo import Memo
 from dodo_exp.errors import BadInput, Failure, Faults
 from dodo_exp.pipeline import lockfile
@@ -352,7 +352,7 @@ class Workspace:
         with self._lock:
             if self._all_records is None:
                 found = {path: self.lock_records(path) for path in self.files}
-                journal.overlay(self.store, self.root, found)
+                recovery.overlay(self.store, self.root, found)
                 self._all_records = found
             return self._all_records
 

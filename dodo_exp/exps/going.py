@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dodo_exp.engine import fingerprint
 from dodo_exp.engine.decide import going_on
-from dodo_exp.engine.journal import keep_replaced
+from dodo_exp.engine.moved_outputs import keep_replaced
 from dodo_exp.engine.request import select
 from dodo_exp.engine.rewind import is_same, rewind
 from dodo_exp.errors import Damage, DodoError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 
-from dodo_exp.engine import history, journal
+from dodo_exp.engine import history, recovery
 from dodo_exp.errors import BadInput, DodoError
 from dodo_exp.exps import queue, temp
 from dodo_exp.exps.steps import chain
@@ -179,7 +179,7 @@ def lock_files(root: str) -> list[str]:
 
 
 def _journals(store: Store, known: Known, met: Known | None) -> Iterator[Root]:
-    held = [journal.held(store.local), *map(journal.held, temp.locals_of(store))]
+    held = [recovery.held(store.local), *map(recovery.held, temp.locals_of(store))]
     for path, records, nodes, outs in itertools.chain(*held):
         if _is_new(known, RUNNING, path, _version(records, nodes, outs)):
             for oid in records:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from dodo_exp.engine import journal, repro, session
+from dodo_exp.engine import recovery, repro, session
 from dodo_exp.engine.workspace import Workspace
 from dodo_exp.errors import BadInput
 from dodo_exp.events import Note
@@ -99,7 +99,7 @@ def _submit(
     store = project.store
     workspace = Workspace(project.root, store)
     # Values that a running `exp run -S` has set in params files are not the user's own.
-    own = journal.edited(store, workspace.root) if rev is None else {}
+    own = recovery.edited(store, workspace.root) if rev is None else {}
     with contextlib.ExitStack() as instead:
         instead.enter_context(_reading(workspace, own))
         planned = _all_planned(workspace, project, order, variants, listener)
@@ -118,7 +118,7 @@ def _submit(
                 begun = going.begin(workspace, order.request, project.folder, reset=reset)
                 outs = begun.captured(workspace) if begun is not None else {}
                 base = capture(workspace, listener, after_run=False, include=extra, **outs)
-                late = journal.edited(store, workspace.root)
+                late = recovery.edited(store, workspace.root)
                 if late.keys() - own.keys():  # a run has begun meanwhile
                     own = {**late, **own}
                     instead.enter_context(_reading(workspace, own))

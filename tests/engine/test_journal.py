@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dodo_exp.engine import journal
+from dodo_exp.engine import journal, recovery
 from dodo_exp.engine.journal import Journal
 from dodo_exp.pipeline.lockfile import Line, StageRecord
 from dodo_store.oid import of_bytes
@@ -34,10 +34,10 @@ class Scene:
 
     def recover(self) -> list[str]:
         locks: journal.Locks = {"dvc.yaml": {}}
-        journal.overlay(self.store, str(self.root), locks)
-        notes = journal.recover(self.store, str(self.root), locks)
+        recovery.overlay(self.store, str(self.root), locks)
+        notes = recovery.recover(self.store, str(self.root), locks)
         assert not journal.has_leftovers(self.store)
-        assert journal.recover(self.store, str(self.root), locks) == []
+        assert recovery.recover(self.store, str(self.root), locks) == []
         return notes
 
 
@@ -88,7 +88,7 @@ def test_a_lock_file_that_somebody_replaced_meanwhile_wins(scene: Scene) -> None
     scene.journal.finish_stage("dvc.yaml", "s", MADE, [])
     scene.write("dodo.lock", '{"version": 1, "stages": {}}')
     locks: journal.Locks = {"dvc.yaml": {}}
-    journal.overlay(scene.store, str(scene.root), locks)
+    recovery.overlay(scene.store, str(scene.root), locks)
     assert locks == {"dvc.yaml": {}}
 
 
@@ -155,7 +155,7 @@ def test_a_kill_after_the_record_still_keeps_what_the_store_does_not_know(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dodo_exp.engine.journal._let_go", killed)
+        patch.setattr("dodo_exp.engine.moved_outputs.let_go", killed)
         with pytest.raises(KeyboardInterrupt):
             scene.journal.finish_stage("dvc.yaml", "s", MADE, moves)
     scene.recover()

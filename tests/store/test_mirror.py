@@ -230,7 +230,7 @@ def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return count
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(8))
 def test_whatever_was_there_it_is_the_tree(tmp_path: Path, seed: int, processes: int) -> None:
     run_rounds(tmp_path, seed)
 
