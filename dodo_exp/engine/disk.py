@@ -104,7 +104,7 @@ def no_room(error: OSError, folder: str, then: str = GC) -> NoRoom:
     """
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else folder
     if error.errno == errno.EROFS:
-        then = then.replace(GC, "mount it writable")
+        then = then.replace(GC, "remount the disk writable")
     return NoRoom(f"{where}: {error.strerror or error}", f"{_left(error, where)}; {then}")
 
 

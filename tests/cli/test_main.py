@@ -188,7 +188,7 @@ def test_in_a_read_only_folder_reading_works_and_running_says_why_not(read_only:
     error, *hints = ran.err.splitlines()
     assert error.startswith("error: ")
     if "read-only" in error.lower():
-        writable = "mount it writable"
+        writable = "remount the disk writable"
         assert hints == [f"hint: that disk is read-only; nothing half was kept; {writable}"]
     else:
         assert "permission" in error.lower() and hints == []
