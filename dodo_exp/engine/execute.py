@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 MANY = 64
 """So often output is passed on before it is looked whether somebody asks for a checkpoint."""
 
+PIPE = 1 << 20
+"""Bytes that a pipe holds at most; a user's process may not make one larger (pipe(7))."""
+
 
 class TimedOut(StageFailed):
     """A stage's time was up."""
@@ -267,11 +270,13 @@ class Executor:
 
         The pipe and the process end in either order. A command that redirects its own output
         closes the pipe at once and is served on. A background process may keep the pipe open after
-        the command has ended: nobody waits for it.
+        the command has ended: nobody waits for it, nor reads more of what it goes on to write than
+        the pipe held then.
 
         Raises:
             StageFailed: a checkpoint could not be kept; the command has ended.
         """
+        left = PIPE
         ended = is_late = False
         is_open = True
         told = 0
@@ -292,9 +297,12 @@ class Executor:
                 if data:
                     log.write(data)
                     self._listener(Output(stage.address, data))
+                    left -= len(data) if ended else 0
                 else:
                     is_open, pause = False, PAUSE
-                    ended = child.has_ended()
+                if left <= 0:
+                    break
+                ended = ended or child.has_ended()
             elif ended:
                 break
             else:
