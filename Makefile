@@ -42,7 +42,7 @@ test: $(VENV)/.test  ## Run the default test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 FAST := tests/test_api.py tests/test_floors.py tests/test_imports.py tests/exps \
-  $(addprefix tests/cli/test_, checkout_commit.py exp_run.py exp_show.py queue.py repro.py status.py) \
+  $(addprefix tests/cli/test_, checkout_commit.py exp_run.py exp_show.py repro.py status.py) \
   $(addprefix tests/engine/test_, compile.py journal.py run.py runcache.py) \
   $(addprefix tests/pipeline/test_, dvcyaml.py edit.py expand.py params.py template.py) \
   $(addprefix tests/store/test_, check.py ledger.py locks.py pool.py record.py refs.py snapshot.py \
