@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 import time
 from _thread import allocate_lock
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from dodo_exp.events import Event
 
+READER_CHECK = 100
+"""Milliseconds to wait for the reader of standard error before looking for a signal."""
+
 RED, YELLOW, BOLD, DIM = "31", "33", "1", "2"
 
 
@@ -28,14 +32,8 @@ def styled(text: str, style: str, stream: IO[str] | None = None) -> str:
 
 
 def line(text: str) -> None:
-    """One line; where nobody listens any more, none: a run does not end for want of a reader."""
-    data = printable(text) + "\n"
-    with contextlib.suppress(OSError, ValueError):
-        try:
-            sys.stderr.write(data)
-        except UnicodeEncodeError:
-            sys.stderr.write(data.encode("ascii", "backslashreplace").decode())
-        sys.stderr.flush()
+    """Write one line. A closed standard error is no failure: a run does not need a reader."""
+    _write_text(printable(text) + "\n")
 
 
 def error(message: str, hint: str | None = None) -> None:
@@ -80,9 +78,7 @@ def notes(workspace: Any) -> None:
 
 
 def _labelled(label: str, style: str, text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(styled(label, style) + " ")
-    line(text)
+    _write_text(f"{styled(label, style)} {printable(text)}\n")
 
 
 class Progress:
@@ -104,16 +100,35 @@ class Progress:
                 _write(self._wording(event))
 
 
+def _write_text(text: str) -> None:
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    _write(text.encode(encoding, "backslashreplace"))
+
+
 def _write(data: bytes) -> None:
-    """Bytes of a user's program, as they are."""
-    if not data:
-        return
-    stream = getattr(sys.stderr, "buffer", None)
-    if stream is not None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.flush()
-            stream.write(data)
-            stream.flush()
+    """Write bytes to standard error; after a signal, do not wait for a reader that has stopped.
+
+    A pager that is left alone would otherwise keep the command from ending.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+        try:
+            fd = sys.stderr.fileno()
+        except (AttributeError, OSError, ValueError):  # a notebook's, or one that Python redirects
+            sys.stderr.write(data.decode(errors="replace"))
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        left = memoryview(data)
+        while left:
+            if poll.poll(READER_CHECK):
+                # When poll says so there is room for this much, so the write does not block.
+                left = left[os.write(fd, left[: select.PIPE_BUF]) :]
+            else:
+                from dodo_exp.engine import signals
+
+                if signals.is_ending():
+                    return
 
 
 class Bytes:

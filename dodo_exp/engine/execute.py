@@ -270,8 +270,8 @@ class Executor:
 
         The pipe and the process end in either order. A command that redirects its own output
         closes the pipe at once and is served on. A background process may keep the pipe open after
-        the command has ended: nobody waits for it, nor reads more of what it goes on to write than
-        the pipe held then.
+        the command has ended: it is not waited for. Of its output, what the pipe can hold at that
+        moment is read and no more, so it may write without end.
 
         Raises:
             StageFailed: a checkpoint could not be kept; the command has ended.

@@ -48,6 +48,7 @@ class Signals:
             self.hurry.set()
             return
         self.number = number
+        _came.append(number)
         stop = Signalled(number)
         self._raised = weakref.ref(stop)
         try:
@@ -57,6 +58,9 @@ class Signals:
 
 
 _active: list[Signals] = []
+
+_came: list[int] = []
+"""Signals since the last outermost block began; kept after it, for the command's last message."""
 
 
 class _Again:
@@ -79,12 +83,18 @@ def _nothing(number: int, frame: FrameType | None) -> None:
     """Handle a signal by doing nothing; processes that are started do not inherit that."""
 
 
+def is_ending() -> bool:
+    """Whether a signal has asked the command to end; still true after the block that handled it."""
+    return bool(_came)
+
+
 def forget() -> None:
     """In a fork: nothing has come to us, and nobody above us handles what will."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     _active.clear()
+    _came.clear()
 
 
 @contextmanager
@@ -101,6 +111,7 @@ def caught() -> Iterator[Signals]:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
         numbers.append(signal.SIGHUP)
     _active.append(handler)
+    _came.clear()
     hook, sys.unraisablehook = sys.unraisablehook, _Again(sys.unraisablehook)
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

@@ -243,6 +243,27 @@ def test_a_command_that_ignores_signals_is_ended_by_the_second(space: Space) -> 
     assert_no_process_left(space)
 
 
+@pytest.mark.parametrize("args", [["repro"], ["exp", "run", "--temp"], ["exp", "run", "--run-all"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_whose_output_is_not_read(
+    space: Space, args: list[str], number: signal.Signals
+) -> None:
+    cmd = f"touch {space.base}/up; yes; touch o"
+    space.write("dvc.yaml", f"stages: {{a: {{cmd: '{cmd}', outs: [o]}}}}\n")
+    if "--run-all" in args:
+        space.dodo("exp", "run", "--queue")
+    process = space.start(*args)
+    wait_for((space.base / "up").exists)
+    time.sleep(0.5)  # the pipe is full in a moment
+    assert process.poll() is None
+    process.send_signal(number)
+    try:
+        assert process.wait(15) == 128 + number
+    finally:
+        kill_tree(process)
+    assert_no_process_left(space)
+
+
 def test_stopped_before_the_experiment_is_kept_takes_the_edit_back(
     project: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:

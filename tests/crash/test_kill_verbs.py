@@ -48,7 +48,7 @@ def arm(fault, when, where, forks):
                 return call(*args, **more)
             if name == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC):
                 return call(*args, **more)
-            if name == "write" and not stat.S_ISREG(os.fstat(args[0]).st_mode):
+            if name == "write" and (args[0] <= 2 or not stat.S_ISREG(os.fstat(args[0]).st_mode)):
                 return call(*args, **more)
             if where:
                 at = [os.readlink(f"/proc/self/fd/{a}") if name in OPENED else str(a)

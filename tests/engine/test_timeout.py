@@ -15,8 +15,8 @@ import pytest
 
 from tests.space import Ran, Space, wait_for
 
-# Seconds: far more than ending takes on a busy machine, and less than what is ended would take.
 SOON = 25
+"""Seconds: longer than ending takes on a busy machine, shorter than the commands that are ended."""
 
 
 def stage(space: Space, cmd: str | list[str], timeout: Any = "1s") -> None:
@@ -104,8 +104,7 @@ def test_a_child_in_a_session_of_its_own_ends_as_well(space: Space) -> None:
 def test_a_stage_may_tidy_up_when_it_is_asked_to_end(space: Space) -> None:
     body = f"trap 'touch {space.base}/tidy; exit 0' TERM; sleep 60 & wait; touch out"
     stage(space, body)
-    _, took = ended(space)
-    assert took < SOON
+    ended(space)
     assert (space.base / "tidy").exists()
 
 
