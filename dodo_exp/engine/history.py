@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from dodo_store.refs import Refs
     from dodo_store.store import Store
 
+
+class NamesChanged(Busy):
+    """Another command has set a name since this one read it; nothing has been changed."""
+
+
 KEPT = 1000
 """Steps beyond this many are dropped, the oldest first, whether or not anything is collected."""
 
@@ -79,7 +84,7 @@ def add(
     all or none: a step whose names are not all set is `open`, and the next command finishes it.
 
     Raises:
-        Busy: another command has changed one of the names since the caller read it.
+        NamesChanged: another command has set one of the names since the caller read it.
     """
     store.check_writing()
     os.makedirs(_folder(store), exist_ok=True)
@@ -104,7 +109,7 @@ def give(store: Store, name: str, old: Oid | None, new: Oid) -> None:
     """Let an experiment's name stand for a record, without a step that could be undone.
 
     Raises:
-        Busy: the name no longer stands for *old*.
+        NamesChanged: the name no longer stands for *old*.
     """
     with _names_lock(store):
         _check_unchanged(store, (Renamed("experiment", name, old, new),))
@@ -120,14 +125,14 @@ def _names_lock(store: Store) -> AbstractContextManager[None]:
 
 
 def _check_unchanged(store: Store, refs: tuple[Renamed, ...]) -> None:
-    """Raises: Busy"""
+    """Raises: NamesChanged"""
     for ref in refs:
         try:
             current = refs_of(store, ref.kind).get(ref.name)
         except StoreError:
             continue  # a damaged ref is replaced
         if current not in (ref.old, ref.new):
-            raise Busy(
+            raise NamesChanged(
                 f"another command has just changed {ref.kind} {ref.name!r}", "run this one again"
             )
 

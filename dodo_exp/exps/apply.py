@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import Damage, DodoError, UsageError
@@ -197,6 +198,10 @@ def _going(
 # -- undo ----------------------------------------------------------------------------------
 
 
+TRIES = 5
+"""How often an undo begins anew because another command has set a name that it was to take back."""
+
+
 class Undone:
     """A step that was taken back."""
 
@@ -216,6 +221,16 @@ def undo(
         Busy, Failure, Damage, Stopped
     """
     _step(project, number)
+    for _ in range(TRIES - 1):
+        with suppress(history.NamesChanged):
+            return _undo(project, number, command, listener, wait)
+    return _undo(project, number, command, listener, wait)
+
+
+def _undo(
+    project: Project, number: int | None, command: str, listener: Listener, wait: bool
+) -> Undone:
+    """Raises: NamesChanged, and what `undo` does"""
     holding = session.begin(project, listener, wait=wait, tolerant=True)
     with holding as workspace, project.store.writing():
         step = _step(project, number)

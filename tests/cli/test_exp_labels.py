@@ -971,3 +971,25 @@ def test_labels_need_an_experiment(project: Space) -> None:
         "error: no experiment 'one'\nhint: `dodo exp run` makes one\n"
     )
     assert not project.exists(".dodo")
+
+
+def test_undo_begins_anew_when_a_name_changes_meanwhile(
+    both: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dodo_exp.exps import apply
+    from dodo_exp.exps.change import bring
+    from dodo_exp.project import Project
+
+    both.dodo("exp", "tag", "early", "one")
+    begun: list[None] = []
+
+    def beside(*args: Any, **more: Any) -> Any:
+        begun.append(None)
+        if len(begun) == 1:
+            both.dodo("exp", "tag", "late", "one")
+        return bring(*args, **more)
+
+    monkeypatch.setattr(apply, "bring", beside)
+    done = apply.undo(Project(str(both.root), ""), None, "undo", lambda event: None)
+    assert (len(begun), done.step.command) == (2, "exp tag late one")
+    assert both.dodo("exp", "tag", "again", "one").out == "one: again, early\n"
