@@ -9,6 +9,7 @@ No number is used twice: gc, and a step that undoes another one, refer to steps 
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from contextlib import suppress
@@ -22,17 +23,39 @@ from dodo_store.tree import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from typing import Any
+    from typing import Any, TypeVar
 
     from dodo_store.oid import Oid
     from dodo_store.refs import Refs
     from dodo_store.store import Store
 
+    F = TypeVar("F", bound=Callable[..., Any])
+
 
 class NamesChanged(Busy):
     """Another command has set a name since this one read it; nothing has been changed."""
+
+
+TRIES = 10
+"""How often a command begins anew because another one has set a name that it had read."""
+
+
+def begins_anew(function: F) -> F:
+    """Call *function* again when another command has set a name that it had read.
+
+    Until it has added its step, the function must change nothing that a second call would not.
+    """
+
+    @functools.wraps(function)
+    def calling(*args: Any, **more: Any) -> Any:
+        for _ in range(TRIES - 1):
+            with suppress(NamesChanged):
+                return function(*args, **more)
+        return function(*args, **more)
+
+    return calling  # type: ignore[return-value]
 
 
 KEPT = 1000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from dodo_exp.engine import history, session
 from dodo_exp.errors import Damage, DodoError, UsageError
@@ -198,10 +197,6 @@ def _going(
 # -- undo ----------------------------------------------------------------------------------
 
 
-TRIES = 5
-"""How often an undo begins anew because another command has set a name that it was to take back."""
-
-
 class Undone:
     """A step that was taken back."""
 
@@ -221,12 +216,10 @@ def undo(
         Busy, Failure, Damage, Stopped
     """
     _step(project, number)
-    for _ in range(TRIES - 1):
-        with suppress(history.NamesChanged):
-            return _undo(project, number, command, listener, wait)
     return _undo(project, number, command, listener, wait)
 
 
+@history.begins_anew
 def _undo(
     project: Project, number: int | None, command: str, listener: Listener, wait: bool
 ) -> Undone:

@@ -74,7 +74,7 @@ def collect(project: Project, policy: Policy, command: str, listener: Listener) 
     names |= {(roots.UNDO, str(number)) for number in steps}
     runs = _runs(project, policy, now, names)
     if not policy.dry:
-        _let_go(project, gone, steps, runs, command, policy)
+        gone = _let_go(project, gone, steps, runs, command, policy)
     # A dry run leaves out what the real one has removed by now. The real one leaves nothing out:
     # another command may have made something of the same name since.
     removed = names | {(roots.RUN, os.path.basename(path)) for path in runs}
@@ -174,19 +174,30 @@ def _let_go(
     runs: list[str],
     command: str,
     policy: Policy,
-) -> None:
+) -> list[find.Found]:
+    """Returns the experiments that went."""
     store = project.store
-    refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in gone)
-    if refs:
-        with changing_names(project):
-            number = history.add(store, command, refs=refs)
+    if gone:
+        gone, number = _remove_names(project, gone, command)
         forget(store, {each.name for each in gone})
         if policy.grace == 0:
-            steps = [*steps, number]
+            steps = [*steps, *number]
     history.forget(store, steps)
     for path in runs:
         with suppress(FileNotFoundError):
             os.unlink(path)
+    return gone
+
+
+@history.begins_anew
+def _remove_names(
+    project: Project, gone: list[find.Found], command: str
+) -> tuple[list[find.Found], list[int]]:
+    """Remove experiments that are still what was found; returns them, and their undo step."""
+    with changing_names(project) as store:
+        still = [each for each in gone if store.experiments.get(each.name) == each.oid]
+        refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in still)
+        return still, [history.add(store, command, refs=refs)] if refs else []
 
 
 def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:

@@ -87,6 +87,7 @@ def repair(
     return report, Mended(mended, lost, steps, len(after.problems))
 
 
+@history.begins_anew
 def _let_go(project: Project, command: str) -> dict[str, list[str]]:
     """Remove experiments and snapshots whose result cannot be restored whole.
 
@@ -96,10 +97,11 @@ def _let_go(project: Project, command: str) -> dict[str, list[str]]:
     kept = roots.of_kind(roots.everything(project), roots.EXPERIMENT, roots.SNAPSHOT)
     lost: dict[str, list[str]] = {}
     changed: list[history.Renamed] = []
+    unreadable: list[str] = []
     for root, paths in reach.broken(store, list(kept), set()):
         lost[root.name] = paths
         if not root.records:
-            checking.set_aside(store, history.refs_of(store, root.kind).path(root.name))
+            unreadable.append(history.refs_of(store, root.kind).path(root.name))
             continue
         old = root.records[0]
         new, paths = _mended(store, old, paths)
@@ -107,6 +109,8 @@ def _let_go(project: Project, command: str) -> dict[str, list[str]]:
         changed.append(history.Renamed(root.kind, root.name, old, new))
     if changed:
         history.add(store, command, refs=tuple(changed))  # which sets the names, too
+    for path in unreadable:
+        checking.set_aside(store, path)
     return lost
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dodo_exp.project import Project
 
 
+@history.begins_anew
 def save(
     project: Project,
     kind: str,

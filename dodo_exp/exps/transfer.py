@@ -206,7 +206,7 @@ def _receive(
             for oid, data in got.records.items():
                 pack.check_same_bytes(store.records, oid, data)
             _check_chains(read, kinds, path)
-            new, known = _names(project, read, kinds, force)
+            _names(project, read, kinds, force)
             batch.commit()
             for oid, data in got.records.items():
                 batch.add_bytes(store.records, oid, data)
@@ -217,9 +217,24 @@ def _receive(
             raise Damage(f"{error.path}: {error}", "nothing of it was kept") from None
         finally:
             batch.drop()
-        if new:
-            history.add(store, command, refs=tuple(new))
+        new, known = _set_names(project, read, kinds, command, force=force)
     return Got(tuple(ref.name for ref in new), tuple(known), got.objects, got.bytes)
+
+
+@history.begins_anew
+def _set_names(
+    project: Project,
+    read: dict[Oid, Experiment],
+    kinds: dict[Oid, str],
+    command: str,
+    *,
+    force: bool,
+) -> tuple[list[history.Renamed], list[str]]:
+    """Raises: UsageError"""
+    new, known = _names(project, read, kinds, force)
+    if new:
+        history.add(project.store, command, refs=tuple(new))
+    return new, known
 
 
 def _opened(path: str) -> IO[bytes]:

@@ -993,3 +993,62 @@ def test_undo_begins_anew_when_a_name_changes_meanwhile(
     done = apply.undo(Project(str(both.root), ""), None, "undo", lambda event: None)
     assert (len(begun), done.step.command) == (2, "exp tag late one")
     assert both.dodo("exp", "tag", "again", "one").out == "one: again, early\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "beside"),
+    [
+        ("exp tag late one two", "undo"),
+        ("exp note one anything", "undo"),
+        ("exp rename one three", "undo"),
+        ("exp branch two old --force", "undo"),
+        ("exp remove one", "undo"),
+        ("exp save -n one --force", "exp tag late one"),
+        ("snapshot -n old --force", "exp tag late old"),
+    ],
+)
+def test_a_command_begins_anew_when_a_name_changes_meanwhile(
+    both: Space, monkeypatch: pytest.MonkeyPatch, words: str, beside: str
+) -> None:
+    """Such as by an undo, which takes a step back without keeping others from changing names."""
+    from dodo_exp.cli import main
+    from dodo_exp.engine import history
+
+    both.dodo("snapshot", "-n", "old")
+    both.dodo("exp", "tag", "early", "one", "old")
+    add = history.add
+    begun: list[None] = []
+
+    def interrupted(*args: Any, **more: Any) -> int:
+        begun.append(None)
+        if len(begun) == 1:
+            both.dodo(*beside.split())
+        return add(*args, **more)
+
+    monkeypatch.setattr(history, "add", interrupted)
+    monkeypatch.chdir(both.root)
+    assert main.run(words.split()) == 0
+    assert len(begun) == 2
+
+
+def test_gc_keeps_an_experiment_whose_name_changes_meanwhile(
+    both: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dodo_exp.engine import history
+    from dodo_exp.exps import collect
+    from dodo_exp.project import Project
+
+    both.dodo("exp", "tag", "early", "one")
+    add = history.add
+    begun: list[None] = []
+
+    def interrupted(*args: Any, **more: Any) -> int:
+        begun.append(None)
+        both.dodo("undo")
+        return add(*args, **more)
+
+    monkeypatch.setattr(history, "add", interrupted)
+    policy = collect.Policy(keep_last=1, older_than=None, grace=0, dry=False, keep_steps=None)
+    done = collect.collect(Project(str(both.root), ""), policy, "gc", lambda event: None)
+    assert (done.experiments, len(begun)) == ((), 1)
+    both.dodo("exp", "apply", "one")
