@@ -25,8 +25,8 @@ from dodo_store.tree import EXEC, FILE, FOLDER, LINK, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any, TypeVar
 
     from dodo_store.ignore import Ignore
     from dodo_store.pool import Batch
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     Graft = Mapping[str, Node | "Graft" | None]
     """What to put in place of what the disk holds: a node, a folder of grafts, or None: nothing."""
+    T = TypeVar("T")
 
 _Read = tuple[Oid, os.stat_result, int]
 """A file's name, what it was when it was read, and when reading began."""
@@ -144,7 +145,7 @@ class Walk:
         inner: dict[str, Node] = {}
         if memo is not None and _fits(memo, key):
             _, subs, whole, plain, is_same = memo
-            inner = {name: self.folder(_join(path, name), None, (*above, path)) for name in subs}
+            inner = self._folders(path, subs, (*above, path))
             if whole == _whole(key, inner) and (node := self._known(plain)) is not None:
                 self.is_same = outer and self.is_same and is_same
                 if self._batch is not None:
@@ -168,19 +169,36 @@ class Walk:
         subs = [name for name in seen.folders if not self._skips(_join(path, name), True)]
         members = self._leaves(path, leaves, above)
         own_same, own_plain = self.is_same, self._is_plain
-        for name in subs:
-            if name not in inner:
-                inner[name] = self.folder(_join(path, name), None, above)
-        members.update((name, inner[name]) for name in subs)
+        inner |= self._folders(path, [name for name in subs if name not in inner], above)
+        own_plain = own_plain and len(inner) == len(subs)
+        members |= inner
         node = self._close(members)
         self._is_plain = was_plain
         if own_plain and all(is_settled(mark(found), seen.started) for _, found in seen.leaves):
-            folders = {name: inner[name] for name in subs}
-            memo = [seen.key, subs, _whole(seen.key, folders), list(node), own_same]
+            memo = [seen.key, subs, _whole(seen.key, inner), list(node), own_same]
             names = dict(seen.leaves)
             self._stamps.keep(path, self._tag, memo, names)
         self.is_same = self.is_same and was_same
         return node
+
+    def _folders(self, path: str, names: list[str], above: tuple[str, ...]) -> dict[str, Node]:
+        """Sub-folders, but for those that were removed since they were listed."""
+        found = {}
+        for name in names:
+            node = self._if_there(_join(path, name), self.folder, None, above)
+            if node is not None:
+                found[name] = node
+        return found
+
+    def _if_there(self, path: str, read: Callable[..., T], *args: Any) -> T | None:
+        """What is read at *path*; None where it was removed since it was listed."""
+        try:
+            return read(path, *args)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.lexists(os.path.join(self._root, path)):
+                raise
+            self._is_plain = False
+            return None
 
     def _look(self, path: str) -> _Seen:
         """List a folder: one stat for each file or link, none for a folder."""
@@ -195,7 +213,10 @@ class Walk:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
                     continue
-                found = entry.stat(follow_symlinks=False)
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # removed since it was listed
+                    continue
                 leaves.append((name, found))
                 rows += (
                     name,
@@ -254,7 +275,9 @@ class Walk:
             over = graft.get(name, {})
             if over is None or isinstance(over, Node) or self._skips(_join(path, name), True):
                 continue
-            members[name] = self.folder(_join(path, name), over, (*above, path))
+            node = self._if_there(_join(path, name), self.folder, over, (*above, path))
+            if node is not None:
+                members[name] = node
         members.update(self._leaves(path, leaves, above))
         members.update(self._made(graft, members))
         return self._close(members)
@@ -289,18 +312,19 @@ class Walk:
                 else:
                     unread.append((name, found))
                 continue
-            node = self._special(_join(path, name), found, above)
+            node = self._if_there(_join(path, name), self._special, found, above)
             if node is not None:
                 members[name] = node
         if self._batch is not None:
             self._batch.passed(passed)
         for (name, _), read in zip(unread, self._read(path, unread), strict=True):
-            members[name] = self._stamped(_join(path, name), read)
+            if read is not None:
+                members[name] = self._stamped(_join(path, name), read)
         return members
 
-    def _read(self, path: str, leaves: list[tuple[str, os.stat_result]]) -> list[_Read]:
-        def one(leaf: tuple[str, os.stat_result]) -> _Read:
-            return self._file(_join(path, leaf[0]), leaf[1])
+    def _read(self, path: str, leaves: list[tuple[str, os.stat_result]]) -> list[_Read | None]:
+        def one(leaf: tuple[str, os.stat_result]) -> _Read | None:
+            return self._if_there(_join(path, leaf[0]), self._file, leaf[1])
 
         size = sum(found.st_size for _, found in leaves)
         is_small = size < AVERAGE * len(leaves) and not self._source.links
@@ -312,16 +336,18 @@ class Walk:
 
         return threads.each(one, leaves)
 
-    def _read_shared(self, path: str, leaves: list[tuple[str, os.stat_result]]) -> list[_Read]:
+    def _read_shared(
+        self, path: str, leaves: list[tuple[str, os.stat_result]]
+    ) -> list[_Read | None]:
         """The same of many small files, by several processes."""
         folder = os.path.join(self._root, path)
-        read: list[_Read] = []
+        read: list[_Read | None] = []
         for block in _blocks(leaves):
             started = now()
             named = [(f"{folder}/{name}", found) for name, found in block]
             for (name, found), taken in zip(block, forks.each(named, self._take), strict=True):
                 if taken is None:
-                    read.append(self._file(_join(path, name), found))
+                    read.append(self._if_there(_join(path, name), self._file, found))
                     continue
                 oid, temporary = Oid(taken[0]), taken[1]
                 if self._batch is not None and self._store is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -381,3 +382,37 @@ def test_a_folder_that_is_moved_away_meanwhile_is_there_or_not(
     assert kit.seen("d").digest is None
     away.rename(folder)
     assert kit.seen("d") == whole
+
+
+@pytest.mark.parametrize("before_stat", [True, False])
+@pytest.mark.parametrize("name", ["d/f", "d/s", "d/l"])
+@pytest.mark.parametrize("how", ["seen", "take", "graft"])
+def test_what_is_removed_after_it_was_listed_is_not_there(
+    kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, before_stat: bool, how: str
+) -> None:
+    """Taking the workspace holds nobody off who removes a temporary file in it."""
+    (folder / "l").symlink_to("f")
+    (folder / "kept").write_text("kept")
+    away, scandir = kit.base / "away", os.scandir
+
+    def look() -> bytes | None:
+        if how == "seen":
+            return kit.seen("d", follow=False).digest
+        return kit.take("d" if how == "take" else "", graft={"d/s/new": None}).digest
+
+    @contextmanager
+    def listed(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            found = list(entries)
+        if path == str(folder) and before_stat:
+            (kit.root / name).rename(away)
+        yield iter(found)
+        if path == str(folder) and not before_stat:
+            (kit.root / name).rename(away)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", listed)
+        without = look()
+    assert look() == without
+    away.rename(kit.root / name)
+    assert look() != without
