@@ -164,13 +164,10 @@ def is_free(path: str) -> bool:
 
 @contextlib.contextmanager
 def if_free(path: str) -> Iterator[bool]:
-    """Hold the lock at *path* for a block if nobody else does; says whether we do.
-
-    One that is not there is not made, and had by all.
-    """
-    fd = _at_once(path)
+    """Hold the lock at *path* for a block if nobody else does; says whether we do."""
+    fd = _at_once(path, os.O_CREAT)
     try:
-        yield fd is not None or not os.path.exists(path)
+        yield fd is not None
     finally:
         if fd is not None:
             os.close(fd)

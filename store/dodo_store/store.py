@@ -299,7 +299,8 @@ class Store:
             path = f"{self.folder}/tmp/{name}".removesuffix(".lock")
             if path == self._scratch:
                 continue
-            # A folder gets its lock before it is made and loses it after it is gone.
+            # A folder gets its lock before it is made and loses it after it is gone. One without a
+            # lock gets one, too: its owner may have been about to make it and lost it to a sweep.
             with locks.if_free(f"{path}.lock") as is_left:
                 if is_left:
                     _remove(path)

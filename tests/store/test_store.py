@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -291,6 +292,23 @@ def test_sweeping_leaves_the_scratch_folders_of_the_living(kit: Kit) -> None:
         kit.store.sweep()
         assert os.path.isdir(one)
         assert os.path.isdir(two)
+
+
+def test_a_sweep_removes_nothing_when_another_one_removes_the_lock_file_meanwhile(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner may be about to make that lock file anew, and then the folder."""
+    tmp = kit.base / ".dodo" / "tmp"
+    (tmp / "x.lock").touch()
+
+    def flock(fd: int, kind: int) -> None:
+        (tmp / "x.lock").unlink()
+        (tmp / "x").mkdir()
+        raise BlockingIOError
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    kit.store.sweep()
+    assert os.listdir(tmp) == ["x"]
 
 
 def test_sweeping_takes_the_scratch_folders_of_the_dead(kit: Kit) -> None:
