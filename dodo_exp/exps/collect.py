@@ -275,7 +275,10 @@ def _sweep_states(store: Store) -> None:
     All of them go, for they count as complete: another may have that state. They are made anew.
     """
     folder = f"{store.folder}/states"
-    for path in os.listdir(folder) if os.path.isdir(folder) else ():
+    paths = []
+    with suppress(FileNotFoundError):
+        paths = os.listdir(folder)
+    for path in paths:
         with suppress(OSError):
             with open(f"{folder}/{path}", encoding="utf-8", errors="replace") as file:
                 name = file.read(500)

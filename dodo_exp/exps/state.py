@@ -70,9 +70,12 @@ def _states(store: Store) -> str:
 
 def remember(store: Store, name: str, state: Oid) -> None:
     """Note which experiment has this state, and that the workspace holds it now."""
-    if not os.path.isdir(_states(store)):
-        _note_all(store)
-    durable.replace(f"{_states(store)}/{state.hex()}", name.encode(), sync=False)
+    for _ in range(3):
+        if not os.path.isdir(_states(store)):
+            _note_all(store)
+        with suppress(FileNotFoundError):  # gc has just removed the folder, to have it made anew
+            durable.replace(f"{_states(store)}/{state.hex()}", name.encode(), sync=False)
+            break
     hold_tip(store, name)
 
 

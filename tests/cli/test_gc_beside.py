@@ -12,8 +12,9 @@ import pytest
 from dodo_exp.engine import history
 from dodo_exp.errors import Busy
 from dodo_exp.events import Event
-from dodo_exp.exps import collect, find, roots
+from dodo_exp.exps import collect, find, roots, state
 from dodo_exp.project import Project
+from dodo_store import durable
 from dodo_store.store import Store
 from tests.space import Ran, Space
 
@@ -215,6 +216,24 @@ def test_a_name_that_another_command_has_just_changed_is_left_as_it_is(project: 
     with store.writing(), pytest.raises(Busy, match="has just changed experiment 'e1'"):
         history.add(store, "tag", refs=(history.Renamed("experiment", "e1", old, None),))
     assert find.experiment(store, "e1").tags == ("theirs",)
+
+
+def test_an_experiment_is_noted_though_gc_removes_the_notes_meanwhile(
+    project: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, replace, states = project.store, durable.replace, project.root / ".dodo/states"
+    found = find.experiment(store, "e1")
+    (states / found.state.hex()).unlink()
+
+    def disturbed(path: str, data: bytes, *, sync: bool = True, mode: int | None = None) -> None:
+        if path.startswith(str(states)) and not (project.root / "moved").exists():
+            states.rename(project.root / "moved")
+        replace(path, data, sync=sync, mode=mode)
+
+    monkeypatch.setattr(durable, "replace", disturbed)
+    state.remember(store, "e1", found.state)
+    assert (states / found.state.hex()).read_text() == "e1"
+    assert len(list(states.iterdir())) == 3
 
 
 def test_eight_labels_at_once_are_all_there(project: Space) -> None:
