@@ -35,27 +35,27 @@ if TYPE_CHECKING:
 
 
 class NamesChanged(Busy):
-    """Another command has set a name since this one read it; nothing has been changed."""
+    """Another command has changed a name since this one read it; this one has changed nothing."""
 
 
-TRIES = 10
-"""How often a command begins anew because another one has set a name that it had read."""
+ATTEMPTS = 10
+"""How often a function is called before the user sees `NamesChanged`."""
 
 
-def begins_anew(function: F) -> F:
-    """Call *function* again when another command has set a name that it had read.
+def retry_if_names_changed(function: F) -> F:
+    """Decorator: call *function* again if it raises `NamesChanged`.
 
-    Until it has added its step, the function must change nothing that a second call would not.
+    Before its step is in the history, the function must do nothing that must not be done twice.
     """
 
     @functools.wraps(function)
-    def calling(*args: Any, **more: Any) -> Any:
-        for _ in range(TRIES - 1):
+    def retrying(*args: Any, **more: Any) -> Any:
+        for _ in range(ATTEMPTS - 1):
             with suppress(NamesChanged):
                 return function(*args, **more)
         return function(*args, **more)
 
-    return calling  # type: ignore[return-value]
+    return retrying  # type: ignore[return-value]
 
 
 KEPT = 1000

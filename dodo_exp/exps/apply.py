@@ -219,7 +219,7 @@ def undo(
     return _undo(project, number, command, listener, wait)
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def _undo(
     project: Project, number: int | None, command: str, listener: Listener, wait: bool
 ) -> Undone:

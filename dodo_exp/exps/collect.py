@@ -175,13 +175,13 @@ def _let_go(
     command: str,
     policy: Policy,
 ) -> list[find.Found]:
-    """Returns the experiments that went."""
+    """Remove what the policy names; returns the experiments that were removed."""
     store = project.store
     if gone:
-        gone, number = _remove_names(project, gone, command)
+        gone, added = _remove_names(project, gone, command)
         forget(store, {each.name for each in gone})
         if policy.grace == 0:
-            steps = [*steps, *number]
+            steps = [*steps, *added]
     history.forget(store, steps)
     for path in runs:
         with suppress(FileNotFoundError):
@@ -189,15 +189,18 @@ def _let_go(
     return gone
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def _remove_names(
     project: Project, gone: list[find.Found], command: str
 ) -> tuple[list[find.Found], list[int]]:
-    """Remove experiments that are still what was found; returns them, and their undo step."""
+    """Remove experiments that have not changed since they were found.
+
+    Returns those, and the number of the undo step, if one was added.
+    """
     with changing_names(project) as store:
-        still = [each for each in gone if store.experiments.get(each.name) == each.oid]
-        refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in still)
-        return still, [history.add(store, command, refs=refs)] if refs else []
+        same = [each for each in gone if store.experiments.get(each.name) == each.oid]
+        refs = tuple(history.Renamed(each.kind, each.name, each.oid, None) for each in same)
+        return same, [history.add(store, command, refs=refs)] if refs else []
 
 
 def _leftovers(project: Project, before: float, dry: bool) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def changing_names(project: Project) -> Iterator[Store]:
         yield store
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def rename(project: Project, old: str, new: str, command: str, *, replace: bool) -> str:
     """Give an experiment or a snapshot another name; returns the one it had, maybe the same.
 
@@ -126,7 +126,7 @@ def note(project: Project, name: str, text: str, command: str) -> str:
     return found
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def _changed(
     project: Project,
     given: tuple[str, ...],
@@ -146,7 +146,7 @@ def _changed(
         return done
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def branch(project: Project, name: str, new: str | None, command: str, *, replace: bool) -> str:
     """Keep an experiment as a snapshot, too; returns the snapshot's name.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dodo_exp.project import Project
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def remove(
     project: Project, kind: str, given: tuple[str, ...], command: str, *, everything: bool = False
 ) -> list[str]:

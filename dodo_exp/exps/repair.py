@@ -87,7 +87,7 @@ def repair(
     return report, Mended(mended, lost, steps, len(after.problems))
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def _let_go(project: Project, command: str) -> dict[str, list[str]]:
     """Remove experiments and snapshots whose result cannot be restored whole.
 

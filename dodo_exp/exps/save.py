@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dodo_exp.project import Project
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def save(
     project: Project,
     kind: str,

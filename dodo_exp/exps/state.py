@@ -73,7 +73,7 @@ def remember(store: Store, name: str, state: Oid) -> None:
     for _ in range(3):
         if not os.path.isdir(_states(store)):
             _note_all(store)
-        with suppress(FileNotFoundError):  # gc has just removed the folder, to have it made anew
+        with suppress(FileNotFoundError):  # gc removed the folder just now
             durable.replace(f"{_states(store)}/{state.hex()}", name.encode(), sync=False)
             break
     hold_tip(store, name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dodo_store.store import Store
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def remove_steps(project: Project, names: tuple[str, ...], command: str) -> list[str]:
     """Remove steps, NAME@4, all of those named or none; returns their names.
 
@@ -82,7 +82,7 @@ def superfluous(project: Project, keep: int | None) -> tuple[dict[find.Found, se
     return found, len(gone)
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def thin(project: Project, wanted: dict[find.Found, set[int]], command: str) -> int | None:
     """Let steps go; experiments that have changed meanwhile, or are damaged, stay as they are.
 

@@ -221,7 +221,7 @@ def _receive(
     return Got(tuple(ref.name for ref in new), tuple(known), got.objects, got.bytes)
 
 
-@history.begins_anew
+@history.retry_if_names_changed
 def _set_names(
     project: Project,
     read: dict[Oid, Experiment],
