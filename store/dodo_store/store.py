@@ -299,8 +299,8 @@ class Store:
             path = f"{self.folder}/tmp/{name}".removesuffix(".lock")
             if path == self._scratch:
                 continue
-            # A folder gets its lock before it is made and loses it after it is gone. One without a
-            # lock gets one, too: its owner may have been about to make it and lost it to a sweep.
+            # The lock file is there before the folder and goes after it. If it is missing it is
+            # created here: another sweep may have removed the one of a command that now begins.
             with locks.if_free(f"{path}.lock") as is_left:
                 if is_left:
                     _remove(path)

@@ -170,19 +170,21 @@ class Walk:
         members = self._leaves(path, leaves, above)
         own_same, own_plain = self.is_same, self._is_plain
         inner |= self._folders(path, [name for name in subs if name not in inner], above)
-        own_plain = own_plain and len(inner) == len(subs)
-        members |= inner
+        # A folder that was known may be a file by now: only what this listing names counts.
+        folders = {name: inner[name] for name in subs if name in inner}
+        own_plain = own_plain and len(folders) == len(subs)
+        members |= folders
         node = self._close(members)
         self._is_plain = was_plain
         if own_plain and all(is_settled(mark(found), seen.started) for _, found in seen.leaves):
-            memo = [seen.key, subs, _whole(seen.key, inner), list(node), own_same]
+            memo = [seen.key, subs, _whole(seen.key, folders), list(node), own_same]
             names = dict(seen.leaves)
             self._stamps.keep(path, self._tag, memo, names)
         self.is_same = self.is_same and was_same
         return node
 
     def _folders(self, path: str, names: list[str], above: tuple[str, ...]) -> dict[str, Node]:
-        """Sub-folders, but for those that were removed since they were listed."""
+        """The nodes of sub-folders, without those that were removed since they were listed."""
         found = {}
         for name in names:
             node = self._if_there(_join(path, name), self.folder, None, above)
@@ -191,14 +193,16 @@ class Walk:
         return found
 
     def _if_there(self, path: str, read: Callable[..., T], *args: Any) -> T | None:
-        """What is read at *path*; None where it was removed since it was listed."""
+        """Call `read(path, *args)`; None if *path* was removed since it was listed."""
         try:
             return read(path, *args)
-        except (FileNotFoundError, NotADirectoryError):
+        except NotADirectoryError:
+            pass  # a file is where a folder was
+        except FileNotFoundError:
             if os.path.lexists(os.path.join(self._root, path)):
                 raise
-            self._is_plain = False
-            return None
+        self._is_plain = False
+        return None
 
     def _look(self, path: str) -> _Seen:
         """List a folder: one stat for each file or link, none for a folder."""

@@ -384,35 +384,77 @@ def test_a_folder_that_is_moved_away_meanwhile_is_there_or_not(
     assert kit.seen("d") == whole
 
 
-@pytest.mark.parametrize("before_stat", [True, False])
-@pytest.mark.parametrize("name", ["d/f", "d/s", "d/l"])
-@pytest.mark.parametrize("how", ["seen", "take", "graft"])
-def test_what_is_removed_after_it_was_listed_is_not_there(
-    kit: Kit, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, before_stat: bool, how: str
-) -> None:
-    """Taking the workspace holds nobody off who removes a temporary file in it."""
-    (folder / "l").symlink_to("f")
-    (folder / "kept").write_text("kept")
-    away, scandir = kit.base / "away", os.scandir
+Look = Callable[[], bytes | None]
+
+
+@pytest.fixture(params=["seen", "take", "graft"])
+def look_at(kit: Kit, request: pytest.FixtureRequest) -> Look:
+    """Three ways to read the folder `d`: only named, stored, stored with something laid over it."""
 
     def look() -> bytes | None:
-        if how == "seen":
+        if request.param == "seen":
             return kit.seen("d", follow=False).digest
-        return kit.take("d" if how == "take" else "", graft={"d/s/new": None}).digest
+        path = "d" if request.param == "take" else ""
+        return kit.take(path, graft={"d/s/new": None}).digest
+
+    return look
+
+
+@contextmanager
+def disturbed(
+    folder: Path, before: Callable[[], object], after: Callable[[], object]
+) -> Iterator[None]:
+    """Call *before* once *folder* has been listed, and *after* once its files have been statted."""
+    scandir = os.scandir
 
     @contextmanager
     def listed(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
         with scandir(path) as entries:
             found = list(entries)
-        if path == str(folder) and before_stat:
-            (kit.root / name).rename(away)
+        if path == str(folder):
+            before()
         yield iter(found)
-        if path == str(folder) and not before_stat:
-            (kit.root / name).rename(away)
+        if path == str(folder):
+            after()
 
-    with monkeypatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "scandir", listed)
-        without = look()
-    assert look() == without
-    away.rename(kit.root / name)
-    assert look() != without
+        yield
+
+
+def nothing() -> None:
+    """Does nothing."""
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("name", ["f", "s", "l"])
+def test_what_is_removed_after_the_folder_was_listed_is_left_out(
+    kit: Kit, folder: Path, look_at: Look, name: str, is_before: bool
+) -> None:
+    """Nobody is kept from removing files while the workspace is read."""
+    (folder / "l").symlink_to("f")
+    (folder / "kept").write_text("kept")
+    away = kit.base / "away"
+
+    def remove() -> None:
+        (folder / name).rename(away)
+
+    with disturbed(folder, *((remove, nothing) if is_before else (nothing, remove))):
+        without = look_at()
+    assert look_at() == without
+    away.rename(folder / name)
+    assert look_at() != without
+
+
+def test_a_folder_that_a_file_replaces_after_it_was_listed_is_left_out(
+    kit: Kit, folder: Path, look_at: Look
+) -> None:
+    def replace() -> None:
+        (folder / "s").rename(kit.base / "away")
+        (folder / "s").write_text("a file")
+
+    with disturbed(folder, nothing, replace):
+        without = look_at()
+    assert look_at() != without
+    (folder / "s").unlink()
+    assert look_at() == without
