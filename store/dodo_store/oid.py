@@ -9,6 +9,7 @@ from xxhash import xxh3_128, xxh3_128_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from io import RawIOBase
     from typing import NewType
 
     Oid = NewType("Oid", bytes)
@@ -28,10 +29,15 @@ def of_bytes(data: bytes) -> Oid:
 
 def of_file(path: str) -> Oid:
     """Name the content of the file at *path*, reading it in chunks."""
-    hasher = Hasher()
     with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            hasher.update(chunk)
+        return of_open(file)
+
+
+def of_open(file: RawIOBase) -> Oid:
+    """Name what an open file holds from where it is read next, in chunks."""
+    hasher = Hasher()
+    while chunk := file.read(CHUNK):
+        hasher.update(chunk)
     return Oid(hasher.digest())
 
 

@@ -17,7 +17,7 @@ from _thread import allocate_lock
 
 from dodo_store import durable, record
 from dodo_store.errors import Changing, Damaged, Missing
-from dodo_store.oid import Hasher, Oid, of_bytes, of_file, parse
+from dodo_store.oid import Hasher, Oid, of_bytes, of_file, of_open, parse
 from dodo_store.stamps import mark
 
 TYPE_CHECKING = False
@@ -40,6 +40,9 @@ BUFFER = 1 << 18
 
 PLENTY = 64 << 20
 """Bytes from which on it is asked whether there is space for a file before it is copied."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk, or a quota, that has no room left."""
 
 PUBLISH = 32_768
 """Files that are collected before they are made durable and named: bounds a batch's memory."""
@@ -294,7 +297,7 @@ class Batch:
 
     def adopt(self, pool: Pool, oid: Oid, size: int, temporary: str) -> None:
         """Add a file that lies in the scratch folder already and has been hashed there."""
-        if pool.has(oid, size) and pool.verify(oid):
+        if _has_whole(pool, oid, size):
             os.unlink(temporary)
             return
         os.utime(temporary, (time_of(oid), time_of(oid)))
@@ -435,26 +438,52 @@ def _take(pool: Pool, path: str, temporary: str) -> _Taken:
             if is_new:
                 _write(temporary, oid, data)
             return oid, before, after, is_new
-        hasher = Hasher()
-        target = os.open(temporary, _NEW, READ_ONLY)
         try:
-            _copy(source, target, hasher)
-            oid = Oid(hasher.digest())
-            _seal(target, oid)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        finally:
-            os.close(target)
+            oid, is_new = _copy_large(source, temporary), True
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            # There is no room for a copy. None is needed if the content is in the store already.
+            oid, is_new = _name_open(source), False
+            if not _has_whole(pool, oid, before.st_size):
+                raise
         after = os.fstat(source)
     finally:
         os.close(source)
     # One that is there already stays, if it is what it says: the first good one wins.
-    is_new = mark(before) != mark(after) or not (pool.has(oid, before.st_size) and pool.verify(oid))
-    if not is_new:
+    has_moved = mark(before) != mark(after)
+    if is_new and not has_moved and _has_whole(pool, oid, before.st_size):
         os.unlink(temporary)
+        is_new = False
+    if not is_new:
         pool.freshen(oid)
     return oid, before, after, is_new
+
+
+def _has_whole(pool: Pool, oid: Oid, size: int) -> bool:
+    """Whether the content is there; unlike `has` this reads it."""
+    return pool.has(oid, size) and pool.verify(oid)
+
+
+def _copy_large(source: int, temporary: str) -> Oid:
+    """Copy an open file to a new one; name what was copied."""
+    target = os.open(temporary, _NEW, READ_ONLY)
+    try:
+        oid = _copied(source, target)
+        _seal(target, oid)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(target)
+    return oid
+
+
+def _name_open(source: int) -> Oid:
+    """Name an open file's content, from its beginning."""
+    with open(source, "rb", buffering=0, closefd=False) as file:
+        file.seek(0)
+        return of_open(file)
 
 
 def _link_in(pool: Pool, path: str, temporary: str) -> _Taken | None:

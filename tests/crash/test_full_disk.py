@@ -130,6 +130,14 @@ def test_a_copy_for_which_there_is_no_room_is_removed(small: Disk) -> None:
     small.space.dodo("exp", "run", "--temp", "-n", "later")
 
 
+def test_what_the_store_has_needs_no_room(small: Disk) -> None:
+    small.queue(1000)
+    (small.space.root / "data.bin").write_bytes(random.randbytes(9_000_000))
+    small.space.dodo("exp", "save", "-n", "there")
+    (small.space.root / "data.bin").touch()
+    small.space.dodo("exp", "save", "-n", "again")
+
+
 RUN_ALL = ("exp", "run", "--run-all", "-j", "2")
 
 

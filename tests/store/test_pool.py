@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -51,6 +52,35 @@ def test_a_file_that_is_copied_in_is_named_as_if_it_were_hashed(kit: Kit) -> Non
         batch.commit()
     assert (oid, found.st_size) == (of_file(str(kit.root / "f")), 2 * CHUNK + 1)
     assert kit.store.objects.has(oid, found.st_size)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_full_disk_refuses_only_content_that_the_store_lacks(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    known, other = kit.root / "known", kit.root / "other"
+    known.write_bytes(b"x" * (2 * CHUNK))
+    other.write_bytes(b"y" * (2 * CHUNK))
+    node = kit.take("known")
+
+    def no_room(source: int, target: int, hasher: object) -> None:
+        os.read(source, 100)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pool, "_copy", no_room)
+    if is_damaged:
+        kit.object_path(node).chmod(0o644)
+        kit.object_path(node).write_bytes(b"z" * (2 * CHUNK))
+    with kit.store.scratch() as scratch:
+        batch = Batch(scratch)
+        if is_damaged:
+            with pytest.raises(OSError, match="No space left"):
+                batch.add_file(kit.store.objects, str(known))
+        else:
+            assert batch.add_file(kit.store.objects, str(known))[0] == node.oid
+        with pytest.raises(OSError, match="No space left"):
+            batch.add_file(kit.store.objects, str(other))
+        assert os.listdir(scratch) == []
 
 
 def test_nothing_is_visible_before_the_commit(kit: Kit) -> None:
